@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by ./dev: installs, through apt, what a command needs and this machine lacks.
+#
+# Each line of a list is: a check, then the Debian package that satisfies it. Checks are
+#   cmd:NAME   a program in PATH            lib:NAME   a library that pkg-config knows
+#   file:GLOB  a file that exists           deb:NAME   an installed package
+
+BUILD_NEEDS="
+cmd:gcc             gcc
+file:/usr/include/stdio.h libc6-dev
+cmd:cmake           cmake
+cmd:ninja           ninja-build
+cmd:pkg-config      pkg-config
+lib:libcrypto       libssl-dev
+lib:libmicrohttpd   libmicrohttpd-dev
+lib:jansson         libjansson-dev
+lib:libfyaml        libfyaml-dev
+lib:sqlite3         libsqlite3-dev
+lib:libxxhash       libxxhash-dev
+lib:libsystemd      libsystemd-dev
+lib:libcurl         libcurl4-openssl-dev
+"
+TEST_NEEDS="
+cmd:python3         python3
+cmd:clang           clang
+file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a  libclang-rt-14-dev
+lib:cmocka          libcmocka-dev
+cmd:sipp            sip-tester
+cmd:baresip         baresip-core
+cmd:linphonec       linphone-cli
+cmd:sipsak          sipsak
+cmd:systemd-analyze systemd
+cmd:patch           patch
+"
+LINT_NEEDS="
+cmd:python3         python3
+cmd:clang-format    clang-format
+cmd:clang-tidy      clang-tidy
+cmd:cppcheck        cppcheck
+"
+COVERAGE_NEEDS="
+cmd:gcovr           gcovr
+"
+
+# True when the check $1 is satisfied.
+have() {
+    local kind=${1%%:*} name=${1#*:}
+    case $kind in
+    cmd) command -v "$name" >/dev/null ;;
+    lib) command -v pkg-config >/dev/null && pkg-config --exists "$name" ;;
+    file) compgen -G "$name" >/dev/null ;;
+    deb) dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q '^install ok installed' ;;
+    esac
+}
+
+# need LIST...: makes sure that all of the lists is there. Sets INSTALL_SECONDS to what it took.
+INSTALL_SECONDS=0
+need() {
+    local list check package missing=() begin=$SECONDS
+    for list in "$@"; do
+        while read -r check package; do
+            [[ -z $check ]] || have "$check" || missing+=("$package")
+        done <<<"$list"
+    done
+    ((${#missing[@]})) || return 0
+
+    local as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            echo "Missing packages, and neither root nor sudo to install them. As root, run:" >&2
+            echo "  apt-get install --no-install-recommends ${missing[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+
+    mkdir -p build
+    local log=build/install.log
+    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+        -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}")
+    echo "Installing: ${missing[*]}  (log: $log)"
+    if ! "${install[@]}" >"$log" 2>&1 </dev/null; then
+        echo "Refreshing the package lists"
+        if ! { "${as_root[@]}" apt-get -q update && "${install[@]}"; } >>"$log" 2>&1 </dev/null; then
+            tail -n 15 "$log" >&2
+            echo "The installation failed. The line that was tried:" >&2
+            echo "  ${as_root[*]} apt-get install --no-install-recommends ${missing[*]}" >&2
+            exit 1
+        fi
+    fi
+    INSTALL_SECONDS=$((INSTALL_SECONDS + SECONDS - begin))
+    echo "Installed in $((SECONDS - begin)) s"
+
+    for list in "$@"; do
+        while read -r check package; do
+            if [[ -n $check ]] && ! have "$check"; then
+                echo "$package is installed, but $check is still not there" >&2
+                exit 1
+            fi
+        done <<<"$list"
+    done
+}
