@@ -81,7 +81,8 @@ need() {
     echo "Installing: ${missing[*]}  (log: $log)"
     if ! "${install[@]}" >"$log" 2>&1 </dev/null; then
         echo "Refreshing the package lists"
-        if ! { "${as_root[@]}" apt-get -q update && "${install[@]}"; } >>"$log" 2>&1 </dev/null; then
+        if ! { "${as_root[@]}" apt-get -q update && "${install[@]}"; } >>"$log" 2>&1 </dev/null
+        then
             tail -n 15 "$log" >&2
             echo "The installation failed. The line that was tried:" >&2
             echo "  ${as_root[*]} apt-get install --no-install-recommends ${missing[*]}" >&2
