@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * binding - the bindings of one address-of-record as one immutable block.
+ *
+ * The block is what the location table holds, what the journal writes and what
+ * the store reads back: packed, position-independent, host byte order, checked
+ * when it comes from a file. An AOR's bindings change only as a whole.
+ */
+#ifndef BASE_BINDING_H
+#define BASE_BINDING_H
+
+#include "base/builder.h"
+#include "base/flow.h"
+
+enum {
+    BINDINGS_MAX = 64,          /* per AOR, whatever the configuration says */
+    BINDING_SET_MAX = 65535,    /* bytes of a packed set */
+};
+
+/** One binding, unpacked: slices borrow from the block. */
+struct binding {
+    struct slice contact;    /* URI as registered, without < > */
+    struct slice call_id;    /* of the REGISTER that made or refreshed it */
+    struct slice path;       /* "<sip:..>,<sip:..>" as received, in order; empty: none */
+    struct slice instance;   /* +sip.instance; empty: none */
+    struct slice user_agent;
+    struct slice params;     /* further Contact parameters ";a=b;c", without expires, q, instance, reg-id */
+    uint64_t expires_ms;     /* wall clock, UTC */
+    uint64_t registered_ms;  /* wall clock of the last refresh */
+    uint32_t cseq;
+    uint32_t reg_id;
+    uint16_t q;              /* 0..1000 */
+    bool nat;                /* the contact is not where it came from: use `flow` */
+    bool flow_lost;          /* its connection is gone: kept, not tried */
+    struct flow flow;        /* by which it registered */
+};
+
+/** A set while it is built. */
+struct binding_set {
+    struct slice aor; /* the key */
+    uint32_t count;
+    struct binding items[BINDINGS_MAX];
+};
+
+/** Writes the block. ERR_TOO_BIG when it exceeds the builder or BINDING_SET_MAX. */
+MUST_CHECK enum err binding_set_pack(const struct binding_set *set, struct builder *b);
+
+/** Reads a block; everything borrows from it. ERR_SYNTAX: not a whole, sound block. */
+MUST_CHECK enum err binding_set_unpack(struct slice block, struct binding_set *out);
+
+/** Walks a block that is known to be sound, without unpacking all: *cursor = 0 first. */
+bool binding_next(struct slice block, uint32_t *cursor, struct binding *out);
+
+#endif

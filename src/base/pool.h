@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool - objects of one size, named by slot and generation.
+ *
+ * Others keep a struct id, never a pointer: the generation is bumped each
+ * time a slot is freed, so a stale id finds nothing. Slots come from slabs of
+ * 64 objects that are never moved; freed slots are used last in, first out.
+ *
+ * Thread:  the worker that owns it.
+ * Limit:   `capacity` objects; then NULL.
+ */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+#include "base/mem.h"
+
+/** Names an object, also after its end. Zeroed: names nothing. */
+struct id {
+    uint32_t slot;
+    uint32_t generation; /* never 0 in a live id */
+};
+
+static inline bool id_equal(struct id a, struct id b)
+{
+    return a.slot == b.slot && a.generation == b.generation;
+}
+
+enum { POOL_SLAB = 64 };
+
+struct pool {
+    struct mem *mem;
+    char **slabs;       /* capacity / POOL_SLAB pointers, filled as needed */
+    uint32_t *generations; /* one per slot made so far, in the slab's head */
+    size_t object_bytes; /* rounded up to 16 */
+    uint32_t capacity;
+    uint32_t made;  /* slots that exist */
+    uint32_t count; /* live objects */
+    uint32_t free_head; /* slot + 1, 0: none */
+};
+
+/** `object_bytes` <= 1,024. The table of slabs is allocated at once with calloc. */
+MUST_CHECK enum err pool_init(struct pool *pool, struct mem *mem, size_t object_bytes,
+                              uint32_t capacity);
+
+/** All objects must have been freed or be forgotten. */
+void pool_release(struct pool *pool);
+
+/** A zeroed object and its id; NULL when full or out of memory. */
+MUST_CHECK void *pool_alloc(struct pool *pool, struct id *out);
+
+/** The object, or NULL when the id is stale, made up, or zero. */
+void *pool_get(const struct pool *pool, struct id id);
+
+/** Frees; the id is stale from now on. The id must be live. */
+void pool_free(struct pool *pool, struct id id);
+
+/** Walks live objects: start with *cursor = 0; NULL at the end. Freeing the one just given is fine. */
+void *pool_next(const struct pool *pool, uint32_t *cursor, struct id *out);
+
+#endif

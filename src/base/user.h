@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * user - the `users` resource as plain data: what config/ reads, store/ keeps,
+ * api/ shows and the core looks up.
+ */
+#ifndef BASE_USER_H
+#define BASE_USER_H
+
+#include "base/slice.h"
+
+/** Digest algorithms, in the order of enum sip_algorithm (sip/digest.h). */
+enum { USER_DIGESTS = 4, USER_DIGEST_BYTES = 32, USER_NAME_MAX = 64, USER_ALGORITHMS_MAX = 3 };
+
+struct user {
+    struct slice name;         /* its identity: [A-Za-z0-9._~+-], 1..USER_NAME_MAX, lower case not forced */
+    struct slice display_name; /* empty: none */
+    struct slice extension;    /* digits, * and #; empty: none */
+    struct slice email;
+    struct slice role;         /* admin, analyst, agent; empty: agent */
+    struct slice caller_number; /* E.164 with +; empty: none */
+    struct slice realm;        /* that the digests are for; empty: no password yet */
+    bool do_not_disturb;
+    bool disabled;
+    uint8_t algorithms[USER_ALGORITHMS_MAX]; /* enum sip_algorithm offered to this user, in order; 0s: the node's */
+    bool has_digest;
+    uint8_t digests[USER_DIGESTS][USER_DIGEST_BYTES]; /* A1 by algorithm; the password itself is never stored */
+};
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core - a worker's SIP: what happens to a message, from its bytes to its sends.
+ *
+ * One struct core per worker. It owns that worker's transactions, response contexts,
+ * nonce windows and pending registrations. The fixed list of stages a request goes through is in
+ * stages.c. It does no I/O: it is given bytes and the time, writes into the outbox, and
+ * reaches the rest of the program through the functions of struct core_config.
+ *
+ *   net  -> core_receive()            bytes from the network
+ *   loop -> core_mail()               from another worker's core
+ *        -> core_receipt()            a durable operation is in the journal (or is not)
+ *        -> core_run()                timers
+ *
+ * Thread:  the worker's. Only core_counters() may be read by others (relaxed sums).
+ * Memory:  struct mem of its own, bounded by memory_max.
+ * Public headers: core.h
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "auth/auth.h"
+#include "base/durable.h"
+#include "base/outbox.h"
+#include "base/table.h"
+#include "proxy/proxy.h"
+#include "registrar/registrar.h"
+#include "routing/policy.h"
+#include "txn/txn.h"
+
+struct core;
+
+/** What cores send each other. Everything is copied by post(). */
+enum core_mail_kind {
+    CORE_MAIL_MESSAGE = 1, /* bytes: a SIP message that this worker owns */
+    CORE_MAIL_SEND_FAILED, /* bytes: the beginning of a message that could not be delivered */
+    CORE_MAIL_CONN_LOST,   /* flow.conn */
+    CORE_MAIL_COUNT_ASK,   /* bytes: nonce; number: nc; id: who waits; from */
+    CORE_MAIL_COUNT_ANSWER, /* id: who waits; number: enum auth_verdict */
+};
+
+struct core_mail {
+    uint8_t kind;    /* enum core_mail_kind */
+    uint8_t framing; /* enum sip_framing */
+    uint16_t from;   /* worker */
+    uint32_t number;
+    struct id id;
+    struct flow flow;
+    struct slice bytes; /* borrowed; the receiver's until core_mail() returns */
+};
+
+enum core_log_level { CORE_LOG_ERROR = 1, CORE_LOG_WARNING, CORE_LOG_INFO, CORE_LOG_DEBUG };
+
+/** The functions through which a core reaches the rest of the program. */
+struct core_ops {
+    void *user;
+    /** Posts to another worker's mailbox. False: it is full, and the mail is lost (counted there). */
+    bool (*post)(void *user, unsigned worker, const struct core_mail *mail);
+    /** The local address that packets to `remote` leave by; family NONE when unknown. Never waits. */
+    struct addr (*local_address)(void *user, uint8_t listener, const struct addr *remote);
+    /** A line for the log: a short event name and a text. Never waits. */
+    void (*log)(void *user, enum core_log_level level, const char *event, struct slice text);
+    /** Asks that a connection be closed once what is queued on it is out. */
+    void (*close_conn)(void *user, struct conn_id conn);
+};
+
+struct core_config {
+    uint32_t worker, workers;
+    uint32_t boot;               /* number of this start of the node */
+    uint64_t seed;               /* for this worker's rng */
+    uint64_t hash_seed;          /* the same in all workers: owners and tables */
+    struct hash_key token_key, loop_key, nonce_key; /* kept over restarts */
+    size_t memory_max;           /* bytes of struct mem */
+    uint32_t transactions_max;
+    uint32_t registrations_max;  /* REGISTERs that wait for receipts */
+    uint32_t nonce_windows_max;
+
+    const struct listener *listeners; /* immutable, outlive the core, as all below */
+    uint32_t listener_count;
+    const struct addr *local_addrs;   /* this machine's addresses, for wildcard listeners */
+    uint32_t local_addr_count;
+
+    bool auth_required;
+    struct slice realm;
+    uint8_t algorithms[USER_ALGORITHMS_MAX];
+    uint32_t nonce_lifetime_ms;
+    const struct addr_net *trusted;   /* networks that are never challenged */
+    uint32_t trusted_count;
+    struct registrar_config registrar;
+    uint32_t timer_c_ms;
+    bool recurse_on_3xx;
+
+    struct outbox *outbox;
+    struct table_ops location;
+    struct durable_ops durable;  /* append NULL: nothing is kept, REGISTERs are answered at once */
+    struct core_ops ops;
+    const struct policy *policy; /* see core_set_policy() */
+};
+
+/** Why a request was refused, dropped or failed. The names are metric labels. */
+enum core_reason {
+    CORE_R_NONE = 0,
+    CORE_R_GARBAGE,          /* dropped: not SIP */
+    CORE_R_BAD_REQUEST,      /* the parser's fault */
+    CORE_R_SCHEME,           /* 416 */
+    CORE_R_TOO_MANY_HOPS,    /* 483 */
+    CORE_R_LOOP,             /* 482 */
+    CORE_R_MERGED,           /* 482 */
+    CORE_R_PROXY_REQUIRE,    /* 420 */
+    CORE_R_REQUIRE,          /* 420 */
+    CORE_R_CHALLENGED,       /* 401, 407: no credentials */
+    CORE_R_STALE,            /* 401, 407 stale=true */
+    CORE_R_BAD_CREDENTIALS,  /* 401, 407: wrong password, replay */
+    CORE_R_FORBIDDEN_IDENTITY, /* 403: From or To is another's */
+    CORE_R_RELAY,            /* 403: a stranger towards the outside */
+    CORE_R_NOT_FOUND,        /* 404 */
+    CORE_R_NO_BINDING,       /* 480 */
+    CORE_R_FLOW_GONE,        /* 430 */
+    CORE_R_UNRESOLVED,       /* 503: a host name that cannot be resolved */
+    CORE_R_BAD_EVENT,        /* 489 */
+    CORE_R_METHOD,           /* 405 */
+    CORE_R_NO_TRANSACTION,   /* 481: CANCEL for nothing */
+    CORE_R_DRAINING,         /* 503 */
+    CORE_R_FULL,             /* 503: a table is full */
+    CORE_R_MEMORY,           /* 500 */
+    CORE_R_STORE,            /* 500: the journal did not take it */
+    CORE_R_TOO_BIG,          /* 513 */
+    CORE_R_REGISTRAR,        /* the registrar's own refusals: 400, 403, 423, 500 */
+    CORE_R_BREADTH,          /* 440 */
+    CORE_R_STRAY_RESPONSE,   /* dropped: no transaction */
+    CORE_R_STRAY_ACK,        /* dropped: an ACK that leads nowhere */
+    CORE_R_MAILBOX,          /* dropped: the owner's mailbox is full */
+    CORE_R_COUNT,
+};
+/** The label, such as "too_many_hops". Static. */
+const char *core_reason_name(enum core_reason reason);
+
+struct core_counters {
+    uint64_t received[SIP_METHOD_COUNT]; /* requests, by method, new or not */
+    uint64_t responses_received;
+    uint64_t forwarded_messages_in;      /* handed over to other workers */
+    uint64_t refused[CORE_R_COUNT];
+    uint64_t registered, refreshed, unregistered, expired; /* bindings */
+    uint64_t auth_ok;
+    uint64_t location_hits, location_misses;
+};
+
+/** Counts and sizes of the moment, for status and metrics. */
+struct core_status {
+    struct core_counters counters;
+    struct txn_counters txn;
+    struct proxy_counters proxy;
+    uint32_t transactions, contexts, registrations_waiting;
+    size_t memory_used, memory_held;
+    uint64_t timers;
+};
+
+MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms,
+                              uint64_t wall_ms, struct core **out);
+void core_close(struct core *core);
+
+/**
+ * One message from the network. Parsed here; handled if this worker owns it, else posted.
+ * now_ms is monotonic, wall_ms UTC. False: a stream whose framing is lost should be closed.
+ */
+bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
+                  const struct flow *source, uint64_t now_ms, uint64_t wall_ms);
+
+void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms, uint64_t wall_ms);
+
+/** The receipt of durable operation `token` (OK), or why it could not be kept. */
+void core_receipt(struct core *core, struct id token, enum err err, uint64_t now_ms,
+                  uint64_t wall_ms);
+
+/** Runs due timers, at most `max`. Returns true when more are due. */
+bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max);
+/** Monotonic time of the next timer; UINT64_MAX: none. */
+uint64_t core_next_ms(const struct core *core);
+
+/** A message could not be sent: its beginning, as sent. From net/, in any worker. */
+void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms);
+/** A connection of this worker is gone. Tells the others. */
+void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms);
+
+/** Puts bindings that were read at start: every worker is given all, each takes its own. Streams are marked lost. */
+void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms);
+
+/** The policy of requests from now on. The caller releases the old one after all workers have been told. */
+void core_set_policy(struct core *core, const struct policy *policy);
+
+/** From now on INVITEs without To tag are answered 503. */
+void core_drain(struct core *core);
+/** Nothing is in flight any more: no transaction without final response, no receipt outstanding. */
+bool core_idle(const struct core *core);
+
+void core_status(const struct core *core, struct core_status *out);
+
+/** Hash of an AOR key as the location table uses it. */
+uint64_t core_aor_hash(const struct core_config *config, struct slice aor);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6 for what we keep).
+ *
+ * Works out what a REGISTER makes of an AOR's bindings: all of it or nothing. It
+ * sends nothing and stores nothing: the core commits the new set to the journal, and only
+ * then puts it into the location table and sends the 200.
+ *
+ * Thread:  the worker that owns the AOR (one writer per AOR).
+ * Memory:  results in the arena it was given.
+ * Public headers: registrar.h
+ */
+#ifndef REGISTRAR_REGISTRAR_H
+#define REGISTRAR_REGISTRAR_H
+
+#include "base/arena.h"
+#include "base/binding.h"
+#include "sip/sip.h"
+
+struct registrar_config {
+    uint32_t default_expires; /* seconds */
+    uint32_t min_expires;
+    uint32_t max_expires;
+    uint32_t max_contacts;   /* per AOR, <= BINDINGS_MAX */
+    struct slice service_route; /* value of Service-Route in 200 answers; empty: none (RFC 3608) */
+    bool path_required_support; /* 420/421 when Path is there and Supported: path is not (RFC 3327 §5.3) */
+};
+
+/** What to do with a REGISTER. */
+enum registrar_action {
+    REGISTRAR_ANSWER = 1, /* answer at once with `status` and `fields`: a query, a refusal, a late retransmission */
+    REGISTRAR_COMMIT,     /* make `block` durable, put it, then answer with `status` and `fields` */
+};
+
+struct registrar_result {
+    enum registrar_action action;
+    uint16_t status;
+    struct slice reason; /* empty: standard */
+    struct slice fields; /* header lines: Contact list, Date, Service-Route, Path, Min-Expires, Unsupported ... */
+    struct slice block;  /* packed set; empty: the AOR has no bindings any more */
+    uint32_t added, refreshed, removed; /* bindings */
+    uint64_t next_expiry_ms; /* wall clock of the first binding to expire; 0: none */
+};
+
+/**
+ * @param current   the AOR's present block (may be empty; expired bindings in it do not count)
+ * @param source    the flow it came by, kept in the bindings
+ * @param path_ok   Path values may be trusted (they come from a neighbour of ours)
+ * @param now_ms    wall clock, UTC
+ * ERR_MEMORY when the arena is full: answer 500; otherwise OK and `*out` says what to do.
+ */
+MUST_CHECK enum err registrar_process(const struct registrar_config *config,
+                                      const struct sip_msg *request, struct slice aor,
+                                      struct slice current, const struct flow *source, bool path_ok,
+                                      uint64_t now_ms, struct arena *arena,
+                                      struct registrar_result *out);
+
+/**
+ * The key of an AOR: the user part, unescaped, case kept, of a SIP URI whose domain is ours.
+ * Written to `b`. ERR_SYNTAX: no user part, or a bad escape.
+ */
+MUST_CHECK enum err registrar_aor_key(const struct sip_uri *uri, struct builder *b);
+
+/** The set without bindings that expired by now_ms; OK with *changed false when none did. */
+MUST_CHECK enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,
+                                     struct slice *out, bool *changed, uint64_t *next_expiry_ms);
+
+/** The set with `flow_lost` set on all bindings of a connection that is gone. */
+MUST_CHECK enum err registrar_flow_lost(struct slice block, struct conn_id conn,
+                                        struct arena *arena, struct slice *out, bool *changed);
+
+#endif
