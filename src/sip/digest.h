@@ -59,6 +59,9 @@ void sip_digest_response(const struct sip_credentials *credentials,
                          const uint8_t a1[static SIP_HASH_MAX], struct slice method,
                          struct slice body, char out[static SIP_HASH_HEX_MAX]);
 
+/** Gives back what this thread keeps for hashing. Called before a thread ends, so that none leaks. */
+void sip_digest_release(void);
+
 /** Constant-time comparison of equally long bytes. */
 bool sip_digest_equal(const void *a, const void *b, size_t len);
 

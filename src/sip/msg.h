@@ -109,6 +109,7 @@ struct sip_msg {
     uint16_t head_end;   /* offset of the body: after the empty line */
     struct slice method_name;
     struct slice uri;    /* Request-URI as written */
+    struct sip_uri request_uri; /* the same, parsed: of a request without a fault */
     struct slice reason;
     struct slice body;   /* Content-Length bytes, or the rest of the datagram */
     struct sip_fault fault; /* of a request; a faulty response is not given out */

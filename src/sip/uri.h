@@ -14,6 +14,9 @@
 #include "base/flow.h"
 #include "base/slice.h"
 
+/** In one URI; more: ERR_SYNTAX. They bound what a comparison may cost. */
+enum { SIP_URI_PARAMS_MAX = 32, SIP_URI_HEADERS_MAX = 32 };
+
 enum sip_scheme {
     SIP_SCHEME_OTHER = 0, /* syntactically a URI, nothing we route */
     SIP_SCHEME_SIP,
