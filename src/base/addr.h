@@ -68,7 +68,7 @@ struct addr_net {
     uint8_t bits;
 };
 
-/** Parses "192.0.2.0/24", or a plain address as /32 or /128. */
+/** Parses "192.0.2.0/24", or a plain address as /32 or /128. Bits behind the prefix are zeroed. */
 MUST_CHECK enum err addr_net_parse(struct slice text, struct addr_net *out);
 
 bool addr_net_contains(const struct addr_net *net, const struct addr *a);

@@ -31,8 +31,21 @@ MUST_CHECK enum err map_init(struct map *map, size_t initial);
 void map_release(struct map *map);
 
 /** The first node with this hash, or NULL. The caller compares keys and goes on with map_next(). */
-struct map_node *map_first(const struct map *map, uint64_t hash);
-struct map_node *map_next(const struct map_node *node);
+static inline struct map_node *map_first(const struct map *map, uint64_t hash)
+{
+    struct map_node *node = map->buckets[hash & map->mask];
+    while (node != NULL && node->hash != hash)
+        node = node->next;
+    return node;
+}
+
+static inline struct map_node *map_next(const struct map_node *node)
+{
+    struct map_node *next = node->next;
+    while (next != NULL && next->hash != node->hash)
+        next = next->next;
+    return next;
+}
 
 /** Adds; equal hashes may be there already. Growing that fails is put off: never an error. */
 void map_add(struct map *map, struct map_node *node, uint64_t hash);
@@ -40,7 +53,10 @@ void map_add(struct map *map, struct map_node *node, uint64_t hash);
 /** Removes a node that is in the map. */
 void map_remove(struct map *map, struct map_node *node);
 
-/** Walks all nodes: *cursor = 0 first; NULL at the end. The node just given may be removed. */
-struct map_node *map_walk(const struct map *map, size_t *cursor, struct map_node *previous);
+/**
+ * Walks all nodes: *cursor = 0 first; NULL at the end. The node just given may be removed and
+ * freed, no other; nothing may be added meanwhile.
+ */
+struct map_node *map_walk(const struct map *map, size_t *cursor);
 
 #endif

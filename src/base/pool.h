@@ -25,12 +25,17 @@ static inline bool id_equal(struct id a, struct id b)
     return a.slot == b.slot && a.generation == b.generation;
 }
 
-enum { POOL_SLAB = 64 };
+enum { POOL_SLAB = 64, POOL_OBJECT_MAX = 1024 };
+
+/** The head of 64 objects. A generation is odd while its slot is live, even while it is free. */
+struct pool_slab {
+    uint32_t generations[POOL_SLAB];
+    char objects[]; /* 16-aligned */
+};
 
 struct pool {
     struct mem *mem;
-    char **slabs;       /* capacity / POOL_SLAB pointers, filled as needed */
-    uint32_t *generations; /* one per slot made so far, in the slab's head */
+    struct pool_slab **slabs; /* capacity / POOL_SLAB pointers, filled as needed */
     size_t object_bytes; /* rounded up to 16 */
     uint32_t capacity;
     uint32_t made;  /* slots that exist */
@@ -38,7 +43,7 @@ struct pool {
     uint32_t free_head; /* slot + 1, 0: none */
 };
 
-/** `object_bytes` <= 1,024. The table of slabs is allocated at once with calloc. */
+/** 0 < `object_bytes` <= POOL_OBJECT_MAX. The table of slabs is allocated at once with calloc. */
 MUST_CHECK enum err pool_init(struct pool *pool, struct mem *mem, size_t object_bytes,
                               uint32_t capacity);
 
@@ -49,7 +54,16 @@ void pool_release(struct pool *pool);
 MUST_CHECK void *pool_alloc(struct pool *pool, struct id *out);
 
 /** The object, or NULL when the id is stale, made up, or zero. */
-void *pool_get(const struct pool *pool, struct id id);
+static inline void *pool_get(const struct pool *pool, struct id id)
+{
+    if (id.slot >= pool->made)
+        return NULL;
+    struct pool_slab *slab = pool->slabs[id.slot / POOL_SLAB];
+    uint32_t index = id.slot % POOL_SLAB;
+    if (slab->generations[index] != id.generation || (id.generation & 1) == 0)
+        return NULL;
+    return slab->objects + index * pool->object_bytes;
+}
 
 /** Frees; the id is stale from now on. The id must be live. */
 void pool_free(struct pool *pool, struct id id);

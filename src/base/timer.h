@@ -3,7 +3,7 @@
  * timer - a hierarchical timer wheel, one per worker.
  *
  * Six levels of 64 slots: level n has slots of 64^n milliseconds, so 2^36 ms
- * fit (over two years; later dues are put at the edge and re-sorted there).
+ * fit (over two years; later dues wait in a list of their own until then).
  * A word of bits per level says which slots hold timers: starting, stopping
  * and finding the next due are all O(1).
  *
@@ -33,9 +33,12 @@ struct timer {
 enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
 
 struct timer_wheel {
-    uint64_t now_ms; /* all dues before or at this have run */
+    uint64_t now_ms; /* all dues before or at this have run, or wait in `ready` or `late` */
     uint64_t count;  /* armed timers */
-    uint64_t used[TIMER_LEVELS];
+    struct list ready; /* due and in order; the next to run */
+    struct list late;  /* started for a time that was past: run after `ready` */
+    struct list far;   /* due 2^36 ms or more past the last multiple of that */
+    uint64_t used[TIMER_LEVELS]; /* bit n: slot n holds timers */
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };
 
@@ -53,7 +56,8 @@ static inline bool timer_armed(const struct timer *timer)
 }
 
 /**
- * Runs what is due at `now_ms`, in the order of dues, at most `max` timers.
+ * Runs what is due at `now_ms`, in the order of dues (equal ones: first started, first run;
+ * one started late counts as due then), at most `max` timers.
  * Timers that the callbacks start for `now_ms` or earlier wait for the next run.
  * Returns how many ran; `max` means: call again.
  */
