@@ -28,8 +28,8 @@ rm -rf "$dir/root/strowger"
 git clone -q --no-hardlinks . "$dir/root/strowger"
 
 inside() {
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-        TERM=dumb chroot "$dir" /bin/bash -c "cd /root/strowger && $1" </dev/null
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+        LANG=C.UTF-8 TERM=dumb chroot "$dir" /bin/bash -c "cd /root/strowger && $1" </dev/null
 }
 
 begin=$SECONDS

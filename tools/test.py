@@ -12,6 +12,7 @@ import argparse
 import collections
 import concurrent.futures
 import glob
+import hashlib
 import os
 import re
 import signal
@@ -216,6 +217,29 @@ def fuzz_long(log):
     return passed, failed
 
 
+def conformance(log):
+    """The published messages are byte for byte as published, and each has its expected treatment.
+    That the router treats them so is tested by unit tests and, over the wire, end to end."""
+    passed, failed = 0, []
+    for rfc in ("rfc4475", "rfc5118"):
+        folder = os.path.join(ROOT, "tests", "conformance", rfc)
+        expected = set()
+        with open(os.path.join(folder, "expect.tsv"), encoding="utf-8") as file:
+            for line in file:
+                if line.strip() and not line.startswith("#"):
+                    expected.add(line.split("\t")[0])
+        with open(os.path.join(folder, "SHA256SUMS"), encoding="utf-8") as file:
+            sums = [line.split() for line in file if line.strip()]
+        for digest, name in sums:
+            with open(os.path.join(folder, name), "rb") as file:
+                good = hashlib.sha256(file.read()).hexdigest() == digest
+            good = good and ("/" in name or name in expected)
+            log.write("%s %s/%s\n" % ("ok" if good else "FAIL", rfc, name))
+            passed += good
+            failed += [] if good else ["%s/%s" % (rfc, name)]
+    return passed, failed
+
+
 def simulate(log, seeds):
     """Each seed is one run; a failing one is printed with the line that replays it."""
     status, _ = compile_preset(log, "sim", "sim")
@@ -298,6 +322,7 @@ PARTS = [
     Part("debug", NORMAL, debug, "gcc build of everything with ASan and UBSan"),
     Part("unit", NORMAL, unit, "unit tests under ASan and UBSan"),
     Part("replay", NORMAL, replay, "the fuzzers' kept inputs"),
+    Part("conformance", NORMAL, conformance, "the messages of RFC 4475 and 5118 are the published ones"),
     Part("sim", NORMAL, sim, "%d simulated runs" % SIM_SEEDS),
     Part("packaging", NORMAL, packaging, "the systemd unit"),
     Part("run", NORMAL, dev_run, "./dev run, twice, and with a port that is taken"),
@@ -352,7 +377,7 @@ def main():
     os.makedirs(LOGS, exist_ok=True)
     begin, passed, failed = time.monotonic(), 0, []
     for part in chosen:
-        print("%-10s " % part.name, end="", flush=True)
+        print("%-11s " % part.name, end="", flush=True)
         started = time.monotonic()
         part_passed, part_failed = attempt(part)
         print("%5d passed, %d failed  %6.1f s  %s" % (part_passed, len(part_failed),
