@@ -38,6 +38,9 @@ cmd:clang-format    clang-format
 cmd:clang-tidy      clang-tidy
 cmd:cppcheck        cppcheck
 "
+PACKAGE_NEEDS="
+cmd:dpkg-shlibdeps  dpkg-dev
+"
 COVERAGE_NEEDS="
 cmd:gcovr           gcovr
 "
