@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/addr.h"
 
-enum { V4_BYTES = 4, V6_BYTES = 16, V6_GROUPS = 8 };
+enum {
+    V4_BYTES = 4,
+    V6_BYTES = 16,
+    V6_GROUPS = 8
+};
 
 /* A number of 1 to `digits_max` decimal digits without leading zeros; on false ate nothing. */
 static bool lex_decimal(struct slice *rest, unsigned digits_max, unsigned *out)
@@ -177,8 +181,8 @@ bool addr_is_private(const struct addr *a)
         return v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
                (v4[0] == 192 && v4[1] == 168) || (v4[0] == 100 && (v4[1] & 0xc0) == 64) ||
                (v4[0] == 169 && v4[1] == 254);
-    return a->family == ADDR_V6 && ((a->bytes[0] & 0xfe) == 0xfc ||
-                                    (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80));
+    return a->family == ADDR_V6 &&
+           ((a->bytes[0] & 0xfe) == 0xfc || (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80));
 }
 
 enum err addr_parse(struct slice text, uint16_t port, struct addr *out)

@@ -3,7 +3,10 @@
 
 #include "base/sanitize.h"
 
-enum { ARENA_ALIGN = 16, ARENA_BLOCK_BYTES = 32768 };
+enum {
+    ARENA_ALIGN = 16,
+    ARENA_BLOCK_BYTES = 32768
+};
 
 struct arena_block {
     struct arena_block *next;

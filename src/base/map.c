@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-enum { MAP_BUCKETS_MIN = 8 };
+enum {
+    MAP_BUCKETS_MIN = 8
+};
 #define MAP_BUCKETS_MAX ((size_t)1 << 32)
 
 enum err map_init(struct map *map, size_t initial)

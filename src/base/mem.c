@@ -6,8 +6,8 @@
 #include "base/sanitize.h"
 
 enum {
-    MEM_STEP = 16,                     /* between the small classes */
-    MEM_SMALL_MAX = 256,               /* the largest of them */
+    MEM_STEP = 16,       /* between the small classes */
+    MEM_SMALL_MAX = 256, /* the largest of them */
     MEM_SMALL_CLASSES = MEM_SMALL_MAX / MEM_STEP,
     MEM_PER_DOUBLING = 4,
     MEM_CHUNK_BYTES = 1024 * 1024, /* taken from the system at once; untouched pages cost nothing */
@@ -120,7 +120,7 @@ static void mem_push(struct mem *mem, unsigned class, void *ptr)
 /* Cuts the rest of the newest chunk into blocks, the largest first, so that nothing is lost. */
 static void mem_use_up_rest(struct mem *mem)
 {
-    for (unsigned class = MEM_CLASSES; class > 0; class--) {
+    for (unsigned class = MEM_CLASSES; class > 0; class --) {
         size_t bytes = class_bytes(class - 1);
         while (mem->bump_left >= bytes) {
             mem_push(mem, class - 1, mem->bump);

@@ -16,8 +16,8 @@
 #ifdef SANITIZE_ADDRESS
 #include <sanitizer/asan_interface.h>
 #else
-#define SANITIZE_ADDRESS 0
-#define ASAN_POISON_MEMORY_REGION(addr, size) ((void)(addr), (void)(size))
+#define SANITIZE_ADDRESS                        0
+#define ASAN_POISON_MEMORY_REGION(addr, size)   ((void)(addr), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(addr, size) ((void)(addr), (void)(size))
 #endif
 

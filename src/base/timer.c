@@ -10,7 +10,11 @@
  */
 #include "base/timer.h"
 
-enum { TIMER_BITS = 6, TIMER_SLOT_MASK = TIMER_SLOTS - 1, TIMER_ERA_BITS = 36 };
+enum {
+    TIMER_BITS = 6,
+    TIMER_SLOT_MASK = TIMER_SLOTS - 1,
+    TIMER_ERA_BITS = 36
+};
 
 /* One past which no due fits in the wheel yet. */
 static uint64_t next_era(uint64_t now_ms)
