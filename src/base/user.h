@@ -24,6 +24,8 @@ struct user {
     uint8_t algorithms[USER_ALGORITHMS_MAX]; /* enum sip_algorithm offered to this user, in order; 0s: the node's */
     bool has_digest;
     uint8_t digests[USER_DIGESTS][USER_DIGEST_BYTES]; /* A1 by algorithm; the password itself is never stored */
+    struct slice title;     /* "Head of Sales"; empty: none */
+    struct slice languages; /* tags with commas between, in order of preference: "en,fr"; empty: none */
 };
 
 #endif
