@@ -115,9 +115,11 @@ class Runner:
 
     def print(self, chosen, folder, results, seconds):
         with self.lock:
-            failed = [r for r in results if r[1]]
+            failed = [r for r in results if r[1] and r[0] != "note"]
             for name, reason in results:
-                if reason:
+                if name == "note":
+                    print("   %s" % reason)
+                elif reason:
                     print("FAIL %s: %s" % (name, reason.replace("\n", "\n    ")))
                     self.failed.append(name)
                 else:

@@ -113,10 +113,10 @@ def linphone_and_baresip(env, transport, baresip_transport=None, where="sip:alic
     alice.event("CALL_ESTABLISHED")
     bob.established()
     check_heard(alice, BOB_HZ)
+    check_heard(bob, ALICE_HZ)
     bob.hang_up()
     alice.event("CALL_CLOSED")
     ended(bob)
-    check_heard(bob, ALICE_HZ)
 
 
 def baresip_calls_linphone(env, transport, where):
@@ -130,9 +130,10 @@ def baresip_calls_linphone(env, transport, where):
     alice.event("CALL_ESTABLISHED")
     bob.established()
     check_heard(alice, BOB_HZ)
-    alice.hang_up()
-    ended(bob)
     check_heard(bob, ALICE_HZ)
+    alice.hang_up()
+    alice.event("CALL_CLOSED")
+    ended(bob)
 
 
 @case()

@@ -69,6 +69,10 @@ class Environment:
         """One result of a case that counts as several."""
         self._report(name, reason)
 
+    def note(self, text):
+        """A line for whoever reads the run; no result."""
+        self._report("note", text)
+
 
 def need(program):
     """A missing tool is a failure, never a skipped case."""

@@ -100,4 +100,7 @@ class Linphone:
 
 
 def ended(phone, seconds=10.0):
-    return until("%s's call is over" % phone.name, lambda: phone.process.find(r"Call \d+ with .* ended"), seconds)
+    """Its call is over, whoever ended it. It is asked, for it prints an end only together with what comes next."""
+    return until("%s's call is over" % phone.name,
+                 lambda: phone.say("status hook", r"hook=").group(0) and phone.process.find(r"Call \d+ with .* ended"),
+                 seconds, step=0.2)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published test messages of RFC 4475 and RFC 5118, each one result."""
+import importlib.util
+import pathlib
+
+from harness.case import case, check
+
+HERE = pathlib.Path(__file__).resolve().parent.parent.parent / "conformance"
+DOMAINS = ["example.com", "example.net", "example.org", "company.com", "registrar.example.com"]
+
+
+def siptest():
+    spec = importlib.util.spec_from_file_location("siptest", HERE / "siptest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def send_all(env, label, transport=None, **settings):
+    tool = siptest()
+    messages = tool.load([HERE / "rfc4475" / "expect.tsv", HERE / "rfc5118" / "expect.tsv"])
+    check(len(messages) == 49 + 2 + 12, "%d messages, wanted 63", len(messages))
+    router = env.router(domains=DOMAINS, **settings)
+    tester = tool.Tester(router.address, router.port, env.address(2), [tool.top_via_port(m.raw) for m in messages])
+    check(tester.alive(), "no answer to OPTIONS before the first message")
+    count = {"IDEAL": 0, "PASS": 0, "FAIL": 0}
+    for message in messages:
+        verdict, result, wrong, _ = tool.judge(tester, message, 0.8, transport)
+        count[verdict] += 1
+        env.result("conformance.%s.%s" % (label, message.name.rpartition(".")[0]), wrong or None)
+        if verdict == "PASS":
+            env.note("%s (%s): %s is allowed, /%s/ would be better" % (message.name, label, result, message.ideal))
+    env.note("%s: %d ideal, %d allowed, %d wrong" % (label, count["IDEAL"], count["PASS"], count["FAIL"]))
+    check(router.running(), "the router has ended")
+
+
+@case(seconds=180)
+def messages_with_authentication(env):
+    send_all(env, "auth")
+
+
+@case(seconds=180)
+def messages_without_authentication(env):
+    """Registrations are stored then: the contacts that come back are checked."""
+    send_all(env, "open", auth={"required": False})
+
+
+@case(seconds=180, long=True)
+def messages_all_over_tcp(env):
+    """Of those made for a datagram, only that the router stays up can be asked."""
+    tool = siptest()
+    router = env.router(domains=DOMAINS)
+    messages = tool.load([HERE / "rfc4475" / "expect.tsv", HERE / "rfc5118" / "expect.tsv"])
+    tester = tool.Tester(router.address, router.port, env.address(2), [])
+    for message in messages:
+        tester.send_tcp(message.raw, 0.4)
+        check(tester.alive(), "the router stopped answering after %s", message.name)
