@@ -85,6 +85,8 @@ struct txn_counters {
     uint64_t requests_resent, responses_resent;
     uint64_t responses_unmatched, acks_absorbed;
     uint64_t timeouts, transport_errors, full;
+    uint64_t replies_too_big; /* a stateless answer that could not be written */
+    uint64_t not_kept;        /* no memory to keep a response for resending: it was sent once */
 };
 
 MUST_CHECK enum err txn_table_open(const struct txn_config *config, struct txn_table **out);
@@ -92,6 +94,8 @@ MUST_CHECK enum err txn_table_open(const struct txn_config *config, struct txn_t
 void txn_table_close(struct txn_table *table);
 const struct txn_counters *txn_counters(const struct txn_table *table);
 uint32_t txn_count(const struct txn_table *table);
+/** Transactions, servers and clients, that have no final response yet: 0 when draining is done. */
+uint32_t txn_pending(const struct txn_table *table);
 
 /* ---- servers: requests that came to us ---- */
 
@@ -140,6 +144,14 @@ bool txn_server_answered(const struct txn_table *table, struct id server);
  */
 MUST_CHECK enum err txn_reply(struct txn_table *table, struct id server,
                               const struct sip_reply *reply, uint64_t now_ms);
+
+/**
+ * As txn_reply() for who has the request parsed at hand (as received, or txn_server_request() parsed
+ * again): saves parsing the copy. `request` is borrowed until return.
+ */
+MUST_CHECK enum err txn_reply_parsed(struct txn_table *table, struct id server,
+                                     const struct sip_msg *request, const struct sip_reply *reply,
+                                     uint64_t now_ms);
 
 /**
  * Sends a response that came from downstream: `edits` are over it and have our Via taken off. For INVITE any

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/access - who may do what (RFC 3261 §16.3 step 6, §22, §26).
+ *
+ *  - REGISTER, and requests whose From is of our domains, need credentials of that user.
+ *  - Requests inside a dialog that we let through carry our token: no challenge.
+ *  - Everybody may call our users; nobody unknown gets anywhere else through us.
+ *  - ACK and CANCEL are never challenged.
+ */
+#include "core/internal.h"
+
+bool core_is_trusted(const struct core *core, const struct addr *source)
+{
+    for (uint32_t i = 0; i < core->config.trusted_count; i++)
+        if (addr_net_contains(&core->config.trusted[i], source))
+            return true;
+    return false;
+}
+
+void request_from(struct core *core, struct request *r)
+{
+    if (r->from_parsed)
+        return;
+    r->from_parsed = true;
+    if (sip_uri_parse(r->msg->from.uri_text, &r->from) != OK ||
+        r->from.scheme == SIP_SCHEME_TEL || !is_our_uri(core, &r->from))
+        return;
+    r->from_is_ours = true;
+
+    char *text = arena_alloc(&core->scratch, r->from.user.len + 1);
+    if (text == NULL)
+        return;
+    struct builder b = builder_over(text, r->from.user.len + 1);
+    if (registrar_aor_key(&r->from, &b) == OK)
+        r->from_key = builder_slice(&b);
+}
+
+static bool is_register(const struct request *r)
+{
+    return r->msg->method == SIP_REGISTER && r->uri_is_ours;
+}
+
+static bool needs_credentials(struct core *core, struct request *r)
+{
+    if (!core->config.auth_required || core_is_trusted(core, &r->source->remote))
+        return false;
+    if (is_register(r))
+        return true;
+    request_from(core, r);
+    return r->from_is_ours;
+}
+
+static enum verdict challenge(struct core *core, struct request *r, enum core_reason reason,
+                              const struct user *user)
+{
+    bool proxy = !is_register(r);
+    char text[2048];
+    struct builder b = builder_over(text, sizeof text);
+
+    auth_challenge(core->auth, &b, proxy, reason == CORE_R_STALE, user, r->source, core->wall_ms);
+    if (b.overflow)
+        return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
+    return refuse(core, r, reason, proxy ? 407 : 401, NULL, builder_slice(&b));
+}
+
+/** The nonce's owner is another worker: it is asked whether this count is fresh. */
+static enum verdict ask_count(struct core *core, struct request *r,
+                              const struct auth_result *result)
+{
+    struct core_mail mail = {
+        .kind = CORE_MAIL_COUNT_ASK,
+        .from = (uint16_t)core->config.worker,
+        .number = result->credentials.has_qop ? result->credentials.nc : 1,
+        .id = r->server,
+        .bytes = result->credentials.nonce,
+    };
+
+    if (result->owner >= core->config.workers ||
+        !core->config.ops.post(core->config.ops.user, result->owner, &mail))
+        return challenge(core, r, CORE_R_STALE, NULL);
+    return WAITING;
+}
+
+/** The authenticated user must be the one that From (and To of a REGISTER) names: 403. */
+static bool is_own_identity(struct core *core, struct request *r)
+{
+    request_from(core, r);
+    if (!r->from_is_ours || !slice_equal(r->from_key, r->user->name))
+        return false;
+    if (r->msg->method != SIP_REGISTER)
+        return true;
+
+    struct sip_uri to;
+    if (sip_uri_parse(r->msg->to.uri_text, &to) != OK || !is_our_uri(core, &to))
+        return true; /* the registrar says what is wrong with it */
+    char *text = arena_alloc(&core->scratch, to.user.len + 1);
+    if (text == NULL)
+        return false;
+    struct builder b = builder_over(text, to.user.len + 1);
+    if (registrar_aor_key(&to, &b) != OK)
+        return true;
+    return slice_equal(builder_slice(&b), r->user->name);
+}
+
+static enum verdict check_credentials(struct core *core, struct request *r)
+{
+    struct auth_result result = auth_find(core->auth, r->msg, !is_register(r));
+    if (result.verdict != AUTH_OK) {
+        request_from(core, r);
+        return challenge(core, r, CORE_R_CHALLENGED,
+                         r->from_is_ours ? policy_user_by_name(core->policy, r->from_key) : NULL);
+    }
+
+    const struct user *user = policy_user_by_name(core->policy, result.credentials.username);
+    if (user != NULL && user->disabled)
+        user = NULL;
+    if (r->count != 0)
+        result.verdict = r->count; /* taken up again: all but the count was right before */
+    else
+        auth_check(core->auth, r->msg, user, r->source, core->wall_ms, &result);
+    if (result.verdict == AUTH_ELSEWHERE)
+        return ask_count(core, r, &result);
+    switch (result.verdict) {
+    case AUTH_OK:
+        break;
+    case AUTH_NONE:
+        return challenge(core, r, CORE_R_CHALLENGED, user);
+    case AUTH_STALE:
+        return challenge(core, r, CORE_R_STALE, user);
+    case AUTH_BAD:
+    case AUTH_ELSEWHERE:
+        return challenge(core, r, CORE_R_BAD_CREDENTIALS, user);
+    }
+    r->user = user;
+    r->credentials = result.field;
+    core->counters.auth_ok++;
+    if (!is_own_identity(core, r))
+        return refuse(core, r, CORE_R_FORBIDDEN_IDENTITY, 403, "From is not this user",
+                      SLICE_EMPTY);
+    return GO_ON;
+}
+
+/** Does the request lead to one of our users, or to us? Then anybody may send it. */
+static bool leads_inside(const struct core *core, const struct request *r)
+{
+    if (r->has_route)
+        return is_our_uri(core, &r->route);
+    return r->uri_is_ours;
+}
+
+enum verdict stage_authenticate(struct core *core, struct request *r)
+{
+    if (r->in_dialog || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
+        return GO_ON;
+    if (needs_credentials(core, r))
+        return check_credentials(core, r);
+    if (leads_inside(core, r))
+        return GO_ON;
+
+    request_from(core, r);
+    bool ours = r->from_is_ours &&
+                (!core->config.auth_required || core_is_trusted(core, &r->source->remote));
+    if (ours)
+        return GO_ON;
+    return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
+}

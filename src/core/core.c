@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/core - a worker's core: opened, fed, and asked.
+ */
+#include "core/core.h"
+
+#include <stdlib.h>
+
+#include "core/internal.h"
+
+uint64_t core_aor_hash(const struct core_config *config, struct slice aor)
+{
+    return hash_bytes(config->hash_seed, aor);
+}
+
+/* ---- handlers of transactions: all with a context are the proxy's ---- */
+
+static void on_response(void *user, struct id client, uint64_t context,
+                        const struct sip_msg *response, uint64_t now_ms)
+{
+    struct core *core = user;
+    proxy_on_response(core->proxy, client, context, response, now_ms);
+}
+
+static void on_failure(void *user, struct id client, uint64_t context, enum txn_failure failure,
+                       uint64_t now_ms)
+{
+    struct core *core = user;
+    proxy_on_failure(core->proxy, client, context, failure, now_ms);
+}
+
+static void on_server_end(void *user, struct id server, uint64_t context, uint64_t now_ms)
+{
+    struct core *core = user;
+    if (context != 0)
+        proxy_on_server_end(core->proxy, server, context, now_ms);
+}
+
+static void on_client_end(void *user, struct id client, uint64_t context, uint64_t now_ms)
+{
+    struct core *core = user;
+    proxy_on_client_end(core->proxy, client, context, now_ms);
+}
+
+/* ---- open and close ---- */
+
+static enum err open_txns(struct core *core)
+{
+    struct txn_config config = {
+        .worker = core->config.worker,
+        .boot = core->config.boot,
+        .transactions_max = core->config.transactions_max,
+        .mem = &core->mem,
+        .wheel = &core->wheel,
+        .outbox = core->config.outbox,
+        .rng = &core->rng,
+        .hash_seed = core->config.hash_seed,
+        .is_our_sent_by = is_our_sent_by,
+        .is_our_sent_by_user = core,
+        .handlers = {.user = core,
+                     .on_response = on_response,
+                     .on_failure = on_failure,
+                     .on_server_end = on_server_end,
+                     .on_client_end = on_client_end},
+    };
+    return txn_table_open(&config, &core->txns);
+}
+
+static enum err open_proxy(struct core *core)
+{
+    struct proxy_config config = {
+        .worker = core->config.worker,
+        .contexts_max = core->config.transactions_max,
+        .timer_c_ms = core->config.timer_c_ms,
+        .recurse_on_3xx = core->config.recurse_on_3xx,
+        .mem = &core->mem,
+        .wheel = &core->wheel,
+        .outbox = core->config.outbox,
+        .rng = &core->rng,
+        .txns = core->txns,
+        .token_key = core->config.token_key,
+        .listeners = core->config.listeners,
+        .listener_count = core->config.listener_count,
+        .user = core,
+        .write_our_address = write_our_address,
+        .resolve = locate_resolve,
+    };
+    return proxy_open(&config, &core->proxy);
+}
+
+static enum err open_auth(struct core *core)
+{
+    struct auth_config config = {
+        .worker = core->config.worker,
+        .nonce_lifetime_ms = core->config.nonce_lifetime_ms,
+        .windows_max = core->config.nonce_windows_max,
+        .realm = core->config.realm,
+        .nonce_key = core->config.nonce_key,
+        .rng = &core->rng,
+    };
+    memcpy(config.algorithms, core->config.algorithms, sizeof config.algorithms);
+    return auth_open(&config, &core->auth);
+}
+
+static enum err open_parts(struct core *core)
+{
+    enum err err = arena_init(&core->scratch, &core->mem, CORE_SCRATCH_MAX);
+    if (err == OK)
+        err = map_init(&core->conn_bindings, 256);
+    if (err == OK)
+        err = register_open(core);
+    if (err == OK)
+        err = open_txns(core);
+    if (err == OK)
+        err = open_proxy(core);
+    if (err == OK)
+        err = open_auth(core);
+    if (err == OK) {
+        ours_init(core);
+        expiry_open(core);
+    }
+    return err;
+}
+
+enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
+                   struct core **out)
+{
+    assert(config->workers >= 1);
+    assert(config->worker < config->workers);
+    assert(config->policy != NULL);
+
+    /* One object per worker, made at start: not the packet path. */
+    struct core *core = calloc(1, sizeof *core);
+    if (core == NULL)
+        return ERR_MEMORY;
+    core->config = *config;
+    core->policy = config->policy;
+    core->now_ms = now_ms;
+    core->wall_ms = wall_ms;
+    mem_init(&core->mem, config->memory_max);
+    timer_wheel_init(&core->wheel, now_ms);
+    rng_seed(&core->rng, config->seed);
+
+    enum err err = open_parts(core);
+    if (err) {
+        core_close(core);
+        return err;
+    }
+    *out = core;
+    return OK;
+}
+
+void core_close(struct core *core)
+{
+    if (core == NULL)
+        return;
+    if (core->expiry.timer.fn != NULL)
+        expiry_close(core);
+    if (core->registrations.mem != NULL)
+        register_close(core);
+    if (core->conn_bindings.buckets != NULL)
+        flows_close(core);
+    if (core->proxy != NULL)
+        proxy_close(core->proxy);
+    if (core->txns != NULL)
+        txn_table_close(core->txns);
+    if (core->auth != NULL)
+        auth_close(core->auth);
+    ours_close(core);
+    if (core->scratch.mem != NULL)
+        arena_release(&core->scratch);
+    mem_release(&core->mem);
+    free(core);
+}
+
+/* ---- the stages ---- */
+
+typedef enum verdict stage_fn(struct core *core, struct request *r);
+
+static stage_fn *const stages[] = {
+    stage_validate, stage_routes, stage_admit, stage_authenticate, stage_local, stage_forward,
+};
+
+enum verdict core_run_stages(struct core *core, struct request *r)
+{
+    for (size_t i = 0; i < COUNT_OF(stages); i++) {
+        enum verdict verdict = stages[i](core, r);
+        if (verdict != GO_ON)
+            return verdict;
+    }
+    assert(!"the last stage never says go on");
+    return DROP;
+}
+
+static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,
+                        struct id server, bool merged, enum auth_verdict count)
+{
+    struct request r = {
+        .msg = msg, .source = source, .server = server, .merged = merged, .count = count};
+
+    arena_reset(&core->scratch);
+    enum verdict verdict = core_run_stages(core, &r);
+    if (verdict == DROP && server.generation != 0)
+        txn_server_drop(core->txns, server, core->now_ms);
+}
+
+void core_resume(struct core *core, struct id server, enum auth_verdict count)
+{
+    struct slice bytes = txn_server_request(core->txns, server);
+    const struct flow *flow = txn_server_flow(core->txns, server);
+
+    if (bytes.len == 0 || flow == NULL)
+        return; /* it is over */
+    struct flow source = *flow;
+    if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
+        return;
+    run_request(core, &core->resumed, &source, server, false, count);
+}
+
+static void handle_cancel(struct core *core, const struct txn_received *got)
+{
+    bool found = got->cancelled.generation != 0;
+    struct sip_reply reply = {.status = found ? 200 : 481};
+
+    if (!found)
+        core_count(core, CORE_R_NO_TRANSACTION);
+    if (txn_reply(core->txns, got->id, &reply, core->now_ms) != OK)
+        txn_server_drop(core->txns, got->id, core->now_ms);
+    if (!found || txn_server_answered(core->txns, got->cancelled))
+        return;
+    if (txn_server_context_get(core->txns, got->cancelled) != 0) {
+        proxy_cancel(core->proxy, got->cancelled, core->now_ms);
+        return;
+    }
+    struct sip_reply terminated = {.status = 487}; /* it still waits for something of ours */
+    if (txn_reply(core->txns, got->cancelled, &terminated, core->now_ms) != OK)
+        txn_server_drop(core->txns, got->cancelled, core->now_ms);
+}
+
+static void handle_request(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    static const struct id none;
+
+    core->counters.received[msg->method]++;
+    if (core_answer_stateless(core, msg, source))
+        return;
+
+    struct txn_received got = txn_receive_request(core->txns, msg, source, core->now_ms);
+    switch (got.verdict) {
+    case TXN_ABSORBED:
+        return;
+    case TXN_ACK:
+        run_request(core, msg, source, none, false, 0);
+        return;
+    case TXN_CANCEL:
+        handle_cancel(core, &got);
+        return;
+    case TXN_NEW:
+    case TXN_MERGED:
+        run_request(core, msg, source, got.id, got.verdict == TXN_MERGED, 0);
+        return;
+    case TXN_REFUSED:
+        break;
+    }
+    core_count(core, CORE_R_FULL);
+    if (msg->method != SIP_ACK) {
+        struct sip_reply reply = {.status = 503};
+        txn_reply_stateless(core->txns, msg, source, &reply);
+    }
+}
+
+static void handle_fault(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    core_count(core, CORE_R_BAD_REQUEST);
+    if (msg->method == SIP_ACK || msg->via_value.len == 0)
+        return;
+    struct sip_reply reply = {.status = msg->fault.status, .reason = slice_of(msg->fault.reason)};
+    txn_reply_stateless(core->txns, msg, source, &reply);
+}
+
+/** Handles a parsed message that this worker owns. */
+static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    if (msg->is_request) {
+        handle_request(core, msg, source);
+        return;
+    }
+    core->counters.responses_received++;
+    if (!txn_receive_response(core->txns, msg, source, core->now_ms))
+        core_count(core, CORE_R_STRAY_RESPONSE);
+}
+
+/** Who owns it: named by what we wrote, else by its Call-ID, or by the AOR of a REGISTER. */
+static unsigned owner_of(const struct core *core, const struct sip_msg *msg)
+{
+    unsigned self = core->config.worker;
+    struct txn_branch branch;
+
+    if (core->config.workers == 1)
+        return self;
+    if (msg->is_response) {
+        bool named = txn_branch_parse(msg->via.branch, &branch) &&
+                     branch.boot == core->config.boot && branch.worker < core->config.workers;
+        return named ? branch.worker : self;
+    }
+    if (msg->method == SIP_REGISTER)
+        return register_owner(core, msg);
+    return table_owner(hash_bytes(core->config.hash_seed, msg->call_id), core->config.workers);
+}
+
+static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
+{
+    assert(now_ms >= core->now_ms);
+
+    core->now_ms = now_ms;
+    core->wall_ms = wall_ms;
+}
+
+bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
+                  const struct flow *source, uint64_t now_ms, uint64_t wall_ms)
+{
+    struct sip_msg *msg = &core->received;
+
+    set_time(core, now_ms, wall_ms);
+    if (sip_parse(bytes, framing, msg) != OK) {
+        core_count(core, CORE_R_GARBAGE);
+        return framing != SIP_STREAM;
+    }
+    if (msg->is_request && msg->fault.status != 0) {
+        handle_fault(core, msg, source);
+        return true;
+    }
+    unsigned owner = owner_of(core, msg);
+    if (owner == core->config.worker) {
+        handle(core, msg, source);
+        return true;
+    }
+    struct core_mail mail = {
+        .kind = CORE_MAIL_MESSAGE,
+        .framing = (uint8_t)framing,
+        .from = (uint16_t)core->config.worker,
+        .flow = *source,
+        .bytes = msg->buf,
+    };
+    core->counters.forwarded_messages_in++;
+    if (!core->config.ops.post(core->config.ops.user, owner, &mail))
+        core_count(core, CORE_R_MAILBOX);
+    return true;
+}
+
+static void answer_count(struct core *core, const struct core_mail *ask)
+{
+    struct core_mail reply = {
+        .kind = CORE_MAIL_COUNT_ANSWER,
+        .from = (uint16_t)core->config.worker,
+        .number = (uint32_t)auth_count(core->auth, ask->bytes, ask->number),
+        .id = ask->id,
+    };
+    if (!core->config.ops.post(core->config.ops.user, ask->from, &reply))
+        core_count(core, CORE_R_MAILBOX);
+}
+
+void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms, uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    switch ((enum core_mail_kind)mail->kind) {
+    case CORE_MAIL_MESSAGE:
+        if (sip_parse(mail->bytes, (enum sip_framing)mail->framing, &core->received) == OK &&
+            (core->received.is_response || core->received.fault.status == 0))
+            handle(core, &core->received, &mail->flow);
+        return;
+    case CORE_MAIL_SEND_FAILED:
+        txn_send_failed(core->txns, mail->bytes, now_ms);
+        return;
+    case CORE_MAIL_CONN_LOST:
+        txn_conn_lost(core->txns, mail->flow.conn, now_ms);
+        flows_lost(core, mail->flow.conn);
+        return;
+    case CORE_MAIL_COUNT_ASK:
+        answer_count(core, mail);
+        return;
+    case CORE_MAIL_COUNT_ANSWER:
+        core_resume(core, mail->id, (enum auth_verdict)mail->number);
+        return;
+    }
+}
+
+void core_receipt(struct core *core, struct id token, enum err err, uint64_t now_ms,
+                  uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    register_receipt(core, token, err);
+}
+
+bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max)
+{
+    set_time(core, now_ms, wall_ms);
+    return timer_wheel_run(&core->wheel, now_ms, max) == max;
+}
+
+uint64_t core_next_ms(const struct core *core)
+{
+    return timer_wheel_next(&core->wheel);
+}
+
+/** Worker that a sent message belongs to: the one in the branch of its top Via. */
+static unsigned owner_of_sent(const struct core *core, struct slice sent)
+{
+    static const char cookie[] = "branch=" SIP_BRANCH_COOKIE;
+    const char *at = sent.len > 0 ? memmem(sent.data, sent.len, cookie, sizeof cookie - 1) : NULL;
+    if (at == NULL)
+        return core->config.worker;
+
+    struct slice branch = slice_from(sent, (size_t)(at - sent.data) + 7);
+    if (branch.len > TXN_BRANCH_LEN)
+        branch.len = TXN_BRANCH_LEN;
+    struct txn_branch parsed;
+    if (!txn_branch_parse(branch, &parsed) || parsed.worker >= core->config.workers)
+        return core->config.worker;
+    return parsed.worker;
+}
+
+void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    unsigned owner = owner_of_sent(core, sent);
+    if (owner == core->config.worker) {
+        txn_send_failed(core->txns, sent, now_ms);
+        return;
+    }
+    struct core_mail mail = {
+        .kind = CORE_MAIL_SEND_FAILED, .from = (uint16_t)core->config.worker, .bytes = sent};
+    if (!core->config.ops.post(core->config.ops.user, owner, &mail))
+        core_count(core, CORE_R_MAILBOX);
+}
+
+void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    struct core_mail mail = {.kind = CORE_MAIL_CONN_LOST,
+                             .from = (uint16_t)core->config.worker,
+                             .flow = {.conn = conn}};
+    for (uint32_t i = 0; i < core->config.workers; i++)
+        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, &mail))
+            core_count(core, CORE_R_MAILBOX);
+    core_mail(core, &mail, now_ms, wall_ms);
+}
+
+/** All streams of an earlier run are gone. */
+static struct slice mark_streams_lost(struct core *core, struct slice block)
+{
+    struct binding_set *set = arena_alloc(&core->scratch, sizeof *set);
+    char *text = arena_alloc(&core->scratch, block.len + 64);
+    bool changed = false;
+
+    if (set == NULL || text == NULL || binding_set_unpack(block, set) != OK)
+        return SLICE_EMPTY;
+    for (uint32_t i = 0; i < set->count; i++)
+        if (flow_has_conn(&set->items[i].flow) && !set->items[i].flow_lost) {
+            set->items[i].flow_lost = true;
+            changed = true;
+        }
+    if (!changed)
+        return block;
+    struct builder b = builder_over(text, block.len + 64);
+    return binding_set_pack(set, &b) == OK ? builder_slice(&b) : SLICE_EMPTY;
+}
+
+static uint64_t first_expiry(struct slice block)
+{
+    uint32_t cursor = 0;
+    struct binding binding;
+    uint64_t first = UINT64_MAX;
+
+    while (binding_next(block, &cursor, &binding))
+        if (binding.expires_ms < first)
+            first = binding.expires_ms;
+    return first;
+}
+
+void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms)
+{
+    uint64_t hash = core_aor_hash(&core->config, aor);
+    if (!owns_aor(core, hash) || block.len == 0)
+        return;
+
+    core->wall_ms = wall_ms;
+    arena_reset(&core->scratch);
+    struct slice restored = mark_streams_lost(core, block);
+    if (restored.len == 0 || core->config.location.put(core->config.location.user, aor, hash,
+                                                       restored) != OK) {
+        core_count(core, CORE_R_MEMORY);
+        core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
+                  SLICE_ARG(aor));
+        return;
+    }
+    expiry_add(core, hash, first_expiry(restored));
+}
+
+void core_set_policy(struct core *core, const struct policy *policy)
+{
+    assert(policy != NULL);
+
+    core->policy = policy;
+}
+
+void core_drain(struct core *core)
+{
+    core->draining = true;
+}
+
+bool core_idle(const struct core *core)
+{
+    return core->registrations.count == 0 && txn_pending(core->txns) == 0;
+}
+
+void core_status(const struct core *core, struct core_status *out)
+{
+    *out = (struct core_status){
+        .counters = core->counters,
+        .txn = *txn_counters(core->txns),
+        .proxy = *proxy_counters(core->proxy),
+        .transactions = txn_count(core->txns),
+        .contexts = proxy_count(core->proxy),
+        .registrations_waiting = core->registrations.count,
+        .memory_used = core->mem.used_bytes,
+        .memory_held = core->mem.chunk_bytes,
+        .timers = core->wheel.count,
+    };
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/flows - bindings whose connection is gone are kept, marked, and not tried.
+ *
+ * Each worker remembers, for the AORs it owns, which connection a binding came by; when
+ * a connection is lost its worker tells all, and each marks what it owns.
+ */
+#include "core/internal.h"
+
+static uint64_t conn_hash(struct conn_id conn)
+{
+    uint64_t h = ((uint64_t)conn.id.generation << 32) ^ ((uint64_t)conn.worker << 24) ^
+                 conn.id.slot;
+    return h * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static bool same_conn(struct conn_id a, struct conn_id b)
+{
+    return a.worker == b.worker && id_equal(a.id, b.id);
+}
+
+void flows_add(struct core *core, const struct flow *flow, uint64_t aor_hash)
+{
+    if (!flow_has_conn(flow))
+        return;
+
+    uint64_t hash = conn_hash(flow->conn);
+    for (struct map_node *node = map_first(&core->conn_bindings, hash); node != NULL;
+         node = map_next(node)) {
+        struct conn_binding *known = CONTAINER_OF(node, struct conn_binding, node);
+        if (known->aor_hash == aor_hash && same_conn(known->conn, flow->conn))
+            return;
+    }
+    struct conn_binding *binding = mem_alloc(&core->mem, sizeof *binding);
+    if (binding == NULL)
+        return; /* then the binding is tried once more, and fails at once */
+    binding->conn = flow->conn;
+    binding->aor_hash = aor_hash;
+    map_add(&core->conn_bindings, &binding->node, hash);
+}
+
+static void mark_lost(struct core *core, uint64_t aor_hash, struct conn_id conn)
+{
+    const struct table_ops *table = &core->config.location;
+    struct slice aor;
+    struct slice block = table->find_hash(table->user, aor_hash, &aor);
+    if (block.len == 0)
+        return;
+
+    bool changed = false;
+    struct slice marked;
+    arena_reset(&core->scratch);
+    if (registrar_flow_lost(block, conn, &core->scratch, &marked, &changed) == OK && changed &&
+        table->put(table->user, aor, aor_hash, marked) != OK)
+        core_count(core, CORE_R_MEMORY);
+}
+
+void flows_lost(struct core *core, struct conn_id conn)
+{
+    uint64_t hash = conn_hash(conn);
+    struct map_node *node = map_first(&core->conn_bindings, hash);
+
+    while (node != NULL) {
+        struct conn_binding *binding = CONTAINER_OF(node, struct conn_binding, node);
+        node = map_next(node);
+        if (!same_conn(binding->conn, conn))
+            continue;
+        map_remove(&core->conn_bindings, &binding->node);
+        mark_lost(core, binding->aor_hash, conn);
+        mem_free(&core->mem, binding, sizeof *binding);
+    }
+}
+
+void flows_close(struct core *core)
+{
+    size_t cursor = 0;
+    struct map_node *node;
+
+    while ((node = map_walk(&core->conn_bindings, &cursor)) != NULL) {
+        struct conn_binding *binding = CONTAINER_OF(node, struct conn_binding, node);
+        map_remove(&core->conn_bindings, node);
+        mem_free(&core->mem, binding, sizeof *binding);
+    }
+    map_release(&core->conn_bindings);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/internal - what the files of this room share.
+ */
+#ifndef CORE_INTERNAL_H
+#define CORE_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "core/core.h"
+
+enum {
+    CORE_SCRATCH_MAX = 1 << 20,   /* bytes of the arena for one message */
+    CORE_WAITERS_MAX = 16,        /* REGISTERs of one AOR behind one that waits for its receipt */
+    CORE_OUR_NAMES_MAX = 256,
+    CORE_TIMERS_PER_RUN = 256,
+    EXPIRY_BUCKET_MS = 16000,
+    EXPIRY_BUCKETS = 1024,        /* 4.5 hours ahead; later ones are looked at again then */
+    EXPIRY_CHUNK = 254,
+    EXPIRY_PER_TURN = 64,
+};
+
+/** A host (and port) by which others name us: from the listeners. */
+struct our_name {
+    struct slice host; /* as in a URI: IPv6 with brackets */
+    char *kept_text;   /* owned: `host` of a numeric address; NULL: in the configuration */
+    struct addr addr;  /* family NONE: a name */
+    uint16_t port;
+    uint8_t transport; /* enum transport */
+    uint8_t listener;
+};
+
+/** AOR hashes whose bindings may expire in one span of time. */
+struct expiry_chunk {
+    struct expiry_chunk *next;
+    uint64_t count;
+    uint64_t hashes[EXPIRY_CHUNK];
+};
+
+struct expiry {
+    struct timer timer;
+    uint64_t done_wall_ms;    /* buckets before this were moved to `due` */
+    struct expiry_chunk *due; /* of spans that are over */
+    struct expiry_chunk *buckets[EXPIRY_BUCKETS];
+};
+
+/** A binding of a stream: found again when its connection is lost. */
+struct conn_binding {
+    struct map_node node; /* by connection */
+    struct conn_id conn;
+    uint64_t aor_hash;
+};
+
+/** A REGISTER that waits for its receipt. */
+struct registration {
+    struct map_node node; /* by AOR hash, in core.pending */
+    struct id id;
+    struct id server;
+    uint64_t aor_hash;
+    struct slice aor, fields, block; /* in `bytes` */
+    char *bytes;
+    size_t byte_count;
+    uint16_t status;
+    uint32_t added, refreshed, removed;
+    struct flow source;
+    uint64_t next_expiry_ms;
+    struct list waiters; /* struct register_waiter */
+    uint32_t waiter_count;
+};
+
+/** A REGISTER for an AOR that has one of its own under way. */
+struct register_waiter {
+    struct list node;
+    struct id server;
+};
+
+struct core {
+    struct core_config config;
+    struct mem mem;
+    struct arena scratch; /* for the message at hand; reset before each */
+    struct timer_wheel wheel;
+    struct rng rng;
+    struct txn_table *txns;
+    struct proxy *proxy;
+    struct auth *auth;
+    const struct policy *policy;
+    bool draining;
+    uint64_t now_ms, wall_ms; /* of this turn */
+
+    struct our_name our_names[CORE_OUR_NAMES_MAX];
+    uint32_t our_name_count;
+
+    struct pool registrations;
+    struct map pending;       /* struct registration by AOR hash */
+    struct map conn_bindings; /* struct conn_binding by connection hash */
+    struct expiry expiry;
+    struct core_counters counters;
+
+    struct sip_msg received; /* the message from the network or the mailbox */
+    struct sip_msg resumed;  /* a request that is taken up again */
+};
+
+/** What a stage says. */
+enum verdict {
+    GO_ON = 1,
+    ANSWERED, /* a response is out, or the request is on its way */
+    WAITING,  /* something was asked; it will be taken up again by id */
+    DROP,     /* nothing more to be done */
+};
+
+/** A request on its way through the stages. */
+struct request {
+    const struct sip_msg *msg;
+    const struct flow *source;
+    struct id server; /* zero: an ACK */
+    bool merged;
+    enum auth_verdict count; /* taken up again: what is known of its credentials; 0: a new request */
+
+    struct slice uri_text;   /* Request-URI after preprocessing */
+    struct sip_uri uri;
+    bool uri_is_ours;        /* its domain, or an address of ours */
+    uint16_t routes_drop;
+    bool route_last_drop;
+    bool has_route;          /* a Route is left, `route` is the first */
+    struct slice route_text;
+    struct sip_uri route;
+    uint32_t loop;
+
+    bool in_dialog;          /* it carries our token, genuine */
+    bool from_caller;
+    struct proxy_token token;
+    char token_scratch[PROXY_TOKEN_SCRATCH];
+
+    bool from_parsed, from_is_ours;
+    struct sip_uri from;
+    struct slice from_key;   /* AOR key, when ours */
+    const struct user *user; /* authenticated */
+    const struct sip_field *credentials;
+};
+
+/* core.c */
+enum verdict core_run_stages(struct core *core, struct request *r);
+void core_resume(struct core *core, struct id server, enum auth_verdict count);
+
+/* stages.c */
+enum verdict stage_validate(struct core *core, struct request *r);
+enum verdict stage_routes(struct core *core, struct request *r);
+enum verdict stage_admit(struct core *core, struct request *r);
+enum verdict stage_local(struct core *core, struct request *r);
+enum verdict stage_forward(struct core *core, struct request *r);
+/** Requests that are answered without a transaction (RFC 3261 §8.2.7). True: done. */
+bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const struct flow *source);
+
+/* access.c */
+enum verdict stage_authenticate(struct core *core, struct request *r);
+/** Parses From once. */
+void request_from(struct core *core, struct request *r);
+bool core_is_trusted(const struct core *core, const struct addr *source);
+
+/* refuse.c */
+/** Answers (unless it is an ACK), counts, logs. `fields`: further lines, or empty. */
+enum verdict refuse(struct core *core, struct request *r, enum core_reason reason, unsigned status,
+                    const char *phrase, struct slice fields);
+void core_count(struct core *core, enum core_reason reason);
+void core_logf(struct core *core, enum core_log_level level, const char *event, const char *format,
+               ...) __attribute__((format(printf, 4, 5)));
+
+/* ours.c */
+void ours_init(struct core *core);
+void ours_close(struct core *core);
+/** Is host and port (0: the default of `transport`) one of our addresses, or a domain of ours? */
+bool is_our_host(const struct core *core, struct slice host, uint16_t port, bool secure);
+bool is_our_uri(const struct core *core, const struct sip_uri *uri);
+bool is_our_sent_by(void *user, const struct sip_via *via);
+void write_our_address(void *user, struct builder *b, const struct flow *to);
+/** A listener for the transport and family, `prefer` if it fits; LISTENER_ANY: none. */
+uint8_t pick_listener(const struct core *core, enum transport transport, uint8_t family,
+                      uint8_t prefer);
+bool listener_fits(const struct core *core, const struct flow *flow);
+
+/* locate.c */
+/** Which AOR a URI of ours names, as key; false: nobody. Borrows from `b`'s memory or the policy. */
+bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
+                struct slice *aor, const struct user **user);
+/** Targets of a Request-URI. `*reason` says why there are none. */
+uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                        struct proxy_target *out, uint32_t max, enum core_reason *reason);
+/** Makes `to` for a numeric URI. */
+bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
+                    struct flow *to);
+/** As config.resolve of the proxy. */
+uint32_t locate_resolve(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
+                        uint64_t now_ms);
+/** The way to a side of a dialog: the instance's present flow, or the token's. False: gone (430). */
+bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out);
+uint32_t instance_hash(const struct core *core, const struct binding *binding);
+/** Where the sender of a request is found again, for the token. */
+struct proxy_side locate_caller(struct core *core, struct request *r);
+
+/* register.c */
+enum err register_open(struct core *core);
+void register_close(struct core *core);
+enum verdict register_request(struct core *core, struct request *r);
+/** The user that To of a REGISTER names, or NULL. */
+const struct user *register_user(const struct core *core, const struct sip_msg *msg);
+/** The worker that owns the AOR in To; this one when To is unusable. */
+unsigned register_owner(const struct core *core, const struct sip_msg *msg);
+void register_receipt(struct core *core, struct id token, enum err err);
+
+/* expiry.c */
+void expiry_open(struct core *core);
+void expiry_close(struct core *core);
+void expiry_add(struct core *core, uint64_t aor_hash, uint64_t wall_ms);
+
+/* flows.c */
+void flows_close(struct core *core);
+void flows_add(struct core *core, const struct flow *flow, uint64_t aor_hash);
+void flows_lost(struct core *core, struct conn_id conn);
+
+static inline bool owns_aor(const struct core *core, uint64_t hash)
+{
+    return table_owner(hash, core->config.workers) == core->config.worker;
+}
+
+static inline struct slice location_find(const struct core *core, struct slice aor, uint64_t hash)
+{
+    return core->config.location.find(core->config.location.user, aor, hash);
+}
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/locate - from a Request-URI to targets (RFC 3261 §16.5), and to the next hop.
+ */
+#include "core/internal.h"
+
+/** Is it an extension or a number rather than a name? Written as digits with a leading +. */
+static bool dialled_number(const struct sip_uri *uri, struct slice user, struct builder *number)
+{
+    if (uri->scheme == SIP_SCHEME_TEL || uri->user_phone)
+        return sip_number_normalize(number, user) == OK;
+    if (user.len == 0 || user.len > 32)
+        return false;
+    for (size_t i = 0; i < user.len; i++) {
+        char c = user.data[i];
+        if (!((c >= '0' && c <= '9') || c == '*' || c == '#' || (c == '+' && i == 0)))
+            return false;
+    }
+    builder_add(number, user);
+    return true;
+}
+
+static const struct user *find_user(const struct core *core, const struct sip_uri *uri,
+                                    struct slice name)
+{
+    const struct user *user = NULL;
+    if (uri->scheme != SIP_SCHEME_TEL)
+        user = policy_user_by_name(core->policy, name);
+    if (user != NULL)
+        return user;
+
+    char digits[64];
+    struct builder number = builder_over(digits, sizeof digits);
+    if (!dialled_number(uri, name, &number) || number.overflow)
+        return NULL;
+    user = policy_user_by_extension(core->policy, builder_slice(&number));
+    if (user == NULL)
+        user = policy_user_by_number(core->policy, builder_slice(&number));
+    return user;
+}
+
+bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
+                struct slice *aor, const struct user **user)
+{
+    struct slice name = uri->user;
+
+    *user = NULL;
+    if (uri->scheme != SIP_SCHEME_TEL) {
+        if (registrar_aor_key(uri, b) != OK)
+            return false;
+        name = builder_slice(b);
+    }
+    *user = find_user(core, uri, name);
+    if (*user != NULL) {
+        *aor = (*user)->name;
+        return !(*user)->disabled;
+    }
+    if (uri->scheme == SIP_SCHEME_TEL || core->config.auth_required)
+        return false;
+    *aor = name; /* an open registrar takes anybody */
+    return true;
+}
+
+bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
+                    struct flow *to)
+{
+    enum transport transport = (enum transport)uri->transport;
+
+    if (uri->scheme == SIP_SCHEME_SIPS && transport != TRANSPORT_WSS)
+        transport = TRANSPORT_TLS;
+    if (uri->has_transport && transport == TRANSPORT_NONE)
+        return false; /* one we do not know */
+    if (transport == TRANSPORT_NONE)
+        transport = TRANSPORT_UDP; /* numeric, nothing said: RFC 3263 §4.1 */
+
+    *to = (struct flow){.transport = (uint8_t)transport};
+    uint16_t default_port = sip_transport_port(transport);
+    if (uri->maddr.len > 0) {
+        uint16_t port = uri->port != 0 ? uri->port : default_port;
+        if (addr_parse(uri->maddr, port, &to->remote) != OK)
+            return false;
+    } else if (sip_uri_addr(uri, default_port, &to->remote) != OK) {
+        return false;
+    }
+    to->listener = pick_listener(core, transport, to->remote.family, listener);
+    return to->listener != LISTENER_ANY;
+}
+
+uint32_t instance_hash(const struct core *core, const struct binding *binding)
+{
+    struct slice name = binding->instance.len > 0 ? binding->instance : binding->contact;
+    uint32_t hash = (uint32_t)hash_mac(&core->config.token_key, name);
+
+    return hash != 0 ? hash : 1;
+}
+
+/** The flow a binding registered by, fit to send on. */
+static bool binding_flow(const struct core *core, const struct binding *binding, struct flow *to)
+{
+    *to = binding->flow;
+    if (transport_reliable((enum transport)to->transport))
+        to->flags |= FLOW_ONLY_CONN;
+    if (!listener_fits(core, to))
+        to->listener = pick_listener(core, (enum transport)to->transport, to->remote.family,
+                                     LISTENER_ANY);
+    return to->listener != LISTENER_ANY;
+}
+
+/** The first value of a stored Path is the next hop (RFC 3327 §5.3). */
+static bool path_address(const struct core *core, const struct binding *binding, uint8_t listener,
+                         struct flow *to)
+{
+    struct slice rest = binding->path, value;
+    struct sip_name_addr edge;
+    struct sip_uri uri;
+
+    return sip_list_next(&rest, &value) && sip_name_addr_parse(value, &edge) == OK &&
+           sip_uri_parse(edge.uri_text, &uri) == OK && locate_address(core, &uri, listener, to);
+}
+
+static bool binding_target(const struct core *core, const struct binding *binding,
+                           struct slice aor, uint8_t listener, struct proxy_target *out)
+{
+    struct sip_uri uri;
+
+    *out = (struct proxy_target){
+        .uri = binding->contact,
+        .routes = binding->path,
+        .q = binding->q,
+        .aor = aor,
+        .instance = instance_hash(core, binding),
+    };
+    if (binding->path.len > 0)
+        return path_address(core, binding, listener, &out->to);
+    if (binding->nat || flow_has_conn(&binding->flow)) {
+        out->nat = true;
+        return binding_flow(core, binding, &out->to);
+    }
+    if (sip_uri_parse(binding->contact, &uri) == OK &&
+        locate_address(core, &uri, binding->flow.listener, &out->to))
+        return true;
+    out->nat = true;
+    return binding_flow(core, binding, &out->to); /* a host name: the flow is what we know */
+}
+
+static uint32_t binding_targets(struct core *core, struct slice aor, struct slice block,
+                                uint8_t listener, struct proxy_target *out, uint32_t max)
+{
+    uint32_t cursor = 0, count = 0;
+    struct binding binding;
+
+    while (count < max && binding_next(block, &cursor, &binding)) {
+        if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
+            continue; /* expired ones are not used even before they are cleared (§10.2.2) */
+        if (binding_target(core, &binding, aor, listener, &out[count]))
+            count++;
+    }
+    return count;
+}
+
+static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                            struct proxy_target *out, uint32_t max, enum core_reason *reason)
+{
+    char *text = arena_alloc(&core->scratch, uri->user.len + 1);
+    struct slice aor = SLICE_EMPTY;
+    const struct user *user = NULL;
+
+    *reason = CORE_R_MEMORY;
+    if (text == NULL)
+        return 0;
+    struct builder b = builder_over(text, uri->user.len + 1);
+    *reason = CORE_R_NOT_FOUND;
+    if (!locate_aor(core, uri, &b, &aor, &user))
+        return 0;
+
+    struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
+    uint32_t count = block.len > 0 ? binding_targets(core, aor, block, listener, out, max) : 0;
+    if (count > 0) {
+        core->counters.location_hits++;
+        return count;
+    }
+    core->counters.location_misses++;
+    *reason = user != NULL || block.len > 0 ? CORE_R_NO_BINDING : CORE_R_NOT_FOUND;
+    return 0;
+}
+
+uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                        struct proxy_target *out, uint32_t max, enum core_reason *reason)
+{
+    assert(max > 0);
+
+    if (is_our_uri(core, uri))
+        return locate_user(core, uri, listener, out, max, reason);
+
+    out[0] = (struct proxy_target){.uri = uri->text, .q = 1000};
+    *reason = CORE_R_UNRESOLVED;
+    return locate_address(core, uri, listener, &out[0].to) ? 1 : 0;
+}
+
+uint32_t locate_resolve(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
+                        uint64_t now_ms)
+{
+    struct core *core = user;
+    struct sip_uri parsed;
+    enum core_reason reason;
+
+    (void)now_ms;
+    if (sip_uri_parse(uri, &parsed) != OK)
+        return 0;
+    return locate_targets(core, &parsed, LISTENER_ANY, out, max, &reason);
+}
+
+bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)
+{
+    uint32_t cursor = 0, count = 0;
+    struct binding binding, only = {0};
+    struct slice block =
+        side->aor.len > 0
+            ? location_find(core, side->aor, core_aor_hash(&core->config, side->aor))
+            : SLICE_EMPTY;
+
+    while (block.len > 0 && binding_next(block, &cursor, &binding)) {
+        if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
+            continue;
+        if (instance_hash(core, &binding) == side->instance)
+            return binding_flow(core, &binding, out);
+        only = binding;
+        count++;
+    }
+    if (!transport_reliable((enum transport)side->flow.transport)) {
+        *out = side->flow;
+        if (!listener_fits(core, out))
+            out->listener = pick_listener(core, TRANSPORT_UDP, out->remote.family, LISTENER_ANY);
+        return out->listener != LISTENER_ANY;
+    }
+    /* A phone on a stream may come back under another contact: take it if there is just one. */
+    if (count == 1 && flow_has_conn(&only.flow))
+        return binding_flow(core, &only, out);
+    *out = side->flow;
+    out->flags |= FLOW_ONLY_CONN;
+    return listener_fits(core, out); /* fails at once if that connection is gone */
+}
+
+/** Does a binding look like the sender of this request? */
+static bool is_sender(const struct binding *binding, const struct flow *source)
+{
+    if (flow_has_conn(source))
+        return binding->flow.conn.worker == source->conn.worker &&
+               id_equal(binding->flow.conn.id, source->conn.id);
+    return addr_equal(&binding->flow.remote, &source->remote);
+}
+
+struct proxy_side locate_caller(struct core *core, struct request *r)
+{
+    const struct sip_via *via = &r->msg->via;
+    uint16_t port = via->port != 0 ? via->port : 5060;
+    struct addr sent_by;
+    bool same = addr_parse(via->host, port, &sent_by) == OK &&
+                addr_equal(&sent_by, &r->source->remote);
+
+    struct proxy_side side = {0};
+    if (same && !flow_has_conn(r->source))
+        return side;
+    side.has_flow = true;
+    side.flow = *r->source;
+    request_from(core, r);
+    if (!r->from_is_ours)
+        return side;
+
+    side.aor = r->user != NULL ? r->user->name : r->from_key;
+    struct slice block = location_find(core, side.aor, core_aor_hash(&core->config, side.aor));
+    uint32_t cursor = 0;
+    struct binding binding;
+    while (block.len > 0 && binding_next(block, &cursor, &binding))
+        if (is_sender(&binding, r->source))
+            side.instance = instance_hash(core, &binding);
+    return side;
+}

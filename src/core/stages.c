@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/stages - what happens to a request, in this order and nowhere else:
+ *
+ *     stage_validate      RFC 3261 §16.3: scheme, Max-Forwards, loop, Proxy-Require
+ *     stage_routes        RFC 3261 §16.4: strict routers, our Route values, our token
+ *     stage_admit         draining
+ *     stage_authenticate  access.c
+ *     stage_local         REGISTER, what is addressed to us, events we do not serve
+ *     stage_forward       RFC 3261 §16.5, §16.6: targets, then proxy/
+ *
+ * The list itself is in core.c, core_run_stages().
+ */
+#include "core/internal.h"
+
+#define ALLOW_LINE                                                                                 \
+    "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, "     \
+    "MESSAGE\r\n"
+#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
+
+/** Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. */
+static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, struct slice known,
+                               struct builder *b)
+{
+    struct sip_values values = sip_values(msg, id);
+    struct slice token;
+    bool any = false;
+
+    while (sip_values_next(&values, &token)) {
+        if (token.len == 0 || slice_equal_nocase(token, known))
+            continue;
+        builder_add(b, any ? SLICE(", ") : SLICE("Unsupported: "));
+        builder_add(b, token);
+        any = true;
+    }
+    builder_text(b, "\r\n");
+    return any;
+}
+
+static enum verdict check_extensions(struct core *core, struct request *r, enum sip_field_id id,
+                                     struct slice known, enum core_reason reason)
+{
+    if (sip_field_first(r->msg, id) == NULL)
+        return GO_ON;
+
+    char text[512];
+    struct builder b = builder_over(text, sizeof text);
+    if (!unsupported_tokens(r->msg, id, known, &b))
+        return GO_ON;
+    return refuse(core, r, reason, 420, NULL, b.overflow ? SLICE_EMPTY : builder_slice(&b));
+}
+
+enum verdict stage_validate(struct core *core, struct request *r)
+{
+    const struct sip_msg *msg = r->msg;
+
+    r->uri_text = msg->uri;
+    r->uri = msg->request_uri;
+    if (r->uri.scheme == SIP_SCHEME_OTHER)
+        return refuse(core, r, CORE_R_SCHEME, 416, NULL, SLICE_EMPTY);
+    if (msg->max_forwards == 0)
+        return refuse(core, r, CORE_R_TOO_MANY_HOPS, 483, NULL, SLICE_EMPTY);
+
+    r->loop = proxy_loop_hash(&core->config.loop_key, msg);
+    if (proxy_is_loop(msg, r->loop, is_our_sent_by, core))
+        return refuse(core, r, CORE_R_LOOP, 482, NULL, SLICE_EMPTY);
+    if (msg->method == SIP_ACK)
+        return GO_ON;
+    return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
+}
+
+/** Our token in a Route value or Request-URI that names us. */
+static void take_token(struct core *core, struct request *r, const struct sip_uri *uri)
+{
+    struct slice text;
+
+    if (r->in_dialog || !sip_uri_param(uri, SLICE("r"), &text))
+        return;
+    if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
+        return;
+    r->in_dialog = proxy_token_read(text, &core->config.token_key, r->msg->call_id,
+                                    r->msg->from.tag, r->msg->to.tag, r->token_scratch, &r->token,
+                                    &r->from_caller) == OK;
+}
+
+/** A strict router before us put our Record-Route value into the Request-URI (§16.4). */
+static bool is_our_record_route(const struct core *core, const struct sip_uri *uri)
+{
+    struct slice text;
+
+    return uri->lr && !uri->has_user && sip_uri_param(uri, SLICE("r"), &text) &&
+           is_our_uri(core, uri);
+}
+
+static enum verdict undo_strict_router(struct core *core, struct request *r)
+{
+    struct sip_values values = sip_values(r->msg, SIP_F_ROUTE);
+    struct slice value, last = SLICE_EMPTY;
+    struct sip_name_addr route;
+
+    take_token(core, r, &r->uri);
+    while (sip_values_next(&values, &value))
+        last = value;
+    if (last.len == 0)
+        return GO_ON;
+    if (sip_name_addr_parse(last, &route) != OK || sip_uri_parse(route.uri_text, &r->uri) != OK)
+        return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Route", SLICE_EMPTY);
+    r->uri_text = route.uri_text;
+    r->route_last_drop = true;
+    return GO_ON;
+}
+
+/** Takes off the Route values at the top that are us; leaves the next hop in r->route. */
+static enum verdict drop_our_routes(struct core *core, struct request *r)
+{
+    struct sip_values values = sip_values(r->msg, SIP_F_ROUTE);
+    struct slice value;
+    struct sip_name_addr route;
+    struct sip_uri uri;
+    uint32_t seen = 0, total = 0;
+
+    if (r->route_last_drop) {
+        struct sip_values all = values;
+        while (sip_values_next(&all, &value))
+            total++;
+    }
+    while (sip_values_next(&values, &value)) {
+        if (r->route_last_drop && ++seen == total)
+            break;
+        if (sip_name_addr_parse(value, &route) != OK || sip_uri_parse(route.uri_text, &uri) != OK)
+            return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Route", SLICE_EMPTY);
+        if (!is_our_uri(core, &uri) || uri.has_user) {
+            r->has_route = true;
+            r->route = uri;
+            r->route_text = route.uri_text;
+            return GO_ON;
+        }
+        take_token(core, r, &uri);
+        r->routes_drop++;
+    }
+    return GO_ON;
+}
+
+enum verdict stage_routes(struct core *core, struct request *r)
+{
+    enum verdict verdict = GO_ON;
+
+    if (is_our_record_route(core, &r->uri))
+        verdict = undo_strict_router(core, r);
+    if (verdict == GO_ON && sip_field_first(r->msg, SIP_F_ROUTE) != NULL)
+        verdict = drop_our_routes(core, r);
+    r->uri_is_ours = is_our_uri(core, &r->uri);
+    return verdict;
+}
+
+enum verdict stage_admit(struct core *core, struct request *r)
+{
+    if (core->draining && r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0)
+        return refuse(core, r, CORE_R_DRAINING, 503, NULL, SLICE_EMPTY);
+    return GO_ON;
+}
+
+/** Is the request for the server itself rather than for one of its users? */
+static bool is_for_us(const struct request *r)
+{
+    return r->uri_is_ours && !r->uri.has_user && r->uri.scheme != SIP_SCHEME_TEL && !r->has_route;
+}
+
+static enum verdict answer_options(struct core *core, struct request *r)
+{
+    struct sip_reply reply = {
+        .status = 200,
+        .fields = SLICE(ALLOW_LINE "Accept: */*\r\nSupported: path\r\n"),
+    };
+
+    if (txn_reply(core->txns, r->server, &reply, core->now_ms) != OK)
+        txn_server_drop(core->txns, r->server, core->now_ms);
+    return ANSWERED;
+}
+
+enum verdict stage_local(struct core *core, struct request *r)
+{
+    enum sip_method method = (enum sip_method)r->msg->method;
+
+    if (method == SIP_ACK || r->in_dialog || !r->uri_is_ours || r->has_route)
+        return GO_ON;
+    if (method == SIP_REGISTER || is_for_us(r)) {
+        if (r->merged)
+            return refuse(core, r, CORE_R_MERGED, 482, NULL, SLICE_EMPTY);
+        enum verdict verdict =
+            check_extensions(core, r, SIP_F_REQUIRE, SLICE("path"), CORE_R_REQUIRE);
+        if (verdict != GO_ON)
+            return verdict;
+    }
+    if (method == SIP_REGISTER)
+        return register_request(core, r);
+    if (method == SIP_SUBSCRIBE || method == SIP_PUBLISH)
+        return refuse(core, r, CORE_R_BAD_EVENT, 489, NULL, SLICE(ALLOW_EVENTS_LINE));
+    if (!is_for_us(r))
+        return GO_ON;
+    if (method == SIP_OPTIONS)
+        return answer_options(core, r);
+    if (method == SIP_INVITE || method == SIP_MESSAGE)
+        return refuse(core, r, CORE_R_NOT_FOUND, 404, "No user named", SLICE_EMPTY);
+    if (r->msg->to.tag.len > 0)
+        return refuse(core, r, CORE_R_NO_TRANSACTION, 481, NULL, SLICE_EMPTY);
+    return refuse(core, r, CORE_R_METHOD, 405, NULL, SLICE(ALLOW_LINE));
+}
+
+/** Where a request goes that has a Route left, or is in a dialog: one hop, named already. */
+static bool route_target(struct core *core, struct request *r, struct proxy_target *target,
+                         enum core_reason *reason)
+{
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+
+    *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
+    if (r->has_route) {
+        *reason = CORE_R_UNRESOLVED;
+        return locate_address(core, &r->route, r->source->listener, &target->to);
+    }
+    *reason = CORE_R_FLOW_GONE;
+    target->nat = true;
+    target->aor = side->aor;
+    target->instance = side->instance;
+    return locate_side(core, side, &target->to);
+}
+
+static bool is_route_target(const struct request *r)
+{
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+
+    return r->has_route || (r->in_dialog && side->has_flow);
+}
+
+static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
+{
+    if (r->msg->method == SIP_ACK) {
+        core_count(core, CORE_R_STRAY_ACK);
+        return DROP;
+    }
+    if (reason == CORE_R_NO_BINDING)
+        return refuse(core, r, reason, 480, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_FLOW_GONE)
+        return refuse(core, r, reason, 430, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_UNRESOLVED)
+        return refuse(core, r, reason, 500, "Next hop is not a numeric address we can reach",
+                      SLICE_EMPTY);
+    if (reason == CORE_R_MEMORY)
+        return refuse(core, r, reason, 500, NULL, SLICE_EMPTY);
+    return refuse(core, r, CORE_R_NOT_FOUND, 404, NULL, SLICE_EMPTY);
+}
+
+static bool forms_dialog(enum sip_method method)
+{
+    return method == SIP_INVITE || method == SIP_SUBSCRIBE || method == SIP_REFER ||
+           method == SIP_NOTIFY;
+}
+
+static enum verdict refuse_forward(struct core *core, struct request *r, enum err err)
+{
+    if (r->msg->method == SIP_ACK)
+        return DROP;
+    if (err == ERR_FULL)
+        return refuse(core, r, CORE_R_FULL, 503, NULL, SLICE_EMPTY);
+    if (err == ERR_TOO_BIG)
+        return refuse(core, r, CORE_R_TOO_BIG, 513, NULL, SLICE_EMPTY);
+    if (err == ERR_NOT_FOUND)
+        return refuse(core, r, CORE_R_BREADTH, 440, NULL, SLICE_EMPTY);
+    return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
+}
+
+enum verdict stage_forward(struct core *core, struct request *r)
+{
+    struct proxy_target one, *targets = &one;
+    uint32_t count = 0;
+    enum core_reason reason = CORE_R_NONE;
+
+    if (r->msg->method == SIP_ACK && !r->in_dialog) {
+        reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
+    } else if (is_route_target(r)) {
+        count = route_target(core, r, &one, &reason) ? 1 : 0;
+    } else {
+        targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
+        reason = CORE_R_MEMORY;
+        if (targets != NULL)
+            count = locate_targets(core, &r->uri, r->source->listener, targets, PROXY_TARGETS_MAX,
+                                   &reason);
+    }
+    if (count == 0)
+        return refuse_targets(core, r, reason);
+
+    enum sip_method method = (enum sip_method)r->msg->method;
+    bool record_route = forms_dialog(method) && !r->in_dialog;
+    struct proxy_request request = {
+        .server = r->server,
+        .msg = r->msg,
+        .source = r->source,
+        .uri = r->uri_text,
+        .routes_drop = r->routes_drop,
+        .route_last_drop = r->route_last_drop,
+        .credentials = r->credentials,
+        .record_route = record_route,
+        .trusted = r->in_dialog || core_is_trusted(core, &r->source->remote),
+        .loop = r->loop,
+        .in_dialog = r->in_dialog,
+    };
+    if (record_route)
+        request.caller = locate_caller(core, r);
+    if (method == SIP_INVITE) {
+        struct sip_reply trying = {.status = 100};
+        if (txn_reply(core->txns, r->server, &trying, core->now_ms) != OK)
+            return DROP;
+    }
+    enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);
+    return err == OK ? ANSWERED : refuse_forward(core, r, err);
+}
+
+bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    const struct sip_uri *uri = &msg->request_uri;
+
+    if (msg->method != SIP_OPTIONS && msg->method != SIP_REGISTER)
+        return false;
+    if (sip_field_first(msg, SIP_F_ROUTE) != NULL || msg->max_forwards == 0 ||
+        sip_field_first(msg, SIP_F_PROXY_REQUIRE) != NULL ||
+        sip_field_first(msg, SIP_F_REQUIRE) != NULL)
+        return false;
+    if (uri->scheme == SIP_SCHEME_TEL || !is_our_uri(core, uri))
+        return false;
+
+    if (msg->method == SIP_OPTIONS) {
+        if (uri->has_user)
+            return false;
+        struct sip_reply reply = {
+            .status = 200,
+            .fields = SLICE(ALLOW_LINE "Accept: */*\r\nSupported: path\r\n"),
+        };
+        txn_reply_stateless(core->txns, msg, source, &reply);
+        return true;
+    }
+    if (!core->config.auth_required || core_is_trusted(core, &source->remote) ||
+        sip_field_first(msg, SIP_F_AUTHORIZATION) != NULL)
+        return false;
+
+    char text[2048];
+    struct builder b = builder_over(text, sizeof text);
+    auth_challenge(core->auth, &b, false, false, register_user(core, msg), source, core->wall_ms);
+    if (b.overflow)
+        return false;
+    struct sip_reply reply = {.status = 401, .fields = builder_slice(&b)};
+    core_count(core, CORE_R_CHALLENGED);
+    txn_reply_stateless(core->txns, msg, source, &reply);
+    return true;
+}
