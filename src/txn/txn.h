@@ -37,7 +37,10 @@
 
 struct txn_table;
 
-enum { TXN_BRANCH_LEN = 7 + 48, TXN_TO_TAG_LEN = 16 };
+enum {
+    TXN_BRANCH_LEN = 7 + 48,
+    TXN_TO_TAG_LEN = 16
+};
 
 /** How a client transaction came to its end without a final response. */
 enum txn_failure {
@@ -65,14 +68,14 @@ struct txn_user {
 };
 
 struct txn_config {
-    uint32_t worker;            /* 0..255 */
-    uint32_t boot;              /* number of this start of the node */
-    uint32_t transactions_max;  /* <= 2^24 */
-    struct mem *mem;            /* these are borrowed and outlive the table */
+    uint32_t worker;           /* 0..255 */
+    uint32_t boot;             /* number of this start of the node */
+    uint32_t transactions_max; /* <= 2^24 */
+    struct mem *mem;           /* these are borrowed and outlive the table */
     struct timer_wheel *wheel;
     struct outbox *outbox;
     struct rng *rng;
-    uint64_t hash_seed;         /* for the matching tables */
+    uint64_t hash_seed; /* for the matching tables */
     /** Is this sent-by (host and port of a Via) one of ours? */
     bool (*is_our_sent_by)(void *user, const struct sip_via *via);
     void *is_our_sent_by_user;
@@ -100,13 +103,14 @@ uint32_t txn_pending(const struct txn_table *table);
 /* ---- servers: requests that came to us ---- */
 
 enum txn_verdict {
-    TXN_NEW = 1,   /* a new server transaction was made: `id` */
-    TXN_ABSORBED,  /* a retransmission or an ACK of a failure: all is done */
-    TXN_ACK,       /* an ACK that belongs to no failure of ours: forward statelessly */
-    TXN_CANCEL,    /* a CANCEL: new server transaction `id`; `cancelled` names the INVITE's, or nothing */
-    TXN_MERGED,    /* new server transaction `id`, but another with the same From tag, Call-ID and CSeq
-                      and without To tag is there (§8.2.2.2): a UAS answers 482, a proxy goes on */
-    TXN_REFUSED,   /* no room: counted; the caller may answer 503 statelessly */
+    TXN_NEW = 1,  /* a new server transaction was made: `id` */
+    TXN_ABSORBED, /* a retransmission or an ACK of a failure: all is done */
+    TXN_ACK,      /* an ACK that belongs to no failure of ours: forward statelessly */
+    TXN_CANCEL, /* a CANCEL: new server transaction `id`; `cancelled` names the INVITE's, or nothing
+                 */
+    TXN_MERGED, /* new server transaction `id`, but another with the same From tag, Call-ID and CSeq
+                   and without To tag is there (§8.2.2.2): a UAS answers 482, a proxy goes on */
+    TXN_REFUSED, /* no room: counted; the caller may answer 503 statelessly */
 };
 
 struct txn_received {
@@ -146,16 +150,17 @@ MUST_CHECK enum err txn_reply(struct txn_table *table, struct id server,
                               const struct sip_reply *reply, uint64_t now_ms);
 
 /**
- * As txn_reply() for who has the request parsed at hand (as received, or txn_server_request() parsed
- * again): saves parsing the copy. `request` is borrowed until return.
+ * As txn_reply() for who has the request parsed at hand (as received, or txn_server_request()
+ * parsed again): saves parsing the copy. `request` is borrowed until return.
  */
 MUST_CHECK enum err txn_reply_parsed(struct txn_table *table, struct id server,
                                      const struct sip_msg *request, const struct sip_reply *reply,
                                      uint64_t now_ms);
 
 /**
- * Sends a response that came from downstream: `edits` are over it and have our Via taken off. For INVITE any
- * number of 2xx may follow each other (RFC 6026 §7.1). ERR_NOT_FOUND: the transaction is gone.
+ * Sends a response that came from downstream: `edits` are over it and have our Via taken off. For
+ * INVITE any number of 2xx may follow each other (RFC 6026 §7.1). ERR_NOT_FOUND: the transaction is
+ * gone.
  */
 MUST_CHECK enum err txn_forward_response(struct txn_table *table, struct id server,
                                          const struct sip_edits *edits, uint64_t now_ms);
@@ -169,7 +174,8 @@ void txn_server_drop(struct txn_table *table, struct id server, uint64_t now_ms)
  */
 struct flow txn_response_flow(const struct sip_via *via, const struct flow *source);
 
-/** Sends a response without a transaction (faulty requests, no room). To tag is a hash of the request. */
+/** Sends a response without a transaction (faulty requests, no room). To tag is a hash of the
+ * request. */
 void txn_reply_stateless(struct txn_table *table, const struct sip_msg *request,
                          const struct flow *source, const struct sip_reply *reply);
 
@@ -195,8 +201,8 @@ void txn_client_discard(struct txn_table *table, struct id client);
 
 /**
  * Cancels an INVITE: at once when a provisional response came, else as soon as one comes (§9.1);
- * after a final response nothing happens. `fields` (a Reason line or empty) is copied. If no final response
- * comes within 64*T1 of the CANCEL the transaction fails with TXN_TIMEOUT (§9.1).
+ * after a final response nothing happens. `fields` (a Reason line or empty) is copied. If no final
+ * response comes within 64*T1 of the CANCEL the transaction fails with TXN_TIMEOUT (§9.1).
  */
 void txn_client_cancel(struct txn_table *table, struct id client, struct slice fields,
                        uint64_t now_ms);
@@ -211,13 +217,15 @@ void txn_client_context(struct txn_table *table, struct id client, uint64_t cont
 void txn_client_fail(struct txn_table *table, struct id client, enum txn_failure failure,
                      uint64_t now_ms);
 
-/** Matches a response by our branch. False: nothing matched, drop it (RFC 6026 §7.3, RFC 4320 §4.3). */
+/** Matches a response by our branch. False: nothing matched, drop it (RFC 6026 §7.3, RFC 4320
+ * §4.3). */
 bool txn_receive_response(struct txn_table *table, const struct sip_msg *response,
                           const struct flow *source, uint64_t now_ms);
 
 /**
  * Bytes of ours could not be delivered: the beginning of a message as sent (ICMP, send error,
- * write queue of a lost connection). A request fails its client transaction; a response ends nothing.
+ * write queue of a lost connection). A request fails its client transaction; a response ends
+ * nothing.
  */
 void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms);
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transport errors (RFC 3261 §17.1.4): lost connections and bytes that were not delivered.
+ *
+ * When a connection is lost, the client transactions that wait on it fail and nobody else is looked
+ * at: a watch lists them, and is there only while somebody waits. Failures come with the wheel's
+ * next run, because the errors may be found while something is being sent.
+ */
+#include "txn/ict.h"
+#include "txn/table.h"
+
+static bool same_conn(struct conn_id a, struct conn_id b)
+{
+    return a.worker == b.worker && id_equal(a.id, b.id);
+}
+
+static uint64_t conn_hash(const struct txn_table *table, struct conn_id conn)
+{
+    uint32_t words[3] = {conn.worker, conn.id.slot, conn.id.generation};
+    return hash_bytes(table->config.hash_seed, (struct slice){(const char *)words, sizeof words});
+}
+
+static struct watch *watch_find(const struct txn_table *table, struct conn_id conn, uint64_t hash)
+{
+    struct map_node *node = map_first(&table->watches, hash);
+
+    for (; node != NULL; node = map_next(node)) {
+        struct watch *watch = CONTAINER_OF(node, struct watch, node);
+        if (same_conn(watch->conn, conn))
+            return watch;
+    }
+    return NULL;
+}
+
+enum err watch_add(struct client *client, struct conn_id conn)
+{
+    struct txn_table *table = client->table;
+    uint64_t hash = conn_hash(table, conn);
+    struct watch *watch = watch_find(table, conn, hash);
+
+    assert(client->watch == NULL);
+    if (watch == NULL) {
+        watch = mem_alloc(table->config.mem, sizeof *watch);
+        if (watch == NULL)
+            return ERR_MEMORY;
+        watch->conn = conn;
+        list_init(&watch->clients);
+        map_add(&table->watches, &watch->node, hash);
+    }
+    client->watch = watch;
+    list_push(&watch->clients, &client->by_watch);
+    return OK;
+}
+
+void watch_remove(struct client *client)
+{
+    struct txn_table *table = client->table;
+    struct watch *watch = client->watch;
+
+    if (watch == NULL)
+        return;
+    client->watch = NULL;
+    list_remove(&client->by_watch);
+    if (!list_empty(&watch->clients))
+        return;
+    map_remove(&table->watches, &watch->node);
+    mem_free(table->config.mem, watch, sizeof *watch);
+}
+
+void txn_conn_lost(struct txn_table *table, struct conn_id conn, uint64_t now_ms)
+{
+    struct watch *watch = watch_find(table, conn, conn_hash(table, conn));
+
+    if (watch == NULL)
+        return;
+    for (struct list *at = watch->clients.next; at != &watch->clients; at = at->next) {
+        struct client *client = CONTAINER_OF(at, struct client, by_watch);
+        client->conn_lost = true;
+        timer_start(table->config.wheel, &client->timer, now_ms);
+    }
+}
+
+/* ---- bytes that were not delivered ---- */
+
+/* The next line of `*rest`, without its end; a last one that was cut off counts. */
+static struct slice line_next(struct slice *rest)
+{
+    size_t end = slice_find(*rest, '\n');
+    struct slice line = slice_take(rest, end == SIZE_MAX ? rest->len : end);
+
+    if (rest->len > 0)
+        slice_take(rest, 1);
+    return slice_trim(line);
+}
+
+/* The value of the topmost Via of a message that may be cut off anywhere; empty: none. */
+static struct slice top_via(struct slice rest)
+{
+    while (rest.len > 0) {
+        struct slice line = line_next(&rest);
+        size_t colon = slice_find(line, ':');
+        if (colon == SIZE_MAX)
+            continue;
+        struct slice name = slice_trim((struct slice){line.data, colon});
+        if (slice_equal_nocase(name, SLICE("Via")) || slice_equal_nocase(name, SLICE("v")))
+            return slice_from(line, colon + 1);
+    }
+    return SLICE_EMPTY;
+}
+
+static bool find_branch(struct slice via, struct txn_branch *out)
+{
+    static const char name[] = "branch=";
+    const char *at = memmem(via.data, via.len, name, sizeof name - 1);
+
+    if (at == NULL)
+        return false;
+    struct slice rest = slice_from(via, (size_t)(at - via.data) + sizeof name - 1);
+    if (rest.len < TXN_BRANCH_LEN)
+        return false;
+    return txn_branch_parse((struct slice){rest.data, TXN_BRANCH_LEN}, out);
+}
+
+/* An INVITE's ACK matters once there is one; an old copy of the INVITE then not any more. */
+static bool is_what_was_sent(const struct client *client, enum sip_method method)
+{
+    if (client->state == ICT_NONE)
+        return false;
+    if (client->method == SIP_INVITE && client->state == ICT_COMPLETED)
+        return method == SIP_ACK;
+    return method == client->method;
+}
+
+void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms)
+{
+    struct txn_branch branch;
+    struct slice rest = sent;
+    size_t space = slice_find(sent, ' ');
+
+    if (space == SIZE_MAX || slice_starts_with(sent, SLICE("SIP/")))
+        return; /* a response: changes no state (RFC 6026 §8.8) */
+    enum sip_method method = sip_method_parse((struct slice){sent.data, space});
+    line_next(&rest);
+    if (!find_branch(top_via(rest), &branch))
+        return;
+
+    struct client *client = client_get(table, branch.id);
+    if (client == NULL || branch.boot != table->config.boot ||
+        branch.worker != table->config.worker || client->key != branch.key)
+        return;
+    if (method == SIP_CANCEL && client->method == SIP_INVITE) {
+        cancel_stop(client);
+        client_arm(client);
+    } else if (is_what_was_sent(client, method)) {
+        client->undelivered = true;
+        timer_start(table->config.wheel, &client->timer, now_ms);
+    }
+}
