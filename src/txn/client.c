@@ -41,10 +41,19 @@ void client_arm(struct client *client)
     arm_for(client->table, &client->timer, client->resend_ms, client->end_ms);
 }
 
+/* It waits for nobody any more. */
+static void set_answered(struct client *client)
+{
+    if (client->pending)
+        client->table->pending--;
+    client->pending = false;
+}
+
 void client_free(struct client *client)
 {
     struct txn_table *table = client->table;
 
+    set_answered(client);
     timer_stop(table->config.wheel, &client->timer);
     watch_remove(client);
     bytes_free(table, &client->bytes, &client->bytes_len);
@@ -131,6 +140,7 @@ static void settle(struct client *client, uint16_t actions, uint64_t now_ms)
 {
     bool reliable = is_reliable(client);
 
+    set_answered(client);
     client->undelivered = false;
     client->conn_lost = false;
     client->resend_ms = NEVER;
@@ -315,6 +325,8 @@ enum err txn_client_send(struct txn_table *table, struct id id, struct slice req
     client_arm(client);
     send_bytes(client);
     table->counters.client_started++;
+    table->pending++;
+    client->pending = true;
     return OK;
 }
 

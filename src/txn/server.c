@@ -35,10 +35,19 @@ static void arm(struct server *server)
     arm_for(server->table, &server->timer, server->resend_ms, server->end_ms);
 }
 
+/* It waits for nothing of ours any more. */
+static void set_answered(struct server *server)
+{
+    if (server->pending)
+        server->table->pending--;
+    server->pending = false;
+}
+
 void server_free(struct server *server)
 {
     struct txn_table *table = server->table;
 
+    set_answered(server);
     timer_stop(table->config.wheel, &server->timer);
     map_remove(&table->by_key, &server->by_key);
     if (server->in_by_call)
@@ -158,6 +167,7 @@ static void apply(struct server *server, struct txn_step step, struct slice sent
     if (step.actions & SERVER_FORGET)
         bytes_free(table, &server->response, &server->response_len);
     if (step.actions & SERVER_ANSWERED) {
+        set_answered(server);
         server->trying = false;
         bytes_free(table, &server->request, &server->request_len);
     }
@@ -268,6 +278,8 @@ static void enter(struct server *server, const struct server_key *key, uint64_t 
     server->request_tag = key->to_tag;
     map_add(&table->by_key, &server->by_key, key->a);
     table->counters.server_started++;
+    table->pending++;
+    server->pending = true;
 
     if (server_is_invite(server)) {
         server->state = IST_PROCEEDING;
@@ -285,7 +297,9 @@ static struct txn_received make_cancel(struct server *server, const struct serve
 
     if (cancelled != NULL) {
         memcpy(server->to_tag, cancelled->to_tag, TXN_TO_TAG_LEN);
-        received.cancelled = cancelled->id;
+        received.cancel_matched = true;
+        if (server_is_invite(cancelled))
+            received.cancelled = cancelled->id;
     }
     return received;
 }

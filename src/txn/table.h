@@ -44,7 +44,8 @@ struct server {
     uint8_t state;    /* enum ist_state or nist_state */
     bool rfc2543 : 1; /* matched without a branch */
     bool in_by_call : 1;
-    bool trying : 1; /* a 100 was sent last: made again when needed, not kept */
+    bool pending : 1; /* counted in table->pending */
+    bool trying : 1;  /* a 100 was sent last: made again when needed, not kept */
     char to_tag[TXN_TO_TAG_LEN];
 };
 
@@ -69,6 +70,7 @@ struct client {
     uint8_t state;        /* enum ict_state or nict_state; 0: not sent yet */
     uint8_t cancel_state; /* enum nict_state of the CANCEL; 0: not sent */
     bool cancel_wanted : 1;
+    bool pending : 1;     /* counted in table->pending */
     bool undelivered : 1; /* a transport error waits for the wheel's next run */
     bool conn_lost : 1;   /* likewise the end of the connection */
 };
@@ -88,6 +90,7 @@ struct txn_table {
     struct map by_call; /* servers without To tag by From tag, Call-ID and CSeq */
     struct map watches; /* by connection */
     struct txn_counters counters;
+    uint32_t pending; /* servers and clients without a final response */
 };
 
 /* ---- match.c: which server transaction a request belongs to ---- */

@@ -91,3 +91,8 @@ uint32_t txn_count(const struct txn_table *table)
 {
     return table->servers.count + table->clients.count;
 }
+
+uint32_t txn_pending(const struct txn_table *table)
+{
+    return table->pending;
+}

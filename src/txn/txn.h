@@ -61,9 +61,11 @@ struct txn_user {
     /** No final response will come. Not called after a final response. */
     void (*on_failure)(void *user, struct id client, uint64_t context, enum txn_failure failure,
                        uint64_t now_ms);
-    /** The server transaction is over: its id is stale after this. Called exactly once. */
+    /** The server transaction is over, its id is stale. Called exactly once, by the timer wheel's
+     * run or from within txn_server_drop(). */
     void (*on_server_end)(void *user, struct id server, uint64_t context, uint64_t now_ms);
-    /** The client transaction is over (also after final responses). Called exactly once. */
+    /** The client transaction is over (also after final responses), its id is stale. Called exactly
+     * once, by the timer wheel's run or from within txn_client_fail(). */
     void (*on_client_end)(void *user, struct id client, uint64_t context, uint64_t now_ms);
 };
 
@@ -106,8 +108,7 @@ enum txn_verdict {
     TXN_NEW = 1,  /* a new server transaction was made: `id` */
     TXN_ABSORBED, /* a retransmission or an ACK of a failure: all is done */
     TXN_ACK,      /* an ACK that belongs to no failure of ours: forward statelessly */
-    TXN_CANCEL, /* a CANCEL: new server transaction `id`; `cancelled` names the INVITE's, or nothing
-                 */
+    TXN_CANCEL,   /* a CANCEL: new server transaction `id`, and `cancel_matched`, `cancelled` */
     TXN_MERGED, /* new server transaction `id`, but another with the same From tag, Call-ID and CSeq
                    and without To tag is there (§8.2.2.2): a UAS answers 482, a proxy goes on */
     TXN_REFUSED, /* no room: counted; the caller may answer 503 statelessly */
@@ -116,7 +117,9 @@ enum txn_verdict {
 struct txn_received {
     enum txn_verdict verdict;
     struct id id;
-    struct id cancelled;
+    struct id cancelled; /* the INVITE's transaction, or nothing */
+    bool
+        cancel_matched; /* it is for something that is there, of any method: 200, else 481 (§9.2) */
 };
 
 /**
