@@ -10,7 +10,9 @@
 
 #include "base/hash.h"
 
-enum { MAC_BUFFER = 512 };
+enum {
+    MAC_BUFFER = 512
+};
 
 /** What a hash is for: no hash of one purpose can be used for another. */
 enum mac_purpose {

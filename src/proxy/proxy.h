@@ -28,35 +28,37 @@ enum {
 
 /** One place to try. Everything is copied by proxy_forward(). */
 struct proxy_target {
-    struct slice uri;     /* the new Request-URI */
-    struct slice routes;  /* "<sip:..;lr>, <..>" put before the request's own Route; empty: none (Path) */
-    struct flow to;       /* next hop, resolved: where the bytes go */
-    uint16_t q;           /* 0..1000: higher first, equal ones in parallel */
-    bool nat;             /* the callee's side of the token needs its flow */
-    struct slice aor;     /* AOR key the target was found under; empty: none */
-    uint32_t instance;    /* for the token; targets of one instance: the next only if the first fails at once */
+    struct slice uri; /* the new Request-URI */
+    struct slice
+        routes;     /* "<sip:..;lr>, <..>" put before the request's own Route; empty: none (Path) */
+    struct flow to; /* next hop, resolved: where the bytes go */
+    uint16_t q;     /* 0..1000: higher first, equal ones in parallel */
+    bool nat;       /* the callee's side of the token needs its flow */
+    struct slice aor;  /* AOR key the target was found under; empty: none */
+    uint32_t instance; /* for the token; targets of one instance: the next only if the first fails
+                          at once */
 };
 
 /** What preprocessing (§16.4) and authentication found: how the request must be changed. */
 struct proxy_request {
-    struct id server;            /* its server transaction; zero id: an ACK, forwarded statelessly */
-    const struct sip_msg *msg;   /* borrowed until return */
+    struct id server;          /* its server transaction; zero id: an ACK, forwarded statelessly */
+    const struct sip_msg *msg; /* borrowed until return */
     const struct flow *source;
-    struct slice uri;            /* Request-URI after preprocessing; used where a target has none */
-    uint16_t routes_drop;        /* Route values taken off the top */
-    bool route_last_drop;        /* the last Route value went into the Request-URI (strict predecessor) */
+    struct slice uri;     /* Request-URI after preprocessing; used where a target has none */
+    uint16_t routes_drop; /* Route values taken off the top */
+    bool route_last_drop; /* the last Route value went into the Request-URI (strict predecessor) */
     const struct sip_field *credentials; /* Proxy-Authorization we consumed; NULL: none (§22.3) */
-    bool record_route;           /* dialog-forming: insert ours (§16.6 step 4) */
-    bool trusted;                /* keep P-Asserted-Identity (RFC 3325) */
-    struct proxy_side caller;    /* for the token */
-    uint32_t loop;               /* hash of RFC 5393 §4.2 */
-    bool in_dialog;              /* routed by Route and token: one target, no recursion */
+    bool record_route;                   /* dialog-forming: insert ours (§16.6 step 4) */
+    bool trusted;                        /* keep P-Asserted-Identity (RFC 3325) */
+    struct proxy_side caller;            /* for the token */
+    uint32_t loop;                       /* hash of RFC 5393 §4.2 */
+    bool in_dialog;                      /* routed by Route and token: one target, no recursion */
 };
 
 struct proxy_config {
     uint32_t worker;
     uint32_t contexts_max;
-    uint32_t timer_c_ms;   /* > 180,000 unless configured otherwise */
+    uint32_t timer_c_ms; /* > 180,000 unless configured otherwise */
     bool recurse_on_3xx;
     struct mem *mem;
     struct timer_wheel *wheel;
@@ -85,19 +87,25 @@ uint32_t proxy_count(const struct proxy *proxy);
 
 /**
  * Carries a request to its targets (at least one). For INVITE 100 has been sent. Answers by itself
- * whatever happens then. Sets the server transaction's context. An ACK or a request without server transaction goes to the
- * first target, statelessly: its branch is derived from the request, so that retransmissions
- * keep it (§16.11). ERR_*: nothing was sent, the caller answers (ERR_FULL: 503, ERR_TOO_BIG: 513,
- * ERR_NOT_FOUND: 440 or 480).
+ * whatever happens then. Sets the server transaction's context. An ACK or a request without server
+ * transaction goes to the first target, statelessly: its branch is derived from the request, so
+ * that retransmissions keep it (§16.11). ERR_*: nothing was sent, the caller answers (ERR_FULL:
+ * 503, ERR_TOO_BIG: 513, ERR_NOT_FOUND: 440 or 480).
  */
 MUST_CHECK enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
                                   const struct proxy_target *targets, uint32_t count,
                                   uint64_t now_ms);
 
-/** The caller's CANCEL for the INVITE whose server transaction is `server` (§16.10): pending branches are cancelled. */
+/** The caller's CANCEL for the INVITE whose server transaction is `server` (§16.10): pending
+ * branches are cancelled. */
 void proxy_cancel(struct proxy *proxy, struct id server, uint64_t now_ms);
 
-/** To be called by the owner of struct txn_user: events of transactions whose context is the proxy's. */
+/** The same with header lines for the CANCELs, such as the Reason lines of the caller's (RFC 3326).
+ * Copied. */
+void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice fields, uint64_t now_ms);
+
+/** To be called by the owner of struct txn_user: events of transactions whose context is the
+ * proxy's. */
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
                        const struct sip_msg *response, uint64_t now_ms);
 void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
@@ -111,7 +119,8 @@ void proxy_on_client_end(struct proxy *proxy, struct id client, uint64_t context
  */
 uint32_t proxy_loop_hash(const struct hash_key *key, const struct sip_msg *msg);
 
-/** Is our own Via in the stack with the same loop hash (§16.3 step 4): 482? `is_ours` compares sent-by. */
+/** Is our own Via in the stack with the same loop hash (§16.3 step 4): 482? `is_ours` compares
+ * sent-by. */
 bool proxy_is_loop(const struct sip_msg *msg, uint32_t loop,
                    bool (*is_ours)(void *user, const struct sip_via *via), void *user);
 

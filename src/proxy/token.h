@@ -23,8 +23,8 @@
 struct proxy_side {
     bool has_flow;
     struct flow flow;
-    struct slice aor;      /* AOR key of the user there; empty: none */
-    uint32_t instance;     /* hash of +sip.instance or of the contact URI; 0: none */
+    struct slice aor;  /* AOR key of the user there; empty: none */
+    uint32_t instance; /* hash of +sip.instance or of the contact URI; 0: none */
 };
 
 struct proxy_token {
@@ -32,7 +32,10 @@ struct proxy_token {
     struct proxy_side callee;
 };
 
-enum { PROXY_TOKEN_MAX = 512, PROXY_TOKEN_SCRATCH = 256 };
+enum {
+    PROXY_TOKEN_MAX = 512,
+    PROXY_TOKEN_SCRATCH = 256
+};
 
 /** Writes the token's text. ERR_TOO_BIG when it does not fit in `b`. */
 MUST_CHECK enum err proxy_token_write(struct builder *b, const struct hash_key *key,
@@ -40,8 +43,9 @@ MUST_CHECK enum err proxy_token_write(struct builder *b, const struct hash_key *
                                       struct slice caller_tag);
 
 /**
- * Checks and reads the token of a request in a dialog. `from_caller` says whether the request's From
- * tag is the caller's. Slices borrow from `scratch`. ERR_DENIED: not ours, or not of this dialog.
+ * Checks and reads the token of a request in a dialog. `from_caller` says whether the request's
+ * From tag is the caller's. Slices borrow from `scratch`. ERR_DENIED: not ours, or not of this
+ * dialog.
  */
 MUST_CHECK enum err proxy_token_read(struct slice text, const struct hash_key *key,
                                      struct slice call_id, struct slice from_tag,

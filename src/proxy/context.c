@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/context.h"
+
+#include <stdlib.h>
+
+#include "proxy/stateless.h"
+
+enum {
+    REASON_MAX = 96
+};
+
+/* ---- the proxy ---- */
+
+enum err proxy_open(const struct proxy_config *config, struct proxy **out)
+{
+    assert(config->contexts_max > 0);
+    assert(config->contexts_max <= PROXY_CONTEXTS_MAX);
+
+    struct proxy *proxy = calloc(1, sizeof *proxy);
+    if (proxy == NULL)
+        return ERR_MEMORY;
+    proxy->config = *config;
+    enum err err =
+        pool_init(&proxy->contexts, config->mem, sizeof(struct context), config->contexts_max);
+    if (err) {
+        free(proxy);
+        return err;
+    }
+    *out = proxy;
+    return OK;
+}
+
+static void context_free(struct context *c);
+
+void proxy_close(struct proxy *proxy)
+{
+    if (proxy == NULL)
+        return;
+
+    uint32_t cursor = 0;
+    struct id id;
+    struct context *c;
+    while ((c = pool_next(&proxy->contexts, &cursor, &id)) != NULL)
+        context_free(c);
+    pool_release(&proxy->contexts);
+    free(proxy);
+}
+
+const struct proxy_counters *proxy_counters(const struct proxy *proxy)
+{
+    return &proxy->counters;
+}
+
+uint32_t proxy_count(const struct proxy *proxy)
+{
+    return proxy->contexts.count;
+}
+
+/* ---- contexts ---- */
+
+static uint64_t context_number(const struct context *c, unsigned branch)
+{
+    return (uint64_t)c->self.generation << 32 | (uint64_t)c->self.slot << 8 | branch;
+}
+
+static struct context *context_find(const struct proxy *proxy, uint64_t number, unsigned *branch)
+{
+    struct id id = {
+        .slot = (uint32_t)(number >> 8) & (PROXY_CONTEXTS_MAX - 1),
+        .generation = (uint32_t)(number >> 32),
+    };
+    *branch = (unsigned)(number & 0xff);
+    if (id.generation == 0)
+        return NULL;
+    struct context *c = pool_get(&proxy->contexts, id);
+    return c == NULL || c->closed ? NULL : c;
+}
+
+static void context_forget_best(struct context *c)
+{
+    struct mem *mem = c->proxy->config.mem;
+
+    mem_free(mem, c->best, c->best_len);
+    mem_free(mem, c->challenges, c->challenges_len);
+    c->best = NULL;
+    c->best_len = 0;
+    c->challenges = NULL;
+    c->challenges_len = 0;
+}
+
+static void context_free(struct context *c)
+{
+    struct proxy *proxy = c->proxy;
+
+    timer_stop(proxy->config.wheel, &c->timer);
+    plan_free(c);
+    context_forget_best(c);
+    mem_free(proxy->config.mem, c->more, c->more_capacity * sizeof *c->more);
+    pool_free(&proxy->contexts, c->self);
+}
+
+void context_hold(struct context *c)
+{
+    assert(c->held < UINT8_MAX);
+    c->held++;
+}
+
+void context_unhold(struct context *c)
+{
+    assert(c->held > 0);
+    c->held--;
+    if (c->held == 0 && c->closed)
+        context_free(c);
+}
+
+void context_close(struct context *c)
+{
+    assert(c->held > 0);
+    c->closed = true;
+}
+
+/* ---- branches ---- */
+
+static enum err branch_room(struct context *c)
+{
+    struct mem *mem = c->proxy->config.mem;
+
+    if (c->branch_count == PROXY_BRANCHES_MAX)
+        return ERR_FULL;
+    if (c->branch_count <= c->more_capacity)
+        return OK;
+
+    uint8_t capacity = c->more_capacity == 0 ? 3 : (uint8_t)(c->more_capacity * 2 + 1);
+    struct branch *more = mem_alloc(mem, capacity * sizeof *more);
+    if (more == NULL)
+        return ERR_MEMORY;
+    if (c->more != NULL)
+        memcpy(more, c->more, c->more_capacity * sizeof *more);
+    mem_free(mem, c->more, c->more_capacity * sizeof *more);
+    c->more = more;
+    c->more_capacity = capacity;
+    return OK;
+}
+
+/* One timer for all branches: it fires at the earliest Timer C, and looks again. */
+static void timer_c_arm(struct context *c, uint64_t due_ms)
+{
+    if (!timer_armed(&c->timer) || c->timer.due_ms > due_ms)
+        timer_start(c->proxy->config.wheel, &c->timer, due_ms);
+}
+
+/* §16.6 steps 2 to 11 for one target. */
+static enum err branch_start(struct context *c, const struct proxy_request *request,
+                             const struct proxy_target *target, unsigned breadth, uint64_t now_ms)
+{
+    struct proxy *proxy = c->proxy;
+    struct txn_table *txns = proxy->config.txns;
+    struct builder b = builder_over(proxy->work.message, sizeof proxy->work.message);
+    char name[TXN_BRANCH_LEN];
+    struct id client;
+
+    enum err err = branch_room(c);
+    if (err)
+        return err;
+    err = txn_client_open(txns, (enum sip_method)request->msg->method, request->loop,
+                          context_number(c, c->branch_count), &client, name);
+    if (err)
+        return err;
+    err = forward_write(proxy, request, target, (struct slice){name, sizeof name}, breadth, &b);
+    if (err == OK)
+        err = txn_client_send(txns, client, builder_slice(&b), &target->to, now_ms);
+    if (err) {
+        proxy->counters.too_big += err == ERR_TOO_BIG;
+        txn_client_discard(txns, client);
+        return err;
+    }
+
+    c->branch_count++;
+    c->pending++;
+    *branch_at(c, c->branch_count - 1u) = (struct branch){
+        .client = client,
+        .timer_c_ms = c->invite ? now_ms + proxy->config.timer_c_ms : UINT64_MAX,
+        .instance = target->instance,
+        .state = BRANCH_PENDING,
+        .breadth = (uint8_t)breadth,
+    };
+    if (c->invite)
+        timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
+    proxy->counters.branches++;
+    return OK;
+}
+
+static void branch_cancel(struct context *c, struct branch *branch, struct slice reason,
+                          uint64_t now_ms)
+{
+    if (branch->state != BRANCH_PENDING || branch->cancelled)
+        return;
+    branch->cancelled = true;
+    c->proxy->counters.cancels++;
+    txn_client_cancel(c->proxy->config.txns, branch->client, reason, now_ms);
+}
+
+void context_cancel_pending(struct context *c, struct slice reason, uint64_t now_ms)
+{
+    if (!c->invite || c->pending == 0)
+        return;
+    for (unsigned i = 0; i < c->branch_count; i++)
+        branch_cancel(c, branch_at(c, i), reason, now_ms);
+}
+
+/* ---- which target is next (§16.6, RFC 5393 §5.3) ---- */
+
+/* The instances that are being tried: one phone's flows are tried one at a time (RFC 5626 §5.3). */
+static bool instance_busy(struct context *c, uint32_t instance)
+{
+    if (instance == 0)
+        return false;
+    for (unsigned i = 0; i < c->branch_count; i++) {
+        const struct branch *branch = branch_at(c, i);
+        if (branch->state == BRANCH_PENDING && branch->instance == instance)
+            return true;
+    }
+    return false;
+}
+
+/* The phone has answered by one flow: it is not asked again by another. */
+static void instance_settle(struct context *c, uint32_t instance)
+{
+    if (instance == 0)
+        return;
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].target.instance == instance)
+                plan->targets[i].done = true;
+}
+
+static bool is_ready(struct context *c, const struct plan_target *slot, uint16_t q)
+{
+    return !slot->done && slot->target.q == q && !instance_busy(c, slot->target.instance);
+}
+
+/* The q of the group: the highest that is left. False: no target is left. */
+static bool highest_q(const struct context *c, uint16_t *q)
+{
+    bool found = false;
+
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
+        for (unsigned i = 0; i < plan->count; i++) {
+            const struct plan_target *slot = &plan->targets[i];
+            if (slot->done || (found && slot->target.q <= *q))
+                continue;
+            found = true;
+            *q = slot->target.q;
+        }
+    }
+    return found;
+}
+
+/* How many can be started side by side: of each instance one. */
+static unsigned count_ready(struct context *c, uint16_t q)
+{
+    uint32_t seen[PROXY_TARGETS_MAX];
+    unsigned seen_count = 0;
+    unsigned count = 0;
+
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
+        for (unsigned i = 0; i < plan->count; i++) {
+            const struct plan_target *slot = &plan->targets[i];
+            uint32_t instance = slot->target.instance;
+            bool twice = false;
+            if (!is_ready(c, slot, q))
+                continue;
+            for (unsigned k = 0; k < seen_count; k++)
+                twice |= instance != 0 && seen[k] == instance;
+            if (twice)
+                continue;
+            seen[seen_count++] = instance;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* What is left of the incoming Max-Breadth (RFC 5393 §5.3.3.1). */
+static unsigned breadth_left(struct context *c)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < c->branch_count; i++)
+        if (branch_at(c, i)->state == BRANCH_PENDING)
+            used += branch_at(c, i)->breadth;
+    assert(used <= c->breadth);
+    return c->breadth - used;
+}
+
+/*
+ * Starts as many targets of the present group as Max-Breadth permits; the rest of the group
+ * waits for one of them to end, which is serial forking. Returns how many were started; a
+ * target that cannot be sent counts as unreachable.
+ */
+static unsigned launch_group(struct context *c, const struct proxy_request *request, uint16_t q,
+                             enum err *error, uint64_t now_ms)
+{
+    unsigned left = breadth_left(c);
+    unsigned ready = count_ready(c, q);
+    unsigned started = 0;
+
+    if (ready > left)
+        ready = left;
+    for (struct plan *plan = c->plan; plan != NULL && ready > 0; plan = plan->next) {
+        for (unsigned i = 0; i < plan->count && ready > 0; i++) {
+            struct plan_target *slot = &plan->targets[i];
+            if (!is_ready(c, slot, q))
+                continue;
+            slot->done = true;
+            unsigned share = (left + ready - 1) / ready;
+            enum err err = branch_start(c, request, &slot->target, share, now_ms);
+            ready--;
+            if (err) {
+                *error = err;
+                c->unreachable = true;
+                continue;
+            }
+            left -= share;
+            started++;
+        }
+    }
+    return started;
+}
+
+/* The group that is at work has a target ready, or there is none at work and the next group is
+ * due. */
+static unsigned launch(struct context *c, const struct proxy_request *request, enum err *error,
+                       uint64_t now_ms)
+{
+    uint16_t q;
+
+    while (highest_q(c, &q)) {
+        if (c->pending > 0 && q != c->plan->group_q)
+            return 0;
+        c->plan->group_q = q;
+        unsigned started = launch_group(c, request, q, error, now_ms);
+        if (started > 0 || c->pending > 0)
+            return started;
+    }
+    return 0;
+}
+
+/* The request anew, from the bytes that its server transaction keeps. */
+static bool restore_request(struct context *c, struct proxy_request *out)
+{
+    const struct txn_table *txns = c->proxy->config.txns;
+    struct sip_msg *msg = &c->proxy->work.msg;
+    struct slice bytes = txn_server_request(txns, c->server);
+
+    if (bytes.len == 0 || sip_parse(bytes, txn_server_framing(txns, c->server), msg) != OK)
+        return false;
+    *out = c->plan->request;
+    out->msg = msg;
+    out->source = txn_server_flow(txns, c->server);
+    if (c->plan->credentials >= 0)
+        out->credentials = &msg->fields[c->plan->credentials];
+    return true;
+}
+
+void context_advance(struct context *c, uint64_t now_ms)
+{
+    assert(c->held > 0);
+
+    uint16_t q;
+    if (c->answered || c->closed || c->silent)
+        return;
+    if (c->plan != NULL && highest_q(c, &q)) {
+        struct proxy_request request;
+        enum err error = OK;
+        if (restore_request(c, &request))
+            (void)launch(c, &request, &error, now_ms);
+    }
+    if (c->pending == 0)
+        response_finish(c, now_ms);
+}
+
+/* ---- Timer C (§16.8) ---- */
+
+static void on_timer_c(struct context *c, struct branch *branch, uint64_t now_ms)
+{
+    branch->timer_c_ms = UINT64_MAX;
+    branch->timed_out = true;
+    c->proxy->counters.timer_c++;
+    if (branch->rang)
+        branch_cancel(c, branch, SLICE_EMPTY, now_ms);
+    else
+        txn_client_fail(c->proxy->config.txns, branch->client, TXN_TIMEOUT, now_ms);
+}
+
+static void on_timer(struct timer *timer, uint64_t now_ms)
+{
+    struct context *c = CONTAINER_OF(timer, struct context, timer);
+    uint64_t next_ms = UINT64_MAX;
+
+    context_hold(c);
+    if (c->silent) {
+        context_close(c);
+        txn_server_drop(c->proxy->config.txns, c->server, now_ms);
+        context_unhold(c);
+        return;
+    }
+    for (unsigned i = 0; i < c->branch_count; i++) {
+        struct branch *branch = branch_at(c, i);
+        if (branch->state == BRANCH_PENDING && branch->timer_c_ms <= now_ms)
+            on_timer_c(c, branch, now_ms);
+    }
+    for (unsigned i = 0; i < c->branch_count; i++) {
+        const struct branch *branch = branch_at(c, i);
+        if (branch->state == BRANCH_PENDING && branch->timer_c_ms < next_ms)
+            next_ms = branch->timer_c_ms;
+    }
+    if (next_ms != UINT64_MAX && !c->closed)
+        timer_c_arm(c, next_ms);
+    context_unhold(c);
+}
+
+/* ---- a request to its targets ---- */
+
+/* RFC 5393 §5.3.3: absent or larger than ours: ours. What cannot be read counts as absent. */
+static uint8_t incoming_breadth(const struct sip_msg *msg)
+{
+    uint32_t breadth;
+
+    if (msg->first[SIP_F_MAX_BREADTH] == 0)
+        return PROXY_MAX_BREADTH;
+    enum err err = sip_number_parse(sip_value(msg, SIP_F_MAX_BREADTH), &breadth);
+    return (uint8_t)(err || breadth > PROXY_MAX_BREADTH ? PROXY_MAX_BREADTH : breadth);
+}
+
+static struct context *context_make(struct proxy *proxy, const struct proxy_request *request,
+                                    uint64_t now_ms)
+{
+    struct id id;
+    struct context *c = pool_alloc(&proxy->contexts, &id);
+    if (c == NULL)
+        return NULL;
+
+    c->self = id;
+    c->server = request->server;
+    c->proxy = proxy;
+    c->timer.fn = on_timer;
+    c->start_ms = now_ms;
+    c->invite = request->msg->method == SIP_INVITE;
+    c->breadth = incoming_breadth(request->msg);
+    return c;
+}
+
+/* With one target and nothing that could add more, nothing needs to be kept. */
+static enum err start(struct context *c, const struct proxy_request *request,
+                      const struct proxy_target *targets, uint32_t count, uint64_t now_ms)
+{
+    const struct proxy *proxy = c->proxy;
+
+    if (c->breadth == 0)
+        return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
+    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog))
+        return branch_start(c, request, &targets[0], c->breadth, now_ms);
+
+    c->secure = request->msg->uri.len >= 5 &&
+                slice_equal_nocase((struct slice){request->msg->uri.data, 5}, SLICE("sips:"));
+    enum err err = plan_add(c, request, targets, count);
+    if (err)
+        return err;
+    return launch(c, request, &err, now_ms) > 0 ? OK : err;
+}
+
+enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
+                       const struct proxy_target *targets, uint32_t count, uint64_t now_ms)
+{
+    assert(count > 0);
+
+    if (request->server.generation == 0 || request->msg->method == SIP_ACK)
+        return stateless_forward(proxy, request, &targets[0]);
+    if (count > PROXY_TARGETS_MAX)
+        count = PROXY_TARGETS_MAX;
+    struct context *c = context_make(proxy, request, now_ms);
+    if (c == NULL) {
+        proxy->counters.full++;
+        return ERR_FULL;
+    }
+    enum err err = start(c, request, targets, count, now_ms);
+    if (err) {
+        context_free(c);
+        return err;
+    }
+    txn_server_context(proxy->config.txns, request->server, context_number(c, SERVER_BRANCH));
+    proxy->counters.forwarded++;
+    return OK;
+}
+
+/* ---- events ---- */
+
+void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice fields, uint64_t now_ms)
+{
+    unsigned branch;
+    struct context *c =
+        context_find(proxy, txn_server_context_get(proxy->config.txns, server), &branch);
+
+    if (c == NULL || !id_equal(c->server, server) || c->answered || !c->invite)
+        return;
+    context_hold(c);
+    c->cancelled = true;
+    plan_free(c);
+    context_cancel_pending(c, fields, now_ms);
+    context_unhold(c);
+}
+
+void proxy_cancel(struct proxy *proxy, struct id server, uint64_t now_ms)
+{
+    proxy_cancel_with(proxy, server, SLICE_EMPTY, now_ms);
+}
+
+/* RFC 3326: why the others need not ring any more. */
+static void cancel_because(struct context *c, uint16_t status, uint64_t now_ms)
+{
+    char text[REASON_MAX];
+    struct builder b = builder_over(text, sizeof text);
+
+    if (c->pending == 0)
+        return;
+    builder_text(&b, "Reason: SIP;cause=");
+    builder_u64(&b, status);
+    builder_text(&b, ";text=\"");
+    builder_add(&b,
+                status < 300 ? SLICE("Call completed elsewhere") : slice_of(sip_reason(status)));
+    builder_text(&b, "\"\r\n");
+    context_cancel_pending(c, b.overflow ? SLICE_EMPTY : builder_slice(&b), now_ms);
+}
+
+static void branch_done(struct context *c, struct branch *branch)
+{
+    assert(branch->state == BRANCH_PENDING);
+    assert(c->pending > 0);
+
+    branch->state = BRANCH_DONE;
+    c->pending--;
+}
+
+/* Has it a Via besides ours (§16.7 step 3)? */
+static bool has_way_back(const struct sip_msg *response)
+{
+    const struct sip_field *via = sip_field_first(response, SIP_F_VIA);
+    if (via == NULL)
+        return false;
+    if (via->next != 0)
+        return true;
+
+    struct sip_values it = sip_values(response, SIP_F_VIA);
+    struct slice value;
+    return sip_values_next(&it, &value) && sip_values_next(&it, &value);
+}
+
+static void on_provisional(struct context *c, struct branch *branch, const struct sip_msg *response,
+                           uint64_t now_ms)
+{
+    branch->rang = true;
+    if (response->status == 100 || branch->state != BRANCH_PENDING)
+        return;
+    if (branch->timer_c_ms != UINT64_MAX)
+        branch->timer_c_ms = now_ms + c->proxy->config.timer_c_ms; /* §16.7 step 2 */
+    if (c->invite && !c->answered &&
+        has_way_back(response)) /* RFC 4320 §4.1: none but for INVITE */
+        response_forward(c, response, now_ms);
+}
+
+/* §16.7 step 5: at once, and every one; then the others need not ring. */
+static void on_success(struct context *c, struct branch *branch, const struct sip_msg *response,
+                       uint64_t now_ms)
+{
+    if (branch->state == BRANCH_PENDING)
+        branch_done(c, branch);
+    if (c->answered && !c->invite)
+        return;
+    if (!c->answered) {
+        c->answered = true;
+        plan_free(c);
+        context_forget_best(c);
+        timer_stop(c->proxy->config.wheel, &c->timer);
+        if (!c->invite)
+            context_close(c);
+    }
+    response_forward(c, response, now_ms);
+    cancel_because(c, response->status, now_ms);
+}
+
+/* A branch that failed here, without a response. */
+static void on_local_failure(struct context *c, struct branch *branch, enum txn_failure failure,
+                             uint64_t now_ms)
+{
+    branch_done(c, branch);
+    if (failure == TXN_TIMEOUT) {
+        c->timed_out = true;
+        instance_settle(c, branch->instance);
+    } else {
+        c->unreachable = true;
+    }
+    context_advance(c, now_ms);
+}
+
+/* The only branch there is and will be: its response is the best one. */
+static bool is_simple(const struct context *c, const struct sip_msg *response)
+{
+    return c->plan == NULL && c->pending == 0 && c->best_status == 0 && response->status != 503;
+}
+
+static void on_rejection(struct context *c, struct branch *branch, const struct sip_msg *response,
+                         uint64_t now_ms)
+{
+    uint16_t status = response->status;
+
+    if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
+        on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
+        return;
+    }
+    branch_done(c, branch);
+    if (c->answered)
+        return;
+    if (status != 430) /* RFC 5626 §5.3: only a dead flow makes the phone's next one be tried */
+        instance_settle(c, branch->instance);
+    if (is_simple(c, response)) {
+        c->answered = true;
+        context_close(c);
+        response_forward(c, response, now_ms);
+        return;
+    }
+    if (!response_recurse(c, response, now_ms))
+        response_store(c, response);
+    if (status >= 600) { /* §16.7 step 5: no new branches, and the 6xx waits for the others */
+        plan_free(c);
+        cancel_because(c, status, now_ms);
+    }
+    context_advance(c, now_ms);
+}
+
+void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
+                       const struct sip_msg *response, uint64_t now_ms)
+{
+    unsigned index;
+    struct context *c = context_find(proxy, context, &index);
+    if (c == NULL || index >= c->branch_count)
+        return;
+    struct branch *branch = branch_at(c, index);
+    if (!id_equal(branch->client, client))
+        return;
+
+    context_hold(c);
+    if (response->status < 200)
+        on_provisional(c, branch, response, now_ms);
+    else if (!has_way_back(response) && branch->state == BRANCH_PENDING)
+        on_local_failure(c, branch, TXN_TRANSPORT_ERROR, now_ms);
+    else if (response->status < 300)
+        on_success(c, branch, response, now_ms);
+    else if (branch->state == BRANCH_PENDING)
+        on_rejection(c, branch, response, now_ms);
+    context_unhold(c);
+}
+
+void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
+                      enum txn_failure failure, uint64_t now_ms)
+{
+    unsigned index;
+    struct context *c = context_find(proxy, context, &index);
+    if (c == NULL || index >= c->branch_count)
+        return;
+    struct branch *branch = branch_at(c, index);
+    if (!id_equal(branch->client, client) || branch->state != BRANCH_PENDING)
+        return;
+
+    context_hold(c);
+    on_local_failure(c, branch, failure, now_ms);
+    context_unhold(c);
+}
+
+void proxy_on_server_end(struct proxy *proxy, struct id server, uint64_t context, uint64_t now_ms)
+{
+    unsigned index;
+    struct context *c = context_find(proxy, context, &index);
+    if (c == NULL || index != SERVER_BRANCH || !id_equal(c->server, server))
+        return;
+
+    /* Nobody is left to hear of it: what still rings is told so. */
+    context_hold(c);
+    context_cancel_pending(c, SLICE_EMPTY, now_ms);
+    context_close(c);
+    context_unhold(c);
+}
+
+void proxy_on_client_end(struct proxy *proxy, struct id client, uint64_t context, uint64_t now_ms)
+{
+    /* A transaction that ends without a word has timed out as far as we know. */
+    proxy_on_failure(proxy, client, context, TXN_TIMEOUT, now_ms);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy/context - the response context (RFC 3261 §16.6) and its branches. Private.
+ *
+ * A context lives from proxy_forward() until nothing can be forwarded any more: after a
+ * final response other than a 2xx to INVITE, at once; after a 2xx to INVITE, until the
+ * server transaction leaves Accepted (RFC 6026 §7.1). Transactions name it and a branch by
+ * one 64-bit number; what comes later finds nothing:
+ *
+ *   generation(32) slot(24) branch(8)
+ */
+#ifndef PROXY_CONTEXT_H
+#define PROXY_CONTEXT_H
+
+#include "proxy/proxy.h"
+
+enum {
+    PROXY_BRANCHES_MAX = PROXY_TARGETS_MAX, /* in the life of one context */
+    PROXY_CONTEXTS_MAX = 1 << 24,           /* slots that fit into the number */
+    PROXY_HEAD_MAX = 2560,                  /* bytes of our own lines in a request */
+    PROXY_SCRATCH = SIP_MESSAGE_MAX,        /* one request while it is written */
+    PROXY_CHALLENGES_MAX = 8192,            /* bytes of challenges merged into one response */
+    PROXY_RECURSE_MAX = 8,                  /* targets of one Contact of a 3xx */
+    PROXY_SILENCE_MS = 32000,               /* 64*T1: how long a request without answer is kept */
+    SERVER_BRANCH = 255,                    /* "branch" of the server transaction's number */
+};
+
+/** How a branch stands. */
+enum branch_state {
+    BRANCH_NONE = 0,
+    BRANCH_PENDING, /* no final response yet */
+    BRANCH_DONE,    /* a final response, or a failure that counts as one */
+};
+
+struct branch {
+    struct id client;
+    uint64_t timer_c_ms; /* when Timer C fires; UINT64_MAX: not, or fired */
+    uint32_t instance;   /* of the target */
+    uint8_t state;       /* enum branch_state */
+    uint8_t breadth;     /* its share of Max-Breadth (RFC 5393 §5.3) */
+    bool rang;           /* a provisional response came */
+    bool cancelled;      /* a CANCEL was asked for */
+    bool timed_out;      /* by Timer C: its 487 counts as a timeout */
+};
+
+/** A target that waits for its turn. */
+struct plan_target {
+    struct proxy_target target;
+    bool done; /* started or given up */
+};
+
+/** Targets in one block of memory with their texts. The first also holds the request's facts. */
+struct plan {
+    struct plan *next;
+    uint32_t bytes;
+    uint16_t count;
+    uint16_t group_q;             /* of the targets at work */
+    int16_t credentials;          /* index of the field, -1: none */
+    struct proxy_request request; /* slices in this block; msg, source and credentials unset */
+    struct plan_target targets[];
+};
+
+struct context {
+    struct timer timer; /* the next Timer C; of a silent non-INVITE, its end */
+    struct id self;
+    struct id server;
+    struct proxy *proxy; /* borrowed */
+    struct plan *plan;   /* owned; NULL: no more targets */
+    struct branch *more; /* owned: branches from 1 on */
+    char *best;          /* owned: the best response so far; NULL: made from its status */
+    char *challenges;    /* owned: lines of other 401s and 407s */
+    uint64_t start_ms;
+    struct branch first;
+    uint32_t best_len;
+    uint16_t challenges_len;
+    uint16_t best_status; /* 0: none */
+    uint8_t branch_count;
+    uint8_t more_capacity;
+    uint8_t pending; /* branches without final response */
+    uint8_t breadth; /* incoming Max-Breadth */
+    uint8_t held;    /* calls that are at work on it: not freed before they are done */
+    bool invite;
+    bool secure;      /* the Request-URI was sips: no recursion to less (§16.7 step 4) */
+    bool answered;    /* a final response went to the caller */
+    bool closed;      /* to be freed when no longer held */
+    bool cancelled;   /* by the caller */
+    bool timed_out;   /* a branch ended by timeout: counts as 408 */
+    bool unreachable; /* a branch ended by a transport error: counts as 503 */
+    bool silent;      /* waits for its end without an answer (RFC 4320 §4.2) */
+};
+
+/** What is needed while one message is written. Here and not on the stack, which is cleared. */
+struct proxy_work {
+    struct sip_edits edits;
+    struct sip_msg msg; /* a request or response that is parsed again */
+    char head[PROXY_HEAD_MAX];
+    char uri[SIP_START_LINE_MAX];
+    char message[PROXY_SCRATCH];
+};
+
+struct proxy {
+    struct proxy_config config;
+    struct pool contexts;
+    struct proxy_counters counters;
+    struct proxy_work work;
+};
+
+/* context.c */
+
+/** The branch with an index below branch_count. */
+static inline struct branch *branch_at(struct context *c, unsigned index)
+{
+    assert(index < c->branch_count);
+    return index == 0 ? &c->first : &c->more[index - 1];
+}
+
+void context_hold(struct context *c);
+/** Frees it if it was closed meanwhile. */
+void context_unhold(struct context *c);
+/** Nothing is to be forwarded any more. */
+void context_close(struct context *c);
+
+/** No further targets. */
+void plan_free(struct context *c);
+
+/** Appends targets, in order of appearance; those whose URI is there already are left out. */
+MUST_CHECK enum err plan_add(struct context *c, const struct proxy_request *request,
+                             const struct proxy_target *targets, uint32_t count);
+
+/** CANCELs all pending branches with a Reason line, which may be empty (§16.7 step 10). */
+void context_cancel_pending(struct context *c, struct slice reason, uint64_t now_ms);
+
+/** After a branch has ended: starts what is next, or answers when nothing is left. */
+void context_advance(struct context *c, uint64_t now_ms);
+
+/* forward.c */
+
+/**
+ * Writes the request of one branch (§16.6 steps 2 to 9) into `b`. ERR_TOO_BIG: it exceeds the
+ * builder or needs too many edits. ERR_SYNTAX: a Route that cannot be read.
+ */
+MUST_CHECK enum err forward_write(struct proxy *proxy, const struct proxy_request *request,
+                                  const struct proxy_target *target, struct slice branch,
+                                  unsigned breadth, struct builder *b);
+
+/* response.c */
+
+/** The order of §16.7 step 6: the lowest is the best. `cancelled`: the caller waits for 487. */
+unsigned response_rank(uint16_t status, bool cancelled);
+
+/** A response of 300 or more: kept if it is the best, its challenges if they may be needed. */
+void response_store(struct context *c, const struct sip_msg *response);
+
+/** Sends a response to the caller without our Via. */
+void response_forward(struct context *c, const struct sip_msg *response, uint64_t now_ms);
+
+/** All branches are done: the best response goes to the caller, and the context ends. */
+void response_finish(struct context *c, uint64_t now_ms);
+
+/** §16.7 step 4: targets from a 3xx. True: nothing of the response is left to be stored. */
+bool response_recurse(struct context *c, const struct sip_msg *response, uint64_t now_ms);
+
+#endif

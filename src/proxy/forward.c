@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The request of one branch, as edits over the bytes that were received.
+ *
+ * One insert after the start line holds our Via, Record-Route, and what of Max-Forwards and
+ * Max-Breadth was missing; the Route values of a Path follow it. The rest are small
+ * replacements and drops, in the order in which they stand in the message.
+ */
+#include "proxy/context.h"
+
+enum {
+    VIA_PARAMS_MAX = 96,  /* ;received=[IPv6%zone];rport=65535 */
+    NUMBER_MAX = 8,       /* digits of Max-Forwards, Max-Breadth */
+    LENGTH_LINE_MAX = 32, /* Content-Length line */
+    MAX_FORWARDS = 70,    /* §16.6 step 3 */
+};
+
+/** What is borrowed by the edits until they are written. */
+struct forward {
+    struct proxy *proxy;
+    const struct proxy_request *request;
+    const struct proxy_target *target;
+    const struct sip_msg *msg;
+    struct slice uri;    /* the new Request-URI */
+    struct slice routes; /* put before the message's own */
+    struct slice last;   /* Route value to be put last: strict routing; empty: none */
+    uint32_t route_lo;   /* message's Route values kept: from lo to before hi */
+    uint32_t route_hi;
+    bool secure; /* Request-URI or top Route is sips */
+    struct sip_edits *edits;
+};
+
+/* ---- the Request-URI and Route (§16.6 steps 2 and 6) ---- */
+
+static bool starts_nocase(struct slice s, struct slice prefix)
+{
+    return s.len >= prefix.len && slice_equal_nocase((struct slice){s.data, prefix.len}, prefix);
+}
+
+static bool contains_nocase(struct slice s, struct slice word)
+{
+    for (size_t i = 0; i + word.len <= s.len; i++)
+        if (slice_equal_nocase((struct slice){s.data + i, word.len}, word))
+            return true;
+    return false;
+}
+
+/* Cuts what may not stand in a Request-URI: headers and the method parameter (Table 1, §19.1.1).
+ * `kept` receives the text if it had to be put together. */
+static struct slice clean_uri(struct slice text, char *kept, size_t capacity)
+{
+    const struct slice method = SLICE(";method=");
+    bool has_method = slice_find(text, ';') != SIZE_MAX && contains_nocase(text, method);
+
+    if (!has_method && slice_find(text, '?') == SIZE_MAX)
+        return text;
+
+    struct sip_uri uri;
+    if (sip_uri_parse(text, &uri) != OK ||
+        (uri.scheme != SIP_SCHEME_SIP && uri.scheme != SIP_SCHEME_SIPS))
+        return text;
+    if (uri.headers.data != NULL && uri.headers.len > 0)
+        text = slice_between(text.data, uri.headers.data - 1);
+    else if (text.data[text.len - 1] == '?')
+        text.len--;
+
+    struct slice value;
+    if (!has_method || !sip_uri_param(&uri, SLICE("method"), &value))
+        return text;
+    const char *begin = value.data - method.len;
+    struct builder b = builder_over(kept, capacity);
+    builder_add(&b, slice_between(text.data, begin));
+    builder_add(&b, slice_between(value.data + value.len, text.data + text.len));
+    return b.overflow ? text : builder_slice(&b);
+}
+
+/* The n-th Route value of the message. */
+static bool route_at(const struct sip_msg *msg, uint32_t n, struct slice *out)
+{
+    struct sip_values it = sip_values(msg, SIP_F_ROUTE);
+
+    for (uint32_t i = 0; sip_values_next(&it, out); i++)
+        if (i == n)
+            return true;
+    return false;
+}
+
+static uint32_t count_routes(const struct sip_msg *msg)
+{
+    if (msg->first[SIP_F_ROUTE] == 0)
+        return 0;
+
+    struct sip_values it = sip_values(msg, SIP_F_ROUTE);
+    struct slice value;
+    uint32_t count = 0;
+    while (sip_values_next(&it, &value))
+        count++;
+    return count;
+}
+
+/* Does the next hop route loosely? Gives its URI. */
+static enum err read_hop(struct slice value, struct slice *uri, bool *loose)
+{
+    struct sip_name_addr addr;
+    struct sip_uri parsed;
+    enum err err = sip_name_addr_parse(value, &addr);
+    if (err)
+        return err;
+    err = sip_uri_parse(addr.uri_text, &parsed);
+    if (err)
+        return err;
+
+    *uri = addr.uri_text;
+    *loose = parsed.lr;
+    return OK;
+}
+
+/*
+ * §16.6 step 6: before a strict router, which knows nothing of lr, the Request-URI goes to the
+ * end of Route, and the router's own URI becomes the Request-URI.
+ */
+static enum err plan_routes(struct forward *f)
+{
+    const struct proxy_request *request = f->request;
+    uint32_t count = count_routes(f->msg);
+
+    f->routes = f->target->routes;
+    f->route_lo = request->routes_drop < count ? request->routes_drop : count;
+    f->route_hi = count - (request->route_last_drop && count > f->route_lo ? 1 : 0);
+
+    bool preset = f->routes.len > 0;
+    if (!preset && f->route_lo == f->route_hi)
+        return OK;
+
+    struct slice rest = f->routes;
+    struct slice value;
+    struct slice uri;
+    bool loose;
+    if (preset ? !sip_list_next(&rest, &value) : !route_at(f->msg, f->route_lo, &value))
+        return ERR_SYNTAX;
+    enum err err = read_hop(value, &uri, &loose);
+    if (err)
+        return err;
+    f->secure = starts_nocase(uri, SLICE("sips:"));
+    if (loose)
+        return OK;
+
+    f->last = f->uri;
+    f->uri = uri;
+    if (preset)
+        f->routes = slice_trim(rest);
+    else
+        f->route_lo++;
+    return OK;
+}
+
+/* One Route field, whose first value has index `first`: drops the values outside lo..hi. Returns
+ * how many values it has. */
+static uint32_t trim_route_field(struct forward *f, const struct sip_field *field, uint32_t first)
+{
+    struct slice all = sip_field_value(f->msg, field);
+    struct slice rest = all;
+    struct slice value;
+    const char *begin = NULL; /* of the first one kept */
+    const char *end = NULL;   /* of the last one kept */
+    uint32_t index = first;
+
+    for (; sip_list_next(&rest, &value); index++) {
+        if (index < f->route_lo || index >= f->route_hi)
+            continue;
+        if (begin == NULL)
+            begin = value.data;
+        end = value.data + value.len;
+    }
+    if (begin == NULL) {
+        sip_edit_drop_field(f->edits, field);
+        return index - first;
+    }
+    if (first < f->route_lo)
+        sip_edit_replace(f->edits, slice_between(all.data, begin), SLICE_EMPTY);
+    if (index > f->route_hi)
+        sip_edit_replace(f->edits, slice_between(end, all.data + all.len), SLICE_EMPTY);
+    return index - first;
+}
+
+static const struct slice route_name = {"Route: ", 7};
+static const struct slice crlf = {"\r\n", 2};
+
+static void edit_routes(struct forward *f)
+{
+    const struct sip_field *field = sip_field_first(f->msg, SIP_F_ROUTE);
+    const struct sip_field *last = NULL;
+    uint32_t index = 0;
+
+    for (; field != NULL; field = sip_field_next(f->msg, field)) {
+        index += trim_route_field(f, field, index);
+        last = field;
+    }
+    if (f->last.len == 0)
+        return;
+
+    /* After all other Route fields, of which the ones put on top come first. */
+    uint32_t at = last != NULL ? last->end : (uint32_t)f->msg->head_end - 2;
+    sip_edit_insert(f->edits, at, SLICE("Route: <"));
+    sip_edit_insert(f->edits, at, f->last);
+    sip_edit_insert(f->edits, at, SLICE(">\r\n"));
+}
+
+/* ---- our lines (§16.6 steps 3, 4, 8; RFC 5393 §5.3.3) ---- */
+
+static void write_via(const struct forward *f, struct slice branch, struct builder *b)
+{
+    const struct proxy_config *config = &f->proxy->config;
+    const struct flow *to = &f->target->to;
+
+    builder_text(b, "Via: SIP/2.0/");
+    builder_add(b, slice_of(sip_transport_name(to->transport)));
+    builder_char(b, ' ');
+    config->write_our_address(config->user, b, to);
+    builder_text(b, ";branch=");
+    builder_add(b, branch);
+    if (to->transport == TRANSPORT_UDP)
+        builder_text(b, ";rport"); /* RFC 3581 §3 */
+    builder_add(b, crlf);
+}
+
+static struct slice transport_param(enum transport transport)
+{
+    switch (transport) {
+    case TRANSPORT_NONE:
+    case TRANSPORT_UDP:
+    case TRANSPORT_COUNT:
+        return SLICE_EMPTY;
+    case TRANSPORT_TCP:
+        return SLICE(";transport=tcp");
+    case TRANSPORT_TLS:
+        return SLICE(";transport=tls");
+    case TRANSPORT_WS:
+    case TRANSPORT_WSS:
+        return SLICE(";transport=ws"); /* RFC 7118 §5: for both; sips tells them apart */
+    }
+    return SLICE_EMPTY;
+}
+
+static void write_record_route_value(const struct forward *f, const struct flow *side,
+                                     struct slice token, struct builder *b)
+{
+    const struct proxy_config *config = &f->proxy->config;
+
+    builder_text(b, "Record-Route: <sip");
+    if (f->secure)
+        builder_char(b, 's');
+    builder_char(b, ':');
+    config->write_our_address(config->user, b, side);
+    builder_add(b, transport_param(side->transport));
+    builder_text(b, ";lr;r=");
+    builder_add(b, token);
+    builder_text(b, ">\r\n");
+}
+
+/* Do both sides reach us by the same URI? */
+static bool same_side(const struct flow *a, const struct flow *b)
+{
+    if (a->transport != b->transport || a->remote.family != b->remote.family)
+        return false;
+    return a->listener == b->listener || a->listener == LISTENER_ANY || b->listener == LISTENER_ANY;
+}
+
+/*
+ * §16.6 step 4, with two values where the sides differ: each side then finds on its end of the
+ * route set a URI of ours that it can reach. Both carry the whole token.
+ */
+static enum err write_record_route(const struct forward *f, struct builder *b)
+{
+    const struct proxy_request *request = f->request;
+    const struct proxy_target *target = f->target;
+    struct proxy_token token = {
+        .caller = request->caller,
+        .callee =
+            {
+                .has_flow = target->nat,
+                .flow = target->to,
+                .aor = target->aor,
+                .instance = target->instance,
+            },
+    };
+    char text[PROXY_TOKEN_MAX];
+    struct builder t = builder_over(text, sizeof text);
+    enum err err = proxy_token_write(&t, &f->proxy->config.token_key, &token, f->msg->call_id,
+                                     f->msg->from.tag);
+    if (err)
+        return err;
+
+    write_record_route_value(f, &target->to, builder_slice(&t), b);
+    if (!same_side(&target->to, request->source))
+        write_record_route_value(f, request->source, builder_slice(&t), b);
+    return OK;
+}
+
+static enum err write_head(const struct forward *f, struct slice branch, unsigned breadth,
+                           struct builder *b)
+{
+    write_via(f, branch, b);
+    if (f->request->record_route) {
+        enum err err = write_record_route(f, b);
+        if (err)
+            return err;
+    }
+    if (f->msg->max_forwards < 0)
+        builder_text(b, "Max-Forwards: 70\r\n");
+    if (f->msg->first[SIP_F_MAX_BREADTH] == 0) {
+        builder_text(b, "Max-Breadth: ");
+        builder_u64(b, breadth);
+        builder_add(b, crlf);
+    }
+    return b->overflow ? ERR_TOO_BIG : OK;
+}
+
+/* ---- fields that are there ---- */
+
+/*
+ * The Via we received says where its sender is: received when the source is another than
+ * sent-by says (§18.2.1), and whenever rport is asked for, with rport's value (RFC 3581 §4).
+ * What the sender wrote there himself is overwritten.
+ */
+static void edit_top_via(struct forward *f, char text[static VIA_PARAMS_MAX])
+{
+    const struct sip_via *via = &f->msg->via;
+    const struct flow *source = f->request->source;
+    struct addr host;
+    bool differs = addr_parse(via->host, 0, &host) != OK || !addr_same_host(&host, &source->remote);
+
+    if (!differs && !via->has_rport)
+        return;
+
+    struct slice rest = via->params;
+    struct sip_param param;
+    while (sip_param_next(&rest, &param) == OK) {
+        if (!slice_equal_nocase(param.name, SLICE("received")) &&
+            !slice_equal_nocase(param.name, SLICE("rport")))
+            continue;
+        const char *semicolon = param.name.data;
+        while (*semicolon != ';')
+            semicolon--;
+        const char *end =
+            param.has_value ? param.value.data + param.value.len : param.name.data + param.name.len;
+        sip_edit_replace(f->edits, slice_between(semicolon, end), SLICE_EMPTY);
+    }
+
+    struct builder b = builder_over(text, VIA_PARAMS_MAX);
+    builder_text(&b, ";received=");
+    addr_write_host(&b, &source->remote);
+    if (via->has_rport) {
+        builder_text(&b, ";rport=");
+        builder_u64(&b, source->remote.port);
+    }
+    const char *end = f->msg->via_value.data + f->msg->via_value.len;
+    sip_edit_insert(f->edits, (uint32_t)(end - f->msg->buf.data), builder_slice(&b));
+}
+
+/* Replaces the value of the first field with `id`, which is there, unless it is that already. */
+static void edit_number(struct forward *f, enum sip_field_id id, unsigned number,
+                        char text[static NUMBER_MAX])
+{
+    struct builder b = builder_over(text, NUMBER_MAX);
+    struct slice old = sip_value(f->msg, id);
+
+    builder_u64(&b, number);
+    if (!slice_equal(old, builder_slice(&b)))
+        sip_edit_replace(f->edits, old, builder_slice(&b));
+}
+
+static void edit_max_breadth(struct forward *f, unsigned breadth, char text[static NUMBER_MAX])
+{
+    const struct sip_field *field = sip_field_first(f->msg, SIP_F_MAX_BREADTH);
+
+    if (field == NULL)
+        return;
+    edit_number(f, SIP_F_MAX_BREADTH, breadth, text);
+    /* RFC 5393 §5.3.3: a single value. */
+    while ((field = sip_field_next(f->msg, field)) != NULL)
+        sip_edit_drop_field(f->edits, field);
+}
+
+static void edit_identity(struct forward *f)
+{
+    const struct sip_msg *msg = f->msg;
+
+    if (f->request->credentials != NULL)
+        sip_edit_drop_field(f->edits, f->request->credentials);
+    if (f->request->trusted)
+        return;
+    /* RFC 3325 §5: what those we do not trust assert is taken off. */
+    if (msg->first[SIP_F_P_ASSERTED_IDENTITY] != 0)
+        sip_edit_drop_all(f->edits, SIP_F_P_ASSERTED_IDENTITY);
+    if (msg->first[SIP_F_P_PREFERRED_IDENTITY] != 0)
+        sip_edit_drop_all(f->edits, SIP_F_P_PREFERRED_IDENTITY);
+}
+
+/* §16.6 step 9: a stream needs to know where the message ends. */
+static void edit_content_length(struct forward *f, char text[static LENGTH_LINE_MAX])
+{
+    if (f->msg->content_length >= 0 || !transport_reliable(f->target->to.transport))
+        return;
+
+    struct builder b = builder_over(text, LENGTH_LINE_MAX);
+    builder_text(&b, "Content-Length: ");
+    builder_u64(&b, f->msg->body.len);
+    builder_add(&b, crlf);
+    sip_edit_add_last(f->edits, builder_slice(&b));
+}
+
+enum err forward_write(struct proxy *proxy, const struct proxy_request *request,
+                       const struct proxy_target *target, struct slice branch, unsigned breadth,
+                       struct builder *b)
+{
+    const struct sip_msg *msg = request->msg;
+    struct forward f;
+    char via[VIA_PARAMS_MAX];
+    char hops[NUMBER_MAX];
+    char share[NUMBER_MAX];
+    char length[LENGTH_LINE_MAX];
+
+    f.proxy = proxy;
+    f.request = request;
+    f.target = target;
+    f.msg = msg;
+    f.uri = target->uri.len > 0 ? target->uri : request->uri;
+    f.last = SLICE_EMPTY;
+    f.secure = false;
+    f.edits = &proxy->work.edits;
+    sip_edits_init(f.edits, msg);
+
+    enum err err = plan_routes(&f);
+    if (err)
+        return err;
+    f.uri = clean_uri(f.uri, proxy->work.uri, sizeof proxy->work.uri);
+    f.secure = f.secure || starts_nocase(f.uri, SLICE("sips:"));
+
+    struct builder top = builder_over(proxy->work.head, sizeof proxy->work.head);
+    err = write_head(&f, branch, breadth, &top);
+    if (err)
+        return err;
+
+    if (f.uri.data != msg->uri.data || f.uri.len != msg->uri.len)
+        sip_edit_replace(f.edits, msg->uri, f.uri);
+    sip_edit_add_first(f.edits, builder_slice(&top));
+    if (f.routes.len > 0) {
+        sip_edit_add_first(f.edits, route_name);
+        sip_edit_add_first(f.edits, f.routes);
+        sip_edit_add_first(f.edits, crlf);
+    }
+    edit_top_via(&f, via);
+    if (msg->max_forwards > 0)
+        edit_number(&f, SIP_F_MAX_FORWARDS, (unsigned)msg->max_forwards - 1, hops);
+    edit_max_breadth(&f, breadth, share);
+    if (msg->first[SIP_F_ROUTE] != 0 || f.last.len > 0)
+        edit_routes(&f);
+    edit_identity(&f);
+    edit_content_length(&f, length);
+
+    err = sip_edits_write(f.edits, b);
+    return err == ERR_FULL ? ERR_TOO_BIG : err;
+}

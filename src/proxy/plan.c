@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The targets that wait for their turn, each batch in one block of memory with its texts.
+ * A context whose only target was started at once has none.
+ */
+#include "proxy/context.h"
+
+void plan_free(struct context *c)
+{
+    while (c->plan != NULL) {
+        struct plan *plan = c->plan;
+        c->plan = plan->next;
+        mem_free(c->proxy->config.mem, plan, plan->bytes);
+    }
+}
+
+static size_t target_bytes(const struct proxy_target *target)
+{
+    return target->uri.len + target->routes.len + target->aor.len;
+}
+
+static struct slice keep(struct builder *b, struct slice s)
+{
+    char *at = b->data + b->len;
+
+    builder_add(b, s);
+    return (struct slice){at, s.len};
+}
+
+static void keep_target(struct plan_target *slot, const struct proxy_target *target,
+                        struct builder *text)
+{
+    *slot = (struct plan_target){.target = *target};
+    slot->target.uri = keep(text, target->uri);
+    slot->target.routes = keep(text, target->routes);
+    slot->target.aor = keep(text, target->aor);
+}
+
+static void keep_request(struct plan *plan, const struct proxy_request *request,
+                         struct builder *text)
+{
+    const struct sip_field *credentials = request->credentials;
+
+    plan->request = *request;
+    plan->request.msg = NULL;
+    plan->request.source = NULL;
+    plan->request.credentials = NULL;
+    plan->request.uri = keep(text, request->uri);
+    plan->request.caller.aor = keep(text, request->caller.aor);
+    plan->credentials = (int16_t)(credentials == NULL ? -1 : credentials - request->msg->fields);
+}
+
+/* §16.5: no URI is tried twice. The same URI by another flow or Path is another target. */
+static bool is_known(const struct context *c, const struct proxy_target *target)
+{
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
+        for (unsigned i = 0; i < plan->count; i++) {
+            const struct proxy_target *known = &plan->targets[i].target;
+            if (slice_equal(known->uri, target->uri) &&
+                slice_equal(known->routes, target->routes) && known->instance == target->instance &&
+                known->to.transport == target->to.transport &&
+                addr_equal(&known->to.remote, &target->to.remote))
+                return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t plan_count(const struct context *c)
+{
+    uint32_t count = 0;
+
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        count += plan->count;
+    return count;
+}
+
+enum err plan_add(struct context *c, const struct proxy_request *request,
+                  const struct proxy_target *targets, uint32_t count)
+{
+    size_t bytes = sizeof(struct plan) + count * sizeof(struct plan_target);
+    size_t text_bytes = 0;
+
+    if (plan_count(c) + count > PROXY_TARGETS_MAX)
+        return ERR_FULL;
+    for (uint32_t i = 0; i < count; i++)
+        text_bytes += target_bytes(&targets[i]);
+    if (request != NULL)
+        text_bytes += request->uri.len + request->caller.aor.len;
+    if (bytes + text_bytes > MEM_MAX_ALLOC)
+        return ERR_TOO_BIG;
+    struct plan *plan = mem_alloc(c->proxy->config.mem, bytes + text_bytes);
+    if (plan == NULL)
+        return ERR_MEMORY;
+
+    struct builder text = builder_over((char *)plan + bytes, text_bytes);
+    plan->next = NULL;
+    plan->bytes = (uint32_t)(bytes + text_bytes);
+    plan->count = 0;
+    plan->group_q = 0;
+    if (request != NULL)
+        keep_request(plan, request, &text);
+    struct plan **end = &c->plan;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = plan;
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_known(c, &targets[i]))
+            keep_target(&plan->targets[plan->count++], &targets[i], &text);
+    return OK;
+}

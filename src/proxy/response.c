@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Responses on their way up: RFC 3261 §16.7 steps 3, 4, 6, 7 and 9.
+ *
+ * Of all failures only the best one so far is kept, with the challenges of the others: a 401
+ * or 407 that comes later than another does not replace it, but lends it its challenges.
+ */
+#include "proxy/context.h"
+
+/* ---- which is the best ---- */
+
+/*
+ * Within 4xx those that tell the caller how to try again come first (§16.7 step 6); those that only
+ * say that nobody was reached, or that something went wrong on the way, come last: a phone that is
+ * busy is news, a phone that is off is none.
+ */
+static unsigned rank_4xx(uint16_t status)
+{
+    switch (status) {
+    case 401:
+    case 407:
+        return 0;
+    case 415:
+    case 420:
+    case 484:
+        return 1;
+    case 408:
+    case 430:
+    case 440:
+    case 480:
+    case 482:
+    case 483:
+    case 487:
+        return 3;
+    default:
+        return 2;
+    }
+}
+
+unsigned response_rank(uint16_t status, bool cancelled)
+{
+    assert(status >= 300);
+    assert(status < 700);
+
+    if (status >= 600)
+        return 0;
+    if (cancelled && status == 487)
+        return 10;
+    if (status < 400)
+        return 20;
+    if (status < 500)
+        return 30 + rank_4xx(status);
+    return status == 503 ? 41 : 40;
+}
+
+static bool is_challenge(uint16_t status)
+{
+    return status == 401 || status == 407;
+}
+
+/* ---- keeping ---- */
+
+static struct slice field_line(const struct sip_msg *msg, const struct sip_field *field)
+{
+    return slice_between(msg->buf.data + field->begin, msg->buf.data + field->end);
+}
+
+static size_t challenge_bytes(const struct sip_msg *response, enum sip_field_id id)
+{
+    const struct sip_field *field = sip_field_first(response, id);
+    size_t bytes = 0;
+
+    for (; field != NULL; field = sip_field_next(response, field))
+        bytes += field_line(response, field).len;
+    return bytes;
+}
+
+static void copy_challenges(const struct sip_msg *response, enum sip_field_id id, struct builder *b)
+{
+    const struct sip_field *field = sip_field_first(response, id);
+
+    for (; field != NULL; field = sip_field_next(response, field))
+        builder_add(b, field_line(response, field));
+}
+
+/* §16.7 step 7. What does not fit, or cannot be kept, is left out: the caller can still answer
+ * the challenges it sees and will be shown the others next. */
+static void keep_challenges(struct context *c, const struct sip_msg *response)
+{
+    struct mem *mem = c->proxy->config.mem;
+    size_t bytes = c->challenges_len + challenge_bytes(response, SIP_F_WWW_AUTHENTICATE) +
+                   challenge_bytes(response, SIP_F_PROXY_AUTHENTICATE);
+
+    if (bytes == c->challenges_len || bytes > PROXY_CHALLENGES_MAX)
+        return;
+    char *text = mem_alloc(mem, bytes);
+    if (text == NULL)
+        return;
+    struct builder b = builder_over(text, bytes);
+    builder_add(&b, (struct slice){c->challenges, c->challenges_len});
+    copy_challenges(response, SIP_F_WWW_AUTHENTICATE, &b);
+    copy_challenges(response, SIP_F_PROXY_AUTHENTICATE, &b);
+    assert(b.len == bytes);
+    mem_free(mem, c->challenges, c->challenges_len);
+    c->challenges = text;
+    c->challenges_len = (uint16_t)bytes;
+}
+
+void response_store(struct context *c, const struct sip_msg *response)
+{
+    struct mem *mem = c->proxy->config.mem;
+    uint16_t status = response->status;
+
+    if (c->best_status != 0 &&
+        response_rank(c->best_status, c->cancelled) <= response_rank(status, c->cancelled)) {
+        if (is_challenge(status) && is_challenge(c->best_status))
+            keep_challenges(c, response);
+        return;
+    }
+    mem_free(mem, c->best, c->best_len);
+    c->best_status = status;
+    c->best_len = (uint32_t)response->buf.len;
+    c->best = mem_alloc(mem, c->best_len);
+    if (c->best == NULL)
+        c->best_len = 0; /* its status is answered by ourselves */
+    else
+        memcpy(c->best, response->buf.data, c->best_len);
+}
+
+/* ---- sending ---- */
+
+static void count_final(struct proxy *proxy, uint16_t status)
+{
+    if (status >= 200)
+        proxy->counters.best_responses[status / 100]++;
+}
+
+/* A response of our own. If even that cannot be had, the transaction ends in silence. */
+static void reply(struct context *c, uint16_t status, uint64_t now_ms)
+{
+    struct proxy *proxy = c->proxy;
+    const struct sip_reply made = {.status = status};
+
+    count_final(proxy, status);
+    if (txn_reply(proxy->config.txns, c->server, &made, now_ms) != OK)
+        txn_server_drop(proxy->config.txns, c->server, now_ms);
+}
+
+static enum err send_up(struct context *c, const struct sip_msg *response, struct slice challenges,
+                        uint64_t now_ms)
+{
+    struct proxy *proxy = c->proxy;
+    struct sip_edits *edits = &proxy->work.edits;
+
+    sip_edits_init(edits, response);
+    sip_edit_drop_first_value(edits, SIP_F_VIA);
+    if (challenges.len > 0)
+        sip_edit_add_last(edits, challenges);
+    return txn_forward_response(proxy->config.txns, c->server, edits, now_ms);
+}
+
+void response_forward(struct context *c, const struct sip_msg *response, uint64_t now_ms)
+{
+    c->proxy->counters.responses++;
+    count_final(c->proxy, response->status);
+    if (send_up(c, response, SLICE_EMPTY, now_ms) == OK || response->status < 200)
+        return;
+    /* A final response that cannot be sent on: one of our own may be small enough. */
+    reply(c, 500, now_ms);
+}
+
+static enum err send_best(struct context *c, uint64_t now_ms)
+{
+    struct sip_msg *msg = &c->proxy->work.msg;
+    struct slice challenges = SLICE_EMPTY;
+
+    if (c->best == NULL || sip_parse((struct slice){c->best, c->best_len}, SIP_DATAGRAM, msg) != OK)
+        return ERR_NOT_FOUND;
+    if (is_challenge(c->best_status))
+        challenges = (struct slice){c->challenges, c->challenges_len};
+    return send_up(c, msg, challenges, now_ms);
+}
+
+/* Nothing was received: what the failures here count as (§16.7 step 6, §16.8, §16.9). */
+static uint16_t local_status(const struct context *c)
+{
+    if (c->cancelled)
+        return 487;
+    if (c->timed_out)
+        return c->invite ? 408 : 0; /* RFC 4320 §4.2: no 408 to a non-INVITE, ever */
+    return 500;                     /* instead of 503: only these targets failed, not we */
+}
+
+/* RFC 4320 §4.2: no answer at all. The transaction is kept for as long as the caller resends,
+ * or his request would be taken for a new one. */
+static void stay_silent(struct context *c, uint64_t now_ms)
+{
+    uint64_t end_ms = c->start_ms + PROXY_SILENCE_MS;
+
+    if (end_ms > now_ms) {
+        c->silent = true;
+        timer_start(c->proxy->config.wheel, &c->timer, end_ms);
+        return;
+    }
+    context_close(c);
+    txn_server_drop(c->proxy->config.txns, c->server, now_ms);
+}
+
+void response_finish(struct context *c, uint64_t now_ms)
+{
+    assert(c->pending == 0);
+    assert(!c->answered);
+
+    uint16_t status = c->best_status != 0 ? c->best_status : local_status(c);
+    if (status == 0) {
+        stay_silent(c, now_ms);
+        return;
+    }
+    c->answered = true;
+    context_close(c);
+    if (c->best_status == 0 || status == 503) {
+        reply(c, status == 503 ? 500 : status, now_ms); /* §16.7 step 6 */
+        return;
+    }
+    if (send_best(c, now_ms) != OK) {
+        reply(c, status, now_ms);
+        return;
+    }
+    c->proxy->counters.responses++;
+    count_final(c->proxy, status);
+}
+
+/* ---- recursion (§16.7 step 4) ---- */
+
+static bool wants_recursion(const struct context *c, const struct sip_msg *response)
+{
+    const struct proxy_config *config = &c->proxy->config;
+
+    return config->recurse_on_3xx && config->resolve != NULL && response->status < 400 &&
+           response->status >= 300 && c->plan != NULL && !c->plan->request.in_dialog &&
+           !c->cancelled && c->best_status < 600;
+}
+
+/* Adds what one Contact leads to. False: it must be left to the caller. */
+static bool recurse_to(struct context *c, struct slice value, bool only_secure, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    struct proxy_target targets[PROXY_RECURSE_MAX];
+    struct sip_contact contact;
+    struct sip_uri uri;
+
+    if (sip_contact_parse(value, &contact) != OK || contact.star ||
+        sip_uri_parse(contact.addr.uri_text, &uri) != OK)
+        return false;
+    if (only_secure && uri.scheme != SIP_SCHEME_SIPS)
+        return false;
+    uint32_t count =
+        config->resolve(config->user, contact.addr.uri_text, targets, COUNT_OF(targets), now_ms);
+    if (count == 0)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        targets[i].q = contact.q;
+    return plan_add(c, NULL, targets, count) == OK;
+}
+
+/* The response with only those Contacts that were not followed. */
+static void store_rest(struct context *c, const struct sip_msg *response, struct slice rest)
+{
+    struct proxy_work *work = &c->proxy->work;
+    struct builder b = builder_over(work->message, sizeof work->message);
+
+    sip_edits_init(&work->edits, response);
+    sip_edit_drop_all(&work->edits, SIP_F_CONTACT);
+    sip_edit_add_last(&work->edits, rest);
+    if (sip_edits_write(&work->edits, &b) != OK ||
+        sip_parse(builder_slice(&b), SIP_DATAGRAM, &work->msg) != OK)
+        return;
+    response_store(c, &work->msg);
+}
+
+bool response_recurse(struct context *c, const struct sip_msg *response, uint64_t now_ms)
+{
+    if (!wants_recursion(c, response))
+        return false;
+
+    struct proxy_work *work = &c->proxy->work;
+    struct builder rest = builder_over(work->uri, sizeof work->uri);
+    struct sip_values it = sip_values(response, SIP_F_CONTACT);
+    struct slice value;
+    bool followed = false;
+    while (sip_values_next(&it, &value)) {
+        if (recurse_to(c, value, c->secure, now_ms)) {
+            followed = true;
+            continue;
+        }
+        builder_text(&rest, "Contact: ");
+        builder_add(&rest, value);
+        builder_text(&rest, "\r\n");
+    }
+    if (!followed)
+        return false;
+    if (rest.len > 0 && !rest.overflow)
+        store_rest(c, response, builder_slice(&rest));
+    return true;
+}
