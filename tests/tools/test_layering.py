@@ -77,6 +77,12 @@ class LayeringTest(unittest.TestCase):
         self.write("src/proxy/proxy.c", '#include "txn/table.h"\n')
         self.assert_found("src/proxy/proxy.c", 2, "private")
 
+    def test_public_headers_of_a_room_without_a_header_of_its_name(self):
+        self.write("src/routing/policy.h", "/*\n * policy\n *\n * Public headers: policy.h\n */\n")
+        self.write("src/routing/plan.h", "/* plan */\n")
+        self.write("src/core/core.c", '#include "routing/policy.h"\n#include "routing/plan.h"\n')
+        self.assert_found("src/core/core.c", 3, "private")
+
     def test_socket_clock_and_file_calls_in_a_pure_room(self):
         for call in ("socket(1, 2, 3)", "clock_gettime(0, &now)", "fopen(path, mode)",
                      "printf(text)", "getrandom(out, 8, 0)", "time(NULL)"):
