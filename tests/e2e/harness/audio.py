@@ -21,9 +21,10 @@ def write_tone(path, frequency, seconds=30, rate=RATE, amplitude=0.5):
 
 
 def read_wav(path):
-    """(rate, samples as floats) of the first channel. Takes also a file whose writer was killed: such a
-    header says 0 bytes of data, and the data are what follows it."""
-    raw = open(path, "rb").read()
+    """(rate, samples as floats) of the first channel. Takes also a file that is still being written and
+    whose header says 0 bytes of data."""
+    with open(path, "rb") as file:
+        raw = file.read()
     if raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
         raise ValueError("%s is no WAV file" % path)
     at, fmt, data = 12, None, b""
