@@ -38,6 +38,11 @@ cmd:clang-format    clang-format
 cmd:clang-tidy      clang-tidy
 cmd:cppcheck        cppcheck
 "
+BENCH_NEEDS="
+cmd:python3         python3
+cmd:kamailio        kamailio
+file:/usr/lib/*/kamailio/modules/db_sqlite.so kamailio-sqlite-modules
+"
 PACKAGE_NEEDS="
 cmd:dpkg-shlibdeps  dpkg-dev
 "

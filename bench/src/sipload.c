@@ -1,0 +1,1038 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sipload - small single-threaded SIP load generator (UAC + UAS) over UDP.
+ *
+ * Messages are precompiled templates; sockets are drained with recvmmsg and
+ * filled with sendmmsg, so one core of sipload outruns any SIP proxy that
+ * does real work.  Requests are retransmitted (T1, doubling); every
+ * retransmission, time-out and unexpected answer is counted.
+ *
+ *   sipload -m options  -n 100000 -w 64
+ *   sipload -m register -n 100000 -N 100000 -w 64 [-a]     (-a: digest)
+ *   sipload -m call     -n 50000 -N 10000 -r 1000 -H 100
+ *
+ * -r R   open loop, R new calls (transactions) each second
+ * -w W   closed loop, at most W pending transactions (default 64)
+ * Both may be given: then W is an upper bound on the open loop.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define MSGSZ 4096
+#define NRTX  6
+#define DLGSZ 720
+
+enum {
+    M_OPTIONS,
+    M_REGISTER,
+    M_CALL
+};
+enum {
+    S_FREE,
+    S_REQ,
+    S_PROV,
+    S_HOLD,
+    S_BYE
+};
+
+struct call {
+    uint32_t seq;  /* generation; part of the Call-ID */
+    uint32_t user; /* callee */
+    uint32_t cseq;
+    uint8_t state, authed;
+    uint16_t dlglen[3]; /* remote target, routes, To */
+    int64_t t0;
+    char *dlg; /* dialog strings, or Authorization header */
+};
+struct tmpl {
+    char b[2048];
+    int len;
+    struct {
+        uint16_t off;
+        uint8_t kind;
+    } p[16];
+    int np;
+};
+struct tev {
+    uint32_t slot, seq;
+    int64_t due;
+    uint8_t state, authed;
+};
+struct fifo {
+    struct tev *v;
+    uint32_t cap, h, t;
+};
+struct txq {
+    int fd;
+    struct mmsghdr m[BATCH];
+    struct iovec iov[BATCH];
+    char buf[BATCH][MSGSZ];
+    struct sockaddr_in to[BATCH];
+    int n;
+};
+struct dly {
+    int64_t due;
+    struct sockaddr_in to;
+    int len;
+    char *msg;
+};
+
+static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, quiet, hold_only;
+static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
+static uint64_t total = 10000;
+static double rate;
+static int window = 64, nslots = 0;
+static char srv[64] = "127.0.0.1:5060", uac[64] = "127.0.0.1:7060", uas[64] = "127.0.0.1:7070",
+            contact_uas[64] = "";
+static const char *pwprefix = "pw";
+static struct sockaddr_in srv_sa, uac_sa, uas_sa;
+static struct call *calls;
+static uint32_t *freeslots, nfree;
+static struct fifo rtx[NRTX], holdq;
+static struct txq txc, txs;
+static struct tmpl t_req, t_hdr, t_mid, t_byehdr;
+static struct dly *dlq;
+static uint32_t dlcap = 1 << 16, dlh, dlt;
+static struct {
+    uint64_t started, done, failed, retrans, tx, rx, prov, unexpected, badcode, uas_inv, uas_ack,
+        uas_bye, uas_rtx, tx_err, chal;
+} st;
+static uint64_t inflight, live, peak_live;
+static uint32_t seq0, cseq0;
+static volatile sig_atomic_t stop;
+static int64_t now;
+#define HB 40
+static uint64_t hist[HB * 16];
+
+static int64_t clk(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
+}
+static void die(const char *f, ...)
+{
+    va_list a;
+    va_start(a, f);
+    vfprintf(stderr, f, a);
+    va_end(a);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+/* --- MD5 (RFC 1321), for digest authentication --- */
+static const uint8_t S5[64] = {7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22,
+                               5, 9,  14, 20, 5, 9,  14, 20, 5, 9,  14, 20, 5, 9,  14, 20,
+                               4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23,
+                               6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21};
+static uint32_t K5[64];
+static void md5init(void)
+{
+    /* floor(2^32 * |sin(i+1)|), computed by a Taylor series: no libm needed */
+    for (int i = 0; i < 64; i++) {
+        double x = i + 1, pi = 3.14159265358979323846, t, s;
+        while (x > pi)
+            x -= 2 * pi;
+        t = s = x;
+        for (int k = 1; k < 25; k++) {
+            t *= -x * x / ((2 * k) * (2 * k + 1));
+            s += t;
+        }
+        K5[i] = (uint32_t)(4294967296.0 * (s < 0 ? -s : s));
+    }
+}
+static void md5hex(char out[33], const char *s, size_t n)
+{
+    uint32_t h[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}, w[16];
+    size_t tot = (n + 9 + 63) / 64 * 64;
+    uint8_t blk[1024];
+    if (tot > sizeof blk)
+        die("md5: too long");
+    memset(blk, 0, tot);
+    memcpy(blk, s, n);
+    blk[n] = 0x80;
+    uint64_t bits = n * 8;
+    memcpy(blk + tot - 8, &bits, 8);
+    for (size_t o = 0; o < tot; o += 64) {
+        memcpy(w, blk + o, 64);
+        uint32_t a = h[0], b = h[1], c = h[2], d = h[3];
+        for (int i = 0; i < 64; i++) {
+            uint32_t f;
+            int g;
+            if (i < 16)
+                f = (b & c) | (~b & d), g = i;
+            else if (i < 32)
+                f = (d & b) | (~d & c), g = (5 * i + 1) & 15;
+            else if (i < 48)
+                f = b ^ c ^ d, g = (3 * i + 5) & 15;
+            else
+                f = c ^ (b | ~d), g = (7 * i) & 15;
+            f += a + K5[i] + w[g];
+            a = d;
+            d = c;
+            c = b;
+            b += (f << S5[i]) | (f >> (32 - S5[i]));
+        }
+        h[0] += a;
+        h[1] += b;
+        h[2] += c;
+        h[3] += d;
+    }
+    uint8_t *p = (uint8_t *)h;
+    for (int i = 0; i < 16; i++) {
+        out[2 * i] = "0123456789abcdef"[p[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[p[i] & 15];
+    }
+    out[32] = 0;
+}
+
+/* --- templates: runs of \1 callee (7), \2 caller (7), \3 id (16), \4 cseq (10) --- */
+#define CALLEE "\1\1\1\1\1\1\1"
+#define CALLER "\2\2\2\2\2\2\2"
+#define ID     "\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3"
+#define CSEQ   "\4\4\4\4\4\4\4\4\4\4"
+static void compile(struct tmpl *t, const char *fmt, ...)
+{
+    static const int w[5] = {0, 7, 7, 16, 10};
+    va_list a;
+    va_start(a, fmt);
+    t->len = vsnprintf(t->b, sizeof t->b, fmt, a);
+    va_end(a);
+    if (t->len >= (int)sizeof t->b)
+        die("template too long");
+    t->np = 0;
+    for (int i = 0; i < t->len;) {
+        int k = t->b[i];
+        if (k >= 1 && k <= 4) {
+            t->p[t->np].off = i;
+            t->p[t->np++].kind = k;
+            i += w[k];
+        } else
+            i++;
+    }
+}
+static inline void dec(char *p, uint32_t v, int n)
+{
+    while (n--) {
+        p[n] = '0' + v % 10;
+        v /= 10;
+    }
+}
+static inline void hex8(char *p, uint32_t v)
+{
+    for (int i = 7; i >= 0; i--, v >>= 4)
+        p[i] = "0123456789abcdef"[v & 15];
+}
+static inline int unhex8(const char *p, uint32_t *v)
+{
+    uint32_t r = 0;
+    for (int i = 0; i < 8; i++) {
+        int c = p[i];
+        c = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (c < 0)
+            return -1;
+        r = r << 4 | c;
+    }
+    *v = r;
+    return 0;
+}
+static inline char *emit(char *o, const struct tmpl *t, const struct call *c, uint32_t slot)
+{
+    memcpy(o, t->b, t->len);
+    for (int i = 0; i < t->np; i++) {
+        char *p = o + t->p[i].off;
+        switch (t->p[i].kind) {
+        case 1:
+            dec(p, 1000000 + c->user, 7);
+            break;
+        case 2:
+            dec(p, 1000000 + (c->user + 17) % users, 7);
+            break;
+        case 3:
+            hex8(p, c->seq);
+            hex8(p + 8, slot);
+            break;
+        case 4:
+            dec(p, c->cseq, 10);
+            break;
+        }
+    }
+    return o + t->len;
+}
+static inline char *cat(char *o, const char *s, size_t n)
+{
+    memcpy(o, s, n);
+    return o + n;
+}
+
+/* --- output queue --- */
+static void flush(struct txq *q)
+{
+    int i = 0;
+    while (i < q->n) {
+        int r = sendmmsg(q->fd, q->m + i, q->n - i, 0);
+        if (r < 0) {
+            if (errno == EINTR)
+                continue;
+            st.tx_err++;
+            i++;
+            continue;
+        }
+        i += r;
+        st.tx += r;
+    }
+    q->n = 0;
+}
+static inline char *txbuf(struct txq *q)
+{
+    if (q->n == BATCH)
+        flush(q);
+    return q->buf[q->n];
+}
+static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to)
+{
+    q->iov[q->n].iov_len = len;
+    q->to[q->n] = *to;
+    q->n++;
+}
+
+static void fpush(struct fifo *f, uint32_t slot, uint8_t state, int64_t due)
+{
+    if (f->t - f->h == f->cap) {
+        uint32_t nc = f->cap ? f->cap * 2 : 4096;
+        struct tev *nv = malloc(nc * sizeof *nv);
+        for (uint32_t i = f->h; i != f->t; i++)
+            nv[i & (nc - 1)] = f->v[i & (f->cap - 1)];
+        free(f->v);
+        f->v = nv;
+        f->cap = nc;
+    }
+    f->v[f->t++ & (f->cap - 1)] =
+        (struct tev){slot, calls[slot].seq, due, state, calls[slot].authed};
+}
+
+/* --- UAC --- */
+static void send_req(uint32_t slot) /* OPTIONS, REGISTER, INVITE */
+{
+    struct call *c = &calls[slot];
+    char *b = txbuf(&txc), *o = b;
+    o = emit(o, &t_req, c, slot);
+    if (c->authed) {
+        o = cat(o, c->dlg, c->dlglen[0]);
+    }
+    if (mode == M_REGISTER)
+        o = cat(o, "Content-Length: 0\r\n\r\n", 21);
+    txcommit(&txc, o - b, &srv_sa);
+}
+static void send_dlg(uint32_t slot, int bye)
+{
+    struct call *c = &calls[slot];
+    char *b = txbuf(&txc), *o = b;
+    o = bye ? cat(o, "BYE ", 4) : cat(o, "ACK ", 4);
+    o = cat(o, c->dlg, c->dlglen[0]);
+    o = emit(o, bye ? &t_byehdr : &t_hdr, c, slot);
+    o = cat(o, c->dlg + c->dlglen[0], c->dlglen[1]);
+    o = cat(o, c->dlg + c->dlglen[0] + c->dlglen[1], c->dlglen[2]);
+    o = emit(o, &t_mid, c, slot);
+    o = bye ? cat(o, "CSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n", 34)
+            : cat(o, "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n", 34);
+    txcommit(&txc, o - b, &srv_sa);
+}
+static void new_call(void)
+{
+    uint32_t slot;
+    if (mode == M_REGISTER) {
+        slot = st.started % users;
+        if (calls[slot].state != S_FREE)
+            return;
+    } else {
+        if (!nfree)
+            return;
+        slot = freeslots[--nfree];
+    }
+    struct call *c = &calls[slot];
+    c->seq = mode == M_REGISTER ? 0x5e6 : seq0 + (uint32_t)st.started;
+    c->user = mode == M_REGISTER
+                  ? slot
+                  : (uint32_t)(((uint64_t)((uint32_t)st.started * 2654435761u) * users) >> 32);
+    c->cseq = mode == M_REGISTER ? cseq0 + 2 * (uint32_t)(st.started / users) : 1;
+    c->state = S_REQ;
+    c->authed = 0;
+    c->t0 = now;
+    st.started++;
+    inflight++;
+    live++;
+    if (live > peak_live)
+        peak_live = live;
+    send_req(slot);
+    fpush(&rtx[0], slot, S_REQ, now + t1_us);
+}
+static void end_call(uint32_t slot, int ok)
+{
+    struct call *c = &calls[slot];
+    if (c->state != S_HOLD)
+        inflight--;
+    live--;
+    c->state = S_FREE;
+    if (ok)
+        st.done++;
+    else
+        st.failed++;
+    if (mode != M_REGISTER)
+        freeslots[nfree++] = slot;
+}
+static void lat(int64_t us)
+{
+    int e = 0;
+    uint64_t v = us < 1 ? 1 : us;
+    while (v >> (e + 1))
+        e++;
+    int s = e >= 4 ? (v >> (e - 4)) & 15 : (v << (4 - e)) & 15;
+    hist[e * 16 + s]++;
+}
+static double pct(double p)
+{
+    uint64_t tot = 0, a = 0;
+    for (int i = 0; i < HB * 16; i++)
+        tot += hist[i];
+    for (int i = 0; i < HB * 16; i++) {
+        a += hist[i];
+        if (tot && a >= p * tot)
+            return (double)(1ULL << (i / 16)) * (1 + (i % 16 + 0.5) / 16);
+    }
+    return 0;
+}
+static const char *qparam(const char *h, const char *e, const char *name, int *len)
+{
+    size_t n = strlen(name);
+    for (const char *p = h; p + n + 1 < e; p++)
+        if (!strncasecmp(p, name, n) && p[n] == '=' && (p[-1] == ' ' || p[-1] == ',')) {
+            p += n + 1;
+            const char *q;
+            if (*p == '"') {
+                p++;
+                q = memchr(p, '"', e - p);
+            } else {
+                for (q = p; q < e && *q != ',' && *q != '\r'; q++)
+                    ;
+            }
+            if (!q)
+                return NULL;
+            *len = q - p;
+            return p;
+        }
+    return NULL;
+}
+static void do_auth(uint32_t slot, const char *h, const char *e)
+{
+    struct call *c = &calls[slot];
+    char ha1[33], ha2[33], resp[33], t[512], uri[80];
+    int lr, ln, lq = 0, lo = 0;
+    const char *realm = qparam(h, e, "realm", &lr), *nonce = qparam(h, e, "nonce", &ln),
+               *qop = qparam(h, e, "qop", &lq), *opq = qparam(h, e, "opaque", &lo);
+    if (!realm || !nonce) {
+        end_call(slot, 0);
+        return;
+    }
+    uint32_t u = 1000000 + c->user;
+    snprintf(uri, sizeof uri, "sip:%s", srv);
+    md5hex(ha1, t, snprintf(t, sizeof t, "%u:%.*s:%s%u", u, lr, realm, pwprefix, u));
+    md5hex(ha2, t, snprintf(t, sizeof t, "REGISTER:%s", uri));
+    if (qop)
+        md5hex(resp, t,
+               snprintf(t, sizeof t, "%s:%.*s:00000001:0a4f113b:auth:%s", ha1, ln, nonce, ha2));
+    else
+        md5hex(resp, t, snprintf(t, sizeof t, "%s:%.*s:%s", ha1, ln, nonce, ha2));
+    if (!c->dlg)
+        c->dlg = malloc(DLGSZ);
+    int n = snprintf(c->dlg, DLGSZ,
+                     "Authorization: Digest username=\"%u\", realm=\"%.*s\", nonce=\"%.*s\", "
+                     "uri=\"%s\", response=\"%s\", algorithm=MD5",
+                     u, lr, realm, ln, nonce, uri, resp);
+    if (qop)
+        n += snprintf(c->dlg + n, DLGSZ - n, ", qop=auth, nc=00000001, cnonce=\"0a4f113b\"");
+    if (opq)
+        n += snprintf(c->dlg + n, DLGSZ - n, ", opaque=\"%.*s\"", lo, opq);
+    n += snprintf(c->dlg + n, DLGSZ - n, "\r\n");
+    c->dlglen[0] = n;
+    c->authed = 1;
+    c->cseq++;
+    send_req(slot);
+    fpush(&rtx[0], slot, S_REQ, now + t1_us);
+}
+static void on_response(char *m, int len)
+{
+    st.rx++;
+    if (len < 16 || memcmp(m, "SIP/2.0 ", 8)) {
+        st.unexpected++;
+        return;
+    }
+    int code = (m[8] - '0') * 100 + (m[9] - '0') * 10 + m[10] - '0';
+    char *id = memmem(m, len, "\nCall-ID: ", 10), *cs = memmem(m, len, "\nCSeq: ", 7), *e = m + len;
+    uint32_t seq, slot;
+    if (!id || !cs || id + 26 > e || unhex8(id + 10, &seq) || unhex8(id + 18, &slot) ||
+        slot >= (uint32_t)nslots || calls[slot].seq != seq || calls[slot].state == S_FREE) {
+        st.unexpected++;
+        return;
+    }
+    struct call *c = &calls[slot];
+    uint32_t cseq = strtoul(cs + 7, &cs, 10);
+    int is_bye = !memcmp(cs, " BYE", 4);
+    if (code < 200) {
+        st.prov++;
+        if (c->state == S_REQ && mode == M_CALL)
+            c->state = S_PROV;
+        return;
+    }
+    if (is_bye) {
+        if (c->state != S_BYE) {
+            st.unexpected++;
+            return;
+        }
+        if (code != 200)
+            st.badcode++;
+        end_call(slot, code == 200);
+        return;
+    }
+    if (c->state == S_HOLD || c->state == S_BYE) { /* retransmitted 200: answer with ACK again */
+        if (code == 200) {
+            st.unexpected++;
+            send_dlg(slot, 0);
+        }
+        return;
+    }
+    if (mode != M_CALL) {
+        if (cseq != c->cseq) {
+            st.unexpected++;
+            return;
+        }
+        if ((code == 401 || code == 407) && use_auth && !c->authed) {
+            char *h = memmem(m, len, code == 401 ? "\nWWW-Authenticate:" : "\nProxy-Authenticate:",
+                             code == 401 ? 18 : 20);
+            st.chal++;
+            if (!h) {
+                end_call(slot, 0);
+                return;
+            }
+            char *he = memchr(h + 1, '\n', e - h - 1);
+            do_auth(slot, h, he ? he : e);
+            return;
+        }
+        if (code != 200)
+            st.badcode++;
+        lat(now - c->t0);
+        end_call(slot, code == 200);
+        return;
+    }
+    if (code !=
+        200) { /* final failure: ACK is hop by hop; the template's Via branch of INVITE applies */
+        st.badcode++;
+        end_call(slot, 0);
+        return;
+    }
+    lat(now - c->t0);
+    /* 200 to INVITE: save remote target, route set (reversed), To */
+    if (!c->dlg)
+        c->dlg = malloc(DLGSZ);
+    char *rr[8];
+    int rl[8], nrr = 0;
+    char *ct = NULL, *to = NULL;
+    int ctl = 0, tol = 0;
+    for (char *p = memchr(m, '\n', len); p && p + 1 < e;) {
+        p++;
+        char *nl = memchr(p, '\n', e - p);
+        if (!nl || *p == '\r')
+            break;
+        if (!strncasecmp(p, "Record-Route: ", 14) && nrr < 8) {
+            rr[nrr] = p + 14;
+            rl[nrr++] = nl - p - 15;
+        } else if (!strncasecmp(p, "Contact: ", 9)) {
+            char *a = memchr(p, '<', nl - p), *b = a ? memchr(a, '>', nl - a) : NULL;
+            if (b)
+                ct = a + 1, ctl = b - a - 1;
+        } else if (!strncasecmp(p, "To: ", 4))
+            to = p, tol = nl + 1 - p;
+        p = nl;
+    }
+    if (!ct || !to) {
+        st.badcode++;
+        end_call(slot, 0);
+        return;
+    }
+    char *o = c->dlg, *lim = c->dlg + DLGSZ;
+    if (ctl + tol + 64 > DLGSZ)
+        die("dialog too long");
+    o = cat(o, ct, ctl);
+    c->dlglen[0] = ctl;
+    char *r0 = o;
+    for (int i = nrr - 1; i >= 0; i--) {
+        if (o + 9 + rl[i] + tol > lim)
+            die("route set too long");
+        o = cat(o, "Route: ", 7);
+        o = cat(o, rr[i], rl[i]);
+        o = cat(o, "\r\n", 2);
+    }
+    c->dlglen[1] = o - r0;
+    o = cat(o, to, tol);
+    c->dlglen[2] = tol;
+    send_dlg(slot, 0);
+    inflight--;
+    c->state = S_HOLD;
+    if (!hold_only)
+        fpush(&holdq, slot, S_HOLD, now + hold_us);
+    else if (hold_us)
+        fpush(&holdq, slot, S_HOLD, INT64_MAX);
+}
+
+/* --- UAS: stateless; the answer copies Via, Record-Route, From, To, Call-ID, CSeq --- */
+static char sdp200[512];
+static int sdp200len;
+static void uas_reply(const char *m, int len, const struct sockaddr_in *from, const char *line,
+                      int linelen, int sdp, int64_t delay)
+{
+    char *b, *o;
+    static char tmp[MSGSZ];
+    b = delay ? tmp : txbuf(&txs);
+    o = cat(b, line, linelen);
+    const char *e = m + len, *id = NULL;
+    for (const char *p = memchr(m, '\n', len); p && p + 1 < e;) {
+        p++;
+        const char *nl = memchr(p, '\n', e - p);
+        if (!nl || *p == '\r')
+            break;
+        int n = nl + 1 - p;
+        switch (*p | 32) {
+        case 'v':
+            if (!strncasecmp(p, "Via:", 4))
+                o = cat(o, p, n);
+            break;
+        case 'r':
+            if (!strncasecmp(p, "Record-Route:", 13))
+                o = cat(o, p, n);
+            break;
+        case 'f':
+            if (!strncasecmp(p, "From:", 5))
+                o = cat(o, p, n);
+            break;
+        case 'c':
+            if (!strncasecmp(p, "CSeq:", 5))
+                o = cat(o, p, n);
+            else if (!strncasecmp(p, "Call-ID:", 8)) {
+                id = p + 9;
+                o = cat(o, p, n);
+            }
+            break;
+        case 't':
+            if (!strncasecmp(p, "To:", 3)) {
+                if (memmem(p, n, ";tag=", 5))
+                    o = cat(o, p, n);
+                else {
+                    o = cat(o, p, n - 2);
+                    o = cat(o, ";tag=uas", 8);
+                    char *x = o;
+                    o += 16;
+                    o = cat(o, "\r\n", 2);
+                    const char *ci = id ? id : memmem(m, len, "\nCall-ID: ", 10);
+                    if (ci && !id)
+                        ci += 10;
+                    if (ci)
+                        memcpy(x, ci, 16);
+                    else
+                        memset(x, 'z', 16);
+                }
+            }
+            break;
+        }
+        p = nl;
+    }
+    if (sdp)
+        o = cat(o, sdp200, sdp200len);
+    else
+        o = cat(o, "Content-Length: 0\r\n\r\n", 21);
+    if (!delay) {
+        txcommit(&txs, o - b, from);
+        return;
+    }
+    if (dlt - dlh == dlcap)
+        die("delay queue full");
+    struct dly *d = &dlq[dlt++ & (dlcap - 1)];
+    d->due = now + delay;
+    d->to = *from;
+    d->len = o - b;
+    d->msg = malloc(d->len);
+    memcpy(d->msg, tmp, d->len);
+}
+static void on_uas(char *m, int len, const struct sockaddr_in *from)
+{
+    st.rx++;
+    if (!memcmp(m, "INVITE ", 7)) {
+        st.uas_inv++;
+        uas_reply(m, len, from, "SIP/2.0 180 Ringing\r\n", 21, 0, 0);
+        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 1, ring_ms * 1000LL);
+    } else if (!memcmp(m, "ACK ", 4))
+        st.uas_ack++;
+    else if (!memcmp(m, "BYE ", 4)) {
+        st.uas_bye++;
+        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 0, 0);
+    } else if (!memcmp(m, "OPTIONS ", 8))
+        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 0, 0);
+    else
+        st.unexpected++;
+}
+
+static void timers(void)
+{
+    while (dlh != dlt && dlq[dlh & (dlcap - 1)].due <= now) {
+        struct dly *d = &dlq[dlh++ & (dlcap - 1)];
+        char *b = txbuf(&txs);
+        memcpy(b, d->msg, d->len);
+        txcommit(&txs, d->len, &d->to);
+        free(d->msg);
+    }
+    while (holdq.h != holdq.t && holdq.v[holdq.h & (holdq.cap - 1)].due <= now) {
+        struct tev e = holdq.v[holdq.h++ & (holdq.cap - 1)];
+        struct call *c = &calls[e.slot];
+        if (c->seq != e.seq || c->state != S_HOLD)
+            continue;
+        c->state = S_BYE;
+        inflight++;
+        send_dlg(e.slot, 1);
+        fpush(&rtx[0], e.slot, S_BYE, now + t1_us);
+    }
+    for (int i = 0; i < NRTX; i++)
+        while (rtx[i].h != rtx[i].t && rtx[i].v[rtx[i].h & (rtx[i].cap - 1)].due <= now) {
+            struct tev e = rtx[i].v[rtx[i].h++ & (rtx[i].cap - 1)];
+            struct call *c = &calls[e.slot];
+            if (c->seq != e.seq || c->state == S_FREE || c->state == S_HOLD ||
+                c->authed != e.authed || (e.state == S_REQ && c->state == S_BYE))
+                continue;
+            if (i == NRTX - 1) {
+                end_call(e.slot, 0);
+                continue;
+            }
+            if (c->state != S_PROV) {
+                st.retrans++;
+                if (c->state == S_BYE)
+                    send_dlg(e.slot, 1);
+                else
+                    send_req(e.slot);
+            }
+            fpush(&rtx[i + 1], e.slot, e.state, now + (t1_us << (i + 1)));
+        }
+}
+
+static void addr(const char *s, struct sockaddr_in *sa)
+{
+    char h[64];
+    int p;
+    if (sscanf(s, "%63[^:]:%d", h, &p) != 2)
+        die("bad address %s", s);
+    memset(sa, 0, sizeof *sa);
+    sa->sin_family = AF_INET;
+    sa->sin_port = htons(p);
+    if (inet_pton(AF_INET, h, &sa->sin_addr) != 1)
+        die("bad address %s", s);
+}
+static int usock(const struct sockaddr_in *sa)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), v = 8 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof v);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &v, sizeof v);
+    if (bind(fd, (const void *)sa, sizeof *sa))
+        die("bind: %s", strerror(errno));
+    return fd;
+}
+static void txinit(struct txq *q, int fd)
+{
+    q->fd = fd;
+    for (int i = 0; i < BATCH; i++) {
+        q->iov[i].iov_base = q->buf[i];
+        q->m[i].msg_hdr = (struct msghdr){.msg_name = &q->to[i],
+                                          .msg_namelen = sizeof q->to[i],
+                                          .msg_iov = &q->iov[i],
+                                          .msg_iovlen = 1};
+    }
+}
+static void onsig(int s)
+{
+    (void)s;
+    stop = 1;
+}
+
+int main(int ac, char **av)
+{
+    int o, uas_only = 0;
+    char idhost[64];
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:q:S:W:Uk")) != -1)
+        switch (o) {
+        case 'm':
+            mode = !strcmp(optarg, "options")    ? M_OPTIONS
+                   : !strcmp(optarg, "register") ? M_REGISTER
+                                                 : M_CALL;
+            break;
+        case 's':
+            snprintf(srv, sizeof srv, "%s", optarg);
+            break;
+        case 'l':
+            snprintf(uac, sizeof uac, "%s", optarg);
+            break;
+        case 'u':
+            snprintf(uas, sizeof uas, "%s", optarg);
+            break;
+        case 'C':
+            snprintf(contact_uas, sizeof contact_uas, "%s", optarg);
+            break;
+        case 'n':
+            total = strtoull(optarg, 0, 10);
+            break;
+        case 'r':
+            rate = strtod(optarg, NULL);
+            break;
+        case 'w':
+            window = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'N':
+            users = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'H':
+            hold_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'R':
+            ring_ms = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'T':
+            t1_us = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'x':
+            reg_expires = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'a':
+            use_auth = 1;
+            break;
+        case 'p':
+            pwprefix = optarg;
+            break;
+        case 'q':
+            quiet = 1;
+            break;
+        case 'S':
+            nslots = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'W':
+            hold_wait_us = strtoll(optarg, NULL, 10) * 1000;
+            hold_only = 1;
+            break; /* keep all calls up, wait, then BYE */
+        case 'U':
+            uas_only = 1;
+            break;
+        default:
+            fprintf(stderr, "see the head of sipload.c\n");
+            return 2;
+        }
+    md5init();
+    if (!contact_uas[0])
+        snprintf(contact_uas, sizeof contact_uas, "%s", uas);
+    addr(srv, &srv_sa);
+    addr(uac, &uac_sa);
+    addr(uas, &uas_sa);
+    snprintf(idhost, sizeof idhost, "%s", uac);
+    *strchr(idhost, ':') = 0;
+    if (mode == M_REGISTER)
+        nslots = users;
+    else if (!nslots)
+        nslots = hold_only ? (int)total : 131072;
+    calls = calloc(nslots, sizeof *calls);
+    freeslots = malloc(nslots * sizeof *freeslots);
+    dlq = malloc(dlcap * sizeof *dlq);
+    for (int i = nslots - 1; i >= 0; i--)
+        freeslots[nfree++] = i;
+    seq0 = (uint32_t)(clk() / 7) ^ ((uint32_t)getpid() << 16);
+    cseq0 = 1000000000u + (uint32_t)(time(NULL) % 100000000) * 8;
+    if (mode == M_CALL) {
+        char sdp[400];
+        int n =
+            snprintf(sdp, sizeof sdp,
+                     "v=0\r\no=- 3897461 3897461 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 "
+                     "127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8 0 9 101\r\na=rtpmap:8 "
+                     "PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:101 "
+                     "telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n");
+        compile(&t_req,
+                "INVITE sip:" CALLEE "@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                "i;rport\r\nMax-Forwards: 70\r\nFrom: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID
+                "\r\nTo: <sip:" CALLEE "@%s>\r\nCall-ID: " ID
+                "@%s\r\nCSeq: 1 INVITE\r\nContact: <sip:" CALLER
+                "@%s>\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, "
+                "INFO, UPDATE, PRACK, REFER, NOTIFY\r\nSupported: replaces, timer, "
+                "100rel\r\nContent-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s",
+                srv, uac, srv, srv, idhost, uac, n, sdp);
+        sdp200len = snprintf(sdp200, sizeof sdp200,
+                             "Contact: <sip:uas@%s>\r\nContent-Type: "
+                             "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
+                             contact_uas, n, sdp);
+        compile(&t_hdr,
+                " SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                "a;rport\r\nMax-Forwards: 70\r\n",
+                uac);
+        compile(&t_byehdr,
+                " SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                "b;rport\r\nMax-Forwards: 70\r\n",
+                uac);
+        compile(&t_mid,
+                "From: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID "\r\nCall-ID: " ID
+                "@%s\r\nUser-Agent: sipload/1.0\r\n",
+                srv, idhost);
+    } else if (mode == M_REGISTER)
+        compile(&t_req,
+                "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID CSEQ
+                ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" CALLEE "@%s>;tag=f" ID
+                "\r\nTo: <sip:" CALLEE "@%s>\r\nCall-ID: " ID "@%s\r\nCSeq: " CSEQ
+                " REGISTER\r\nContact: <sip:" CALLEE
+                "@%s>;expires=%d\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, "
+                "OPTIONS\r\n",
+                srv, uac, srv, srv, idhost, contact_uas, reg_expires);
+    else
+        compile(&t_req,
+                "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" CALLER "@%s>;tag=f" ID
+                "\r\nTo: <sip:%s>\r\nCall-ID: " ID "@%s\r\nCSeq: 1 OPTIONS\r\nContact: <sip:" CALLER
+                "@%s>\r\nUser-Agent: sipload/1.0\r\nAccept: application/sdp\r\nContent-Length: "
+                "0\r\n\r\n",
+                srv, uac, srv, srv, idhost, uac);
+
+    prctl(PR_SET_TIMERSLACK, 1000UL);
+    signal(SIGINT, onsig);
+    signal(SIGTERM, onsig);
+    int fc = usock(&uac_sa), fs = mode == M_CALL ? usock(&uas_sa) : -1;
+    txinit(&txc, fc);
+    txinit(&txs, fs);
+    static char rb[BATCH][MSGSZ];
+    static struct iovec riov[BATCH];
+    static struct mmsghdr rm[BATCH];
+    static struct sockaddr_in rfrom[BATCH];
+    for (int i = 0; i < BATCH; i++) {
+        riov[i] = (struct iovec){rb[i], MSGSZ - 1};
+        rm[i].msg_hdr =
+            (struct msghdr){.msg_name = &rfrom[i], .msg_iov = &riov[i], .msg_iovlen = 1};
+    }
+    if (uas_only)
+        total = 0;
+    int64_t t_begin = clk(), t_allup = 0, t_last = 0;
+    struct pollfd pf[2] = {{fc, POLLIN, 0}, {fs, POLLIN, 0}};
+    for (;;) {
+        int got = 0;
+        now = clk();
+        if (!stop) {
+            int burst = 0;
+            while (st.started < total && inflight < (uint64_t)window && burst++ < BATCH) {
+                if (rate > 0 && (now - t_begin) * rate < st.started * 1e6)
+                    break;
+                uint64_t s0 = st.started;
+                new_call();
+                if (st.started == s0)
+                    break;
+            }
+        }
+        timers();
+        if (txc.n)
+            flush(&txc);
+        if (txs.n)
+            flush(&txs);
+        for (int s = 0; s < 2; s++) {
+            int fd = s ? fs : fc;
+            if (fd < 0)
+                continue;
+            for (int i = 0; i < BATCH; i++)
+                rm[i].msg_hdr.msg_namelen = sizeof rfrom[i];
+            int n = recvmmsg(fd, rm, BATCH, MSG_DONTWAIT, NULL);
+            if (n <= 0)
+                continue;
+            got += n;
+            now = clk();
+            for (int i = 0; i < n; i++) {
+                rb[i][rm[i].msg_len] = 0;
+                if (s)
+                    on_uas(rb[i], rm[i].msg_len, &rfrom[i]);
+                else
+                    on_response(rb[i], rm[i].msg_len);
+            }
+            if (txc.n)
+                flush(&txc);
+            if (txs.n)
+                flush(&txs);
+        }
+        if (got)
+            continue;
+        if (stop && !(hold_only && live && !t_last))
+            break;
+        if (!uas_only && st.started >= total && inflight == 0) {
+            if (!live)
+                break;
+            if (hold_only) {
+                if (!t_allup) {
+                    t_allup = now;
+                    fprintf(stdout, "UP live=%llu failed=%llu secs=%.3f\n",
+                            (unsigned long long)live, (unsigned long long)st.failed,
+                            (now - t_begin) / 1e6);
+                    fflush(stdout);
+                }
+                if ((now - t_allup >= hold_wait_us || stop) &&
+                    !t_last) { /* release, paced by the rate */
+                    t_last = now;
+                    double gap = 1e6 / (rate > 0 ? rate : 2000);
+                    int64_t k = 0;
+                    for (uint32_t i = holdq.h; i != holdq.t; i++)
+                        holdq.v[i & (holdq.cap - 1)].due = now + (int64_t)(k++ * gap);
+                    hold_only = 0;
+                    stop = 0;
+                }
+            }
+        }
+        int64_t due = now + 20000; /* sleep to the next event */
+        if (holdq.h != holdq.t && holdq.v[holdq.h & (holdq.cap - 1)].due < due)
+            due = holdq.v[holdq.h & (holdq.cap - 1)].due;
+        if (dlh != dlt && dlq[dlh & (dlcap - 1)].due < due)
+            due = dlq[dlh & (dlcap - 1)].due;
+        if (st.started < total && inflight < (uint64_t)window) {
+            int64_t d = rate > 0 ? t_begin + (int64_t)(st.started * 1e6 / rate) : now;
+            if (d < due)
+                due = d;
+        }
+        int64_t ns = (due - clk()) * 1000;
+        if (ns > 0) {
+            struct timespec ts = {ns / 1000000000, ns % 1000000000};
+            ppoll(pf, fs >= 0 ? 2 : 1, &ts, NULL);
+        }
+    }
+    double el = (clk() - t_begin) / 1e6;
+    struct rusage ru;
+    getrusage(RUSAGE_SELF, &ru);
+    double cpu =
+        ru.ru_utime.tv_sec + ru.ru_stime.tv_sec + (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+    printf(
+        "{\"started\":%llu,\"done\":%llu,\"failed\":%llu,\"retrans\":%llu,\"secs\":%.3f,\"rate\":%."
+        "1f,\"tx\":%llu,\"rx\":%llu,\"prov\":%llu,\"unexpected\":%llu,\"badcode\":%llu,"
+        "\"challenges\":%llu,\"uas_inv\":%llu,\"uas_ack\":%llu,\"uas_bye\":%llu,\"tx_err\":%llu,"
+        "\"peak_live\":%llu,\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"gen_cpu\":%.3f}\n",
+        (unsigned long long)st.started, (unsigned long long)st.done, (unsigned long long)st.failed,
+        (unsigned long long)st.retrans, el, st.done / el, (unsigned long long)st.tx,
+        (unsigned long long)st.rx, (unsigned long long)st.prov, (unsigned long long)st.unexpected,
+        (unsigned long long)st.badcode, (unsigned long long)st.chal, (unsigned long long)st.uas_inv,
+        (unsigned long long)st.uas_ack, (unsigned long long)st.uas_bye,
+        (unsigned long long)st.tx_err, (unsigned long long)peak_live, pct(.5), pct(.99), pct(.999),
+        cpu);
+    return st.failed || st.done < st.started ? 1 : 0;
+}
