@@ -89,13 +89,48 @@ static const char *addr_unpack(const char *at, uint8_t family, uint16_t port, st
     return at + addr_bytes(family);
 }
 
-static void binding_pack(const struct binding *binding, struct builder *b)
+/* The strings of a binding, in the order in which they stand in the block. */
+struct strings {
+    struct slice items[STRINGS];
+};
+
+static struct strings strings_of(const struct binding *binding)
+{
+    return (struct strings){{binding->contact, binding->call_id, binding->path, binding->instance,
+                             binding->user_agent, binding->params}};
+}
+
+size_t binding_block_begin_bytes(struct slice aor)
+{
+    return sizeof(struct header) + aor.len;
+}
+
+size_t binding_block_add_bytes(const struct binding *binding)
+{
+    size_t size = sizeof(struct record) + 2 * (V6_BYTES + SCOPE_BYTES);
+    const struct strings strings = strings_of(binding);
+    for (size_t i = 0; i < STRINGS; i++)
+        size += strings.items[i].len;
+    return size;
+}
+
+void binding_block_begin(struct builder *b, struct slice aor)
+{
+    if (aor.len > BINDING_SET_MAX) {
+        b->overflow = true;
+        return;
+    }
+    struct header header = {.format = FORMAT, .aor_len = (uint16_t)aor.len};
+    builder_add(b, (struct slice){(const char *)&header, sizeof header});
+    builder_add(b, aor);
+}
+
+void binding_block_add(struct builder *b, const struct binding *binding)
 {
     assert(binding->q <= 1000);
     assert(binding->flow.transport < TRANSPORT_COUNT);
 
-    const struct slice strings[STRINGS] = {binding->contact,  binding->call_id,    binding->path,
-                                           binding->instance, binding->user_agent, binding->params};
+    const struct strings strings = strings_of(binding);
     const struct flow *flow = &binding->flow;
     struct record record = {
         .expires_ms = binding->expires_ms,
@@ -117,38 +152,42 @@ static void binding_pack(const struct binding *binding, struct builder *b)
         .local_family = flow->local.family,
     };
     for (size_t i = 0; i < STRINGS; i++) {
-        if (strings[i].len > BINDING_SET_MAX) {
+        if (strings.items[i].len > BINDING_SET_MAX) {
             b->overflow = true;
             return;
         }
-        record.lens[i] = (uint16_t)strings[i].len;
+        record.lens[i] = (uint16_t)strings.items[i].len;
     }
     builder_add(b, (struct slice){(const char *)&record, sizeof record});
     addr_pack(b, &flow->remote);
     addr_pack(b, &flow->local);
     for (size_t i = 0; i < STRINGS; i++)
-        builder_add(b, strings[i]);
+        builder_add(b, strings.items[i]);
+}
+
+enum err binding_block_end(struct builder *b, size_t begin, uint32_t count)
+{
+    assert(count <= BINDINGS_MAX);
+
+    if (b->overflow || b->len - begin > BINDING_SET_MAX)
+        return ERR_TOO_BIG;
+    struct header header;
+    memcpy(&header, b->data + begin, sizeof header);
+    header.count = (uint8_t)count;
+    header.size = (uint16_t)(b->len - begin);
+    memcpy(b->data + begin, &header, sizeof header);
+    return OK;
 }
 
 enum err binding_set_pack(const struct binding_set *set, struct builder *b)
 {
     assert(set->count <= BINDINGS_MAX);
 
-    if (set->aor.len > BINDING_SET_MAX)
-        return ERR_TOO_BIG;
     size_t begin = b->len;
-    struct header header = {
-        .format = FORMAT, .count = (uint8_t)set->count, .aor_len = (uint16_t)set->aor.len};
-    builder_add(b, (struct slice){(const char *)&header, sizeof header});
-    builder_add(b, set->aor);
+    binding_block_begin(b, set->aor);
     for (uint32_t i = 0; i < set->count && !b->overflow; i++)
-        binding_pack(&set->items[i], b);
-    if (b->overflow || b->len - begin > BINDING_SET_MAX)
-        return ERR_TOO_BIG;
-
-    header.size = (uint16_t)(b->len - begin); /* known only now */
-    memcpy(b->data + begin, &header, sizeof header);
-    return OK;
+        binding_block_add(b, &set->items[i]);
+    return binding_block_end(b, begin, set->count);
 }
 
 static bool family_known(uint8_t family)
@@ -212,10 +251,10 @@ static const char *binding_unpack(const struct record *record, const char *at, s
 /* A line end in a string would become a header field of somebody's making in a 200. */
 static bool strings_sound(const struct binding *binding)
 {
-    const struct slice strings[STRINGS] = {binding->contact,  binding->call_id,    binding->path,
-                                           binding->instance, binding->user_agent, binding->params};
+    const struct strings strings = strings_of(binding);
     for (size_t i = 0; i < STRINGS; i++)
-        if (slice_find(strings[i], '\r') != SIZE_MAX || slice_find(strings[i], '\n') != SIZE_MAX)
+        if (slice_find(strings.items[i], '\r') != SIZE_MAX ||
+            slice_find(strings.items[i], '\n') != SIZE_MAX)
             return false;
     return binding->contact.len > 0;
 }
@@ -252,6 +291,16 @@ enum err binding_set_unpack(struct slice block, struct binding_set *out)
     out->aor = aor;
     out->count = header.count;
     return OK;
+}
+
+uint32_t binding_count(struct slice block)
+{
+    struct header header = {0};
+    if (block.len == 0)
+        return 0;
+    assert(block.len >= sizeof header);
+    memcpy(&header, block.data, sizeof header);
+    return header.count;
 }
 
 bool binding_next(struct slice block, uint32_t *cursor, struct binding *out)

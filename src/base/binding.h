@@ -24,7 +24,7 @@ struct binding {
     struct slice path;       /* "<sip:..>,<sip:..>" as received, in order; empty: none */
     struct slice instance;   /* +sip.instance; empty: none */
     struct slice user_agent;
-    struct slice params;     /* further Contact parameters ";a=b;c", without expires, q, instance, reg-id */
+    struct slice params;     /* further Contact parameters ";a=b;c": no expires, q, instance, reg-id */
     uint64_t expires_ms;     /* wall clock, UTC */
     uint64_t registered_ms;  /* wall clock of the last refresh */
     uint32_t cseq;
@@ -47,6 +47,21 @@ MUST_CHECK enum err binding_set_pack(const struct binding_set *set, struct build
 
 /** Reads a block; everything borrows from it. ERR_SYNTAX: not a whole, sound block. */
 MUST_CHECK enum err binding_set_unpack(struct slice block, struct binding_set *out);
+
+/**
+ * Writes a block piece by piece: begin, `count` times add, end with the builder's length from
+ * before begin. Overflow is the builder's until end, which answers as binding_set_pack() does.
+ */
+void binding_block_begin(struct builder *b, struct slice aor);
+void binding_block_add(struct builder *b, const struct binding *binding);
+MUST_CHECK enum err binding_block_end(struct builder *b, size_t begin, uint32_t count);
+
+/** At most so many bytes are written for the key and for a binding. */
+size_t binding_block_begin_bytes(struct slice aor);
+size_t binding_block_add_bytes(const struct binding *binding);
+
+/** Bindings in a block that is known to be sound, expired or not; an empty one has none. */
+uint32_t binding_count(struct slice block);
 
 /** Walks a block that is known to be sound, without unpacking all: *cursor = 0 first. */
 bool binding_next(struct slice block, uint32_t *cursor, struct binding *out);

@@ -113,6 +113,12 @@ static void what_is_packed_comes_back_whole(void **state)
     assert_bindings(&set.items[0], &back.items[0]);
     assert_bindings(&set.items[1], &back.items[1]);
 
+    assert_int_equal(2, binding_count(block));
+    assert_int_equal(0, binding_count(SLICE_EMPTY));
+    assert_true(block.len <= binding_block_begin_bytes(set.aor) +
+                                 binding_block_add_bytes(&set.items[0]) +
+                                 binding_block_add_bytes(&set.items[1]));
+
     struct binding binding;
     uint32_t cursor = 0;
     assert_true(binding_next(block, &cursor, &binding));
