@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/check - what must hold, whatever the weather.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+enum {
+    /* Timers A, E, G send a message at most 11 times in 64*T1; a response is sent again for each
+     * retransmission of its request, and the network may double each of those. */
+    SAME_BYTES_MAX = 40,
+};
+
+/** How often were these very bytes sent to this address? */
+static uint32_t count_same(struct sim *sim, uint32_t to, const char *bytes, size_t len)
+{
+    uint64_t hash = hash_bytes(to + 1, (struct slice){bytes, len});
+
+    if (sim->seen == NULL) {
+        sim->seen_capacity = 1 << 16;
+        sim->seen = calloc(sim->seen_capacity, sizeof *sim->seen);
+        if (sim->seen == NULL)
+            abort();
+    }
+    for (size_t i = 0; i < sim->seen_capacity; i++) {
+        struct seen_bytes *at = &sim->seen[(hash + i) % sim->seen_capacity];
+        if (at->hash == 0)
+            at->hash = hash;
+        if (at->hash == hash)
+            return ++at->count;
+    }
+    return 0;
+}
+
+static void check_response(struct sim *sim, uint32_t to, const char *text)
+{
+    char via[512], method[32], wanted[32];
+    unsigned status = text_status(text);
+
+    text_method(text, method, sizeof method);
+    if (text_count(text, "Via") != 1) {
+        sim_fail(sim, "a response to phone %u has %u Via fields", to, text_count(text, "Via"));
+        return;
+    }
+    text_field(text, "Via", 0, via, sizeof via);
+    snprintf(wanted, sizeof wanted, "10.0.1.%u:5060", to);
+    if (strstr(via, wanted) == NULL)
+        sim_fail(sim, "a response went to phone %u, whose Via is %.80s", to, via);
+    if (status == 408 && strcmp(method, "INVITE") != 0)
+        sim_fail(sim, "408 to a %s (RFC 4320 section 4.2)", method);
+    if (strstr(text, "503 ") == text + 8 && strcmp(method, "REGISTER") != 0 &&
+        strstr(text, "Retry-After") != NULL)
+        sim_fail(sim, "503 with Retry-After");
+}
+
+static void check_request(struct sim *sim, uint32_t to, const char *text)
+{
+    char via[512], value[64], method[32];
+    unsigned vias = text_count(text, "Via");
+
+    text_method(text, method, sizeof method);
+    text_field(text, "Via", 0, via, sizeof via);
+    if (strstr(via, "10.0.0.1:5060") == NULL)
+        sim_fail(sim, "a request to phone %u without our Via on top", to);
+    bool hop_by_hop = strcmp(method, "CANCEL") == 0 || (strcmp(method, "ACK") == 0 && vias == 1);
+    if (!hop_by_hop && vias != 2)
+        sim_fail(sim, "a forwarded %s has %u Via fields", method, vias);
+    if (!text_field(text, "Max-Forwards", 0, value, sizeof value))
+        sim_fail(sim, "a request without Max-Forwards");
+    else if (!hop_by_hop && atol(value) != 69)
+        sim_fail(sim, "Max-Forwards of a forwarded %s is %s", method, value);
+    if (strcmp(method, "INVITE") == 0 && strstr(text, ";tag=") != NULL) {
+        char to_value[256];
+        text_field(text, "To", 0, to_value, sizeof to_value);
+        if (strstr(to_value, ";tag=") == NULL && text_count(text, "Record-Route") == 0)
+            sim_fail(sim, "an INVITE without Record-Route");
+    }
+    if (strstr(text, "Proxy-Authorization") != NULL)
+        sim_fail(sim, "credentials for us were passed on (RFC 3261 section 22.3)");
+}
+
+void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len)
+{
+    if (count_same(sim, to, bytes, len) > SAME_BYTES_MAX)
+        sim_fail(sim, "a storm: the same message to phone %u over %d times: %.60s", to,
+                 SAME_BYTES_MAX, bytes);
+    if (text_status(bytes) != 0)
+        check_response(sim, to, bytes);
+    else
+        check_request(sim, to, bytes);
+    if (sim->sent_by_node > 20 * (sim->received_by_node + 100) + sim->now_ms)
+        sim_fail(sim, "a storm: %llu sent for %llu received", (unsigned long long)sim->sent_by_node,
+                 (unsigned long long)sim->received_by_node);
+}
+
+static struct slice contact_of(const struct phone *phone, char text[static 48])
+{
+    snprintf(text, 48, "sip:u%u@10.0.1.%u:5060", phone->user, phone->index);
+    return slice_of(text);
+}
+
+static struct slice key_of(const struct phone *phone, char text[static 16])
+{
+    snprintf(text, 16, "u%u", phone->user);
+    return slice_of(text);
+}
+
+void check_register_ack(struct sim *sim, const struct phone *phone)
+{
+    char contact[48], key[16];
+    struct slice name = key_of(phone, key);
+
+    if (sim->knobs.memory_store || phone->ambiguous)
+        return;
+    struct slice block = sim_map_find(&sim->durable, name, node_key_hash(sim, name));
+    if (phone->acked_present &&
+        !block_has_contact(block, contact_of(phone, contact), sim_wall(sim)))
+        sim_fail(sim, "phone %u got its 200 before its binding was durable", phone->index);
+}
+
+void check_after_restart(struct sim *sim)
+{
+    for (unsigned i = 1; i <= sim->knobs.phones && !sim->knobs.memory_store; i++) {
+        const struct phone *phone = &sim->phones[i];
+        char contact[48], key[16];
+        struct slice name = key_of(phone, key);
+        if (phone->ambiguous || phone->waiting || !phone->acked_present ||
+            phone->acked_until_ms <= sim_wall(sim))
+            continue;
+        struct slice block = sim_map_find(&sim->location, name, node_key_hash(sim, name));
+        if (!block_has_contact(block, contact_of(phone, contact), sim_wall(sim)))
+            sim_fail(sim, "the acknowledged binding of phone %u was lost in a crash", i);
+    }
+}
+
+static void check_call(struct sim *sim, const struct call *call, unsigned index)
+{
+    bool outlived = call->crashes_before == sim->crashes || call->final_ms < sim->crashed_at_ms;
+
+    if (call->final_status != 0 && call->answers > 0)
+        sim_fail(sim, "call %u got %u and a 2xx", index, call->final_status);
+    if (!outlived || call->state == CALL_FREE)
+        return;
+    if (call->final_status == 0 && call->answers == 0 && call->provisional)
+        sim_fail(sim, "call %u was accepted by us (100) and never got a final answer", index);
+    if (call->final_status == 0 && call->answers == 0 && !call->gave_up)
+        sim_fail(sim, "call %u is still open", index);
+    if (call->answers > 0 && !call->bye_done && call->crashes_before == sim->crashes)
+        sim_fail(sim, "call %u was up and could not be hung up", index);
+}
+
+static void check_leg(struct sim *sim, const struct leg *leg, unsigned index)
+{
+    if (leg->crashes_before != sim->crashes)
+        return;
+    if (leg->state == LEG_RINGING)
+        sim_fail(sim, "leg %u at phone %u rings for ever: no CANCEL came", index, leg->phone);
+    if (leg->state == LEG_REFUSED && !leg->acked)
+        sim_fail(sim, "leg %u at phone %u: its %u was never acknowledged", index, leg->phone,
+                 leg->status);
+    if (leg->state == LEG_ANSWERED && !leg->acked)
+        sim_fail(sim, "leg %u at phone %u: its 200 was never acknowledged", index, leg->phone);
+}
+
+void check_calls(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->knobs.calls; i++)
+        check_call(sim, &sim->calls[i], i);
+    for (unsigned i = 0; i < sim->leg_count; i++)
+        check_leg(sim, &sim->legs[i], i);
+}
+
+void check_node_empty(struct sim *sim)
+{
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++) {
+        struct core_status status;
+        core_status(sim->workers[i].core, &status);
+        if (status.transactions != 0)
+            sim_fail(sim, "worker %u: %u transactions leaked", i, status.transactions);
+        if (status.contexts != 0)
+            sim_fail(sim, "worker %u: %u response contexts leaked", i, status.contexts);
+        if (status.registrations_waiting != 0)
+            sim_fail(sim, "worker %u: %u registrations wait for ever", i,
+                     status.registrations_waiting);
+        if (status.timers != 1) /* the one that clears expired bindings */
+            sim_fail(sim, "worker %u: %llu timers leaked", i,
+                     (unsigned long long)(status.timers - 1));
+    }
+    if (sim->node_up && sim->location.count != 0)
+        sim_fail(sim, "%zu AORs are in the table long after all expired", sim->location.count);
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/node - the program's own part: workers' cores, mailboxes, location table, store.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+/* ---- the location table, and what is durable: naive on purpose ---- */
+
+static struct stored **map_slot(struct sim_map *map, struct slice key, uint64_t hash)
+{
+    struct stored **at = &map->heads[hash % COUNT_OF(map->heads)];
+
+    while (*at != NULL &&
+           !slice_equal((struct slice){(*at)->key, (*at)->key_len}, key))
+        at = &(*at)->next;
+    return at;
+}
+
+static void stored_free(struct stored *stored)
+{
+    free(stored->key);
+    free(stored->block);
+    free(stored);
+}
+
+/** What readers may still hold is freed when the turn ends. */
+static void map_retire(struct sim_map *map, struct stored **slot)
+{
+    struct stored *old = *slot;
+
+    *slot = old->next;
+    old->next = map->retired;
+    map->retired = old;
+    map->count--;
+}
+
+static void map_end_turn(struct sim_map *map)
+{
+    while (map->retired != NULL) {
+        struct stored *old = map->retired;
+        map->retired = old->next;
+        stored_free(old);
+    }
+}
+
+static char *copy_of(struct slice s)
+{
+    char *copy = malloc(s.len + 1);
+    if (copy == NULL)
+        abort();
+    if (s.len > 0)
+        memcpy(copy, s.data, s.len);
+    return copy;
+}
+
+static void map_put(struct sim_map *map, struct slice key, uint64_t hash, struct slice block)
+{
+    struct stored **slot = map_slot(map, key, hash);
+    struct stored *fresh = NULL;
+
+    if (block.len > 0) {
+        fresh = calloc(1, sizeof *fresh);
+        if (fresh == NULL)
+            abort();
+        *fresh = (struct stored){.key = copy_of(key),
+                                 .key_len = key.len,
+                                 .block = copy_of(block),
+                                 .block_len = block.len,
+                                 .hash = hash};
+    }
+    if (*slot != NULL)
+        map_retire(map, slot);
+    if (fresh != NULL) {
+        fresh->next = *slot;
+        *slot = fresh;
+        map->count++;
+    }
+}
+
+struct slice sim_map_find(const struct sim_map *map, struct slice key, uint64_t hash)
+{
+    for (struct stored *at = map->heads[hash % COUNT_OF(map->heads)]; at != NULL; at = at->next)
+        if (slice_equal((struct slice){at->key, at->key_len}, key))
+            return (struct slice){at->block, at->block_len};
+    return SLICE_EMPTY;
+}
+
+static void map_clear(struct sim_map *map)
+{
+    map_end_turn(map);
+    for (size_t i = 0; i < COUNT_OF(map->heads); i++)
+        while (map->heads[i] != NULL)
+            map_retire(map, &map->heads[i]);
+    map_end_turn(map);
+}
+
+static struct slice table_find(void *user, struct slice key, uint64_t hash)
+{
+    const struct sim *sim = user;
+    return sim_map_find(&sim->location, key, hash);
+}
+
+static struct slice table_find_hash(void *user, uint64_t hash, struct slice *key)
+{
+    const struct sim *sim = user;
+
+    for (struct stored *at = sim->location.heads[hash % COUNT_OF(sim->location.heads)]; at != NULL;
+         at = at->next)
+        if (at->hash == hash) {
+            *key = (struct slice){at->key, at->key_len};
+            return (struct slice){at->block, at->block_len};
+        }
+    return SLICE_EMPTY;
+}
+
+static enum err table_put(void *user, struct slice key, uint64_t hash, struct slice block)
+{
+    struct sim *sim = user;
+    struct slice durable = sim_map_find(&sim->durable, key, hash);
+
+    if (block.len == 0)
+        sim_fail(sim, "an empty block was put");
+    (void)durable;
+    map_put(&sim->location, key, hash, block);
+    return OK;
+}
+
+static void table_remove(void *user, struct slice key, uint64_t hash)
+{
+    struct sim *sim = user;
+    map_put(&sim->location, key, hash, SLICE_EMPTY);
+}
+
+uint64_t node_key_hash(const struct sim *sim, struct slice key)
+{
+    (void)sim;
+    return hash_bytes(77, key); /* hash_seed of every core here */
+}
+
+bool block_has_contact(struct slice block, struct slice contact, uint64_t wall_ms)
+{
+    uint32_t cursor = 0;
+    struct binding binding;
+
+    while (block.len > 0 && binding_next(block, &cursor, &binding))
+        if (slice_equal(binding.contact, contact) && binding.expires_ms > wall_ms)
+            return true;
+    return false;
+}
+
+/* ---- the store ---- */
+
+struct append_user {
+    struct sim *sim;
+    uint32_t worker;
+};
+static struct append_user append_users[SIM_WORKERS_MAX];
+
+static enum err store_append(void *user, const struct durable_op *op, struct id token)
+{
+    struct append_user *who = user;
+    struct sim *sim = who->sim;
+
+    if (sim_chance(sim, sim->knobs.store_full_pct))
+        return ERR_FULL;
+    struct store_op *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        abort();
+    *made = (struct store_op){
+        .number = ++sim->op_number,
+        .worker = who->worker,
+        .token = token,
+        .key = copy_of(op->key),
+        .key_len = op->key.len,
+        .block = copy_of(op->value),
+        .block_len = op->value.len,
+        .fails = sim_chance(sim, sim->knobs.store_fail_pct),
+    };
+    *sim->ops_end = made;
+    sim->ops_end = &made->next;
+    sim_post(sim, (struct sim_event){
+                      .due_ms = sim->now_ms + sim_range(sim, 0, sim->knobs.store_delay_max_ms),
+                      .kind = EVENT_RECEIPT,
+                      .boot = sim->boot,
+                      .c = made->number,
+                  });
+    return OK;
+}
+
+static void op_free(struct store_op *op)
+{
+    free(op->key);
+    free(op->block);
+    free(op);
+}
+
+/** The first operation that waits becomes durable (or fails) and is taken off. */
+static struct store_op *sync_first(struct sim *sim)
+{
+    struct store_op *op = sim->ops;
+
+    sim->ops = op->next;
+    if (sim->ops == NULL)
+        sim->ops_end = &sim->ops;
+    struct slice key = {op->key, op->key_len};
+    if (!op->fails)
+        map_put(&sim->durable, key, node_key_hash(sim, key),
+                (struct slice){op->block, op->block_len});
+    map_end_turn(&sim->durable);
+    return op;
+}
+
+static void end_turn(struct sim *sim);
+
+void node_receipt(struct sim *sim, const struct sim_event *event)
+{
+    if (!sim->node_up || event->boot != sim->boot)
+        return;
+    /* a group: everything up to this operation */
+    while (sim->ops != NULL && sim->ops->number <= event->c) {
+        struct store_op *op = sync_first(sim);
+        struct node_worker *worker = &sim->workers[op->worker];
+        core_receipt(worker->core, op->token, op->fails ? ERR_IO : OK, sim->now_ms, sim_wall(sim));
+        op_free(op);
+    }
+    end_turn(sim);
+}
+
+/* ---- what the core reaches the world through ---- */
+
+static void flush_outbox(struct outbox *outbox, void *user)
+{
+    struct sim *sim = user;
+
+    for (uint32_t i = 0; i < outbox->count; i++) {
+        const struct outbox_item *item = &outbox->items[i];
+        const char *bytes = outbox->buffer + item->offset;
+        uint32_t to = item->to.remote.bytes[2] == 1 ? item->to.remote.bytes[3] : UINT32_MAX;
+
+        sim->sent_by_node++;
+        if (item->to.transport != TRANSPORT_UDP || to == UINT32_MAX || to > sim->knobs.phones) {
+            sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
+            continue;
+        }
+        char *text = malloc((size_t)item->len + 1);
+        if (text == NULL)
+            abort();
+        memcpy(text, bytes, item->len);
+        text[item->len] = '\0';
+        check_sent_by_node(sim, to, text, item->len);
+        if (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0) {
+            struct sim_event event = {
+                .due_ms = sim->now_ms + 1,
+                .kind = EVENT_REFUSED,
+                .to = (uint32_t)(outbox == &sim->workers[0].outbox ? 0 : 1) % sim->knobs.workers,
+                .boot = sim->boot,
+                .bytes = text,
+                .len = item->len < 300 ? item->len : 300,
+            };
+            sim_post(sim, event);
+            continue;
+        }
+        sim_send(sim, SIM_NODE, to, text, item->len);
+        free(text);
+    }
+    outbox->count = 0;
+    outbox->used = 0;
+}
+
+static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
+{
+    struct sim *sim = user;
+    struct node_worker *to = &sim->workers[worker];
+
+    if (mail->kind == CORE_MAIL_MESSAGE && sim_chance(sim, sim->knobs.mailbox_full_pct))
+        return false;
+    uint64_t at_ms = sim->now_ms + sim_range(sim, 0, 1);
+    if (at_ms < to->mail_at_ms)
+        at_ms = to->mail_at_ms;
+    to->mail_at_ms = at_ms;
+    struct sim_event event = {
+        .due_ms = at_ms, .kind = EVENT_MAIL, .to = worker, .boot = sim->boot, .mail = *mail};
+    event.bytes = copy_of(mail->bytes);
+    event.mail.bytes.data = event.bytes;
+    sim_post(sim, event);
+    return true;
+}
+
+static void log_line(void *user, enum core_log_level level, const char *event, struct slice text)
+{
+    (void)level;
+    sim_trace(user, "    log %s: %.*s", event, SLICE_ARG(text));
+}
+
+static void end_turn(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->knobs.workers; i++)
+        if (sim->workers[i].outbox.count > 0)
+            flush_outbox(&sim->workers[i].outbox, sim);
+    map_end_turn(&sim->location);
+}
+
+/* ---- start and stop ---- */
+
+static void make_users(struct sim *sim)
+{
+    static const struct slice domain = {"sim.example", 11};
+    struct policy_error error;
+    unsigned count = sim->knobs.phones;
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(sim->user_names[i], sizeof sim->user_names[i], "u%u", i);
+        snprintf(sim->extensions[i], sizeof sim->extensions[i], "%u", 100 + i);
+        struct user *user = &sim->users[i];
+        *user = (struct user){.name = slice_of(sim->user_names[i]),
+                              .extension = slice_of(sim->extensions[i]),
+                              .realm = SLICE("sim.example"),
+                              .has_digest = true};
+        for (int algorithm = SIP_MD5; algorithm < SIP_ALGORITHM_COUNT; algorithm++)
+            sip_digest_a1((enum sip_algorithm)algorithm, user->name, user->realm, SLICE("secret"),
+                          user->digests[algorithm]);
+    }
+    struct policy_source source = {.users = sim->users,
+                                   .user_count = count,
+                                   .domains = &domain,
+                                   .domain_count = 1,
+                                   .seed = sim->seed};
+    if (policy_build(&source, &error, &sim->policy) != OK)
+        abort();
+}
+
+void node_prepare(struct sim *sim)
+{
+    sim->listener = (struct listener){.transport = TRANSPORT_UDP, .bound = sim_addr(SIM_NODE)};
+    sim->ops_end = &sim->ops;
+    make_users(sim);
+    for (unsigned i = 0; i < sim->knobs.workers; i++) {
+        sim->workers[i].buffer = malloc(OUTBOX_BYTES);
+        if (sim->workers[i].buffer == NULL)
+            abort();
+    }
+}
+
+static struct core_config core_config_of(struct sim *sim, unsigned worker)
+{
+    static const struct hash_key key = {{1, 2}};
+
+    append_users[worker] = (struct append_user){sim, worker};
+    return (struct core_config){
+        .worker = worker,
+        .workers = sim->knobs.workers,
+        .boot = sim->boot,
+        .seed = sim->seed * 1000 + sim->boot * 10 + worker,
+        .hash_seed = 77,
+        .token_key = key,
+        .loop_key = key,
+        .nonce_key = key,
+        .memory_max = (size_t)256 << 20,
+        .transactions_max = 65536,
+        .registrations_max = 4096,
+        .nonce_windows_max = 4096,
+        .listeners = &sim->listener,
+        .listener_count = 1,
+        .auth_required = sim->knobs.auth,
+        .realm = SLICE("sim.example"),
+        .algorithms = {SIP_MD5},
+        .nonce_lifetime_ms = 300000,
+        .registrar = {.default_expires = 3600,
+                      .min_expires = 20,
+                      .max_expires = 7200,
+                      .max_contacts = 10},
+        .timer_c_ms = 181000,
+        .recurse_on_3xx = sim->knobs.recurse,
+        .outbox = &sim->workers[worker].outbox,
+        .location = {.user = sim,
+                     .find = table_find,
+                     .find_hash = table_find_hash,
+                     .put = table_put,
+                     .remove = table_remove},
+        .durable = {.user = &append_users[worker],
+                    .append = sim->knobs.memory_store ? NULL : store_append},
+        .ops = {.user = sim, .post = post_mail, .log = log_line},
+        .policy = sim->policy,
+    };
+}
+
+static void restore(struct sim *sim)
+{
+    for (size_t i = 0; i < COUNT_OF(sim->durable.heads); i++)
+        for (struct stored *at = sim->durable.heads[i]; at != NULL; at = at->next)
+            for (unsigned w = 0; w < sim->knobs.workers; w++)
+                core_restore(sim->workers[w].core, (struct slice){at->key, at->key_len},
+                             (struct slice){at->block, at->block_len}, sim_wall(sim));
+}
+
+void node_start(struct sim *sim)
+{
+    sim->boot++;
+    for (unsigned i = 0; i < sim->knobs.workers; i++) {
+        struct node_worker *worker = &sim->workers[i];
+        worker->outbox =
+            (struct outbox){.flush = flush_outbox, .user = sim, .buffer = worker->buffer};
+        worker->mail_at_ms = 0;
+        struct core_config config = core_config_of(sim, i);
+        if (core_open(&config, sim->now_ms, sim_wall(sim), &worker->core) != OK)
+            abort();
+    }
+    sim->node_up = true;
+    restore(sim);
+    end_turn(sim);
+    sim_trace(sim, "    node up, boot %u", sim->boot);
+}
+
+void node_stop(struct sim *sim, bool crash)
+{
+    if (!sim->node_up)
+        return;
+    for (unsigned i = 0; i < sim->knobs.workers; i++) {
+        core_close(sim->workers[i].core); /* asserts that not a byte is left */
+        sim->workers[i].core = NULL;
+    }
+    sim->node_up = false;
+    map_clear(&sim->location);
+    /* What was written and not synced may be on the disk, up to a point, or not. */
+    while (crash && sim->ops != NULL && sim_chance(sim, 50))
+        op_free(sync_first(sim));
+    while (sim->ops != NULL) {
+        struct store_op *op = sim->ops;
+        sim->ops = op->next;
+        op_free(op);
+    }
+    sim->ops_end = &sim->ops;
+}
+
+void node_release(struct sim *sim)
+{
+    node_stop(sim, false);
+    map_clear(&sim->durable);
+    for (unsigned i = 0; i < sim->knobs.workers; i++)
+        free(sim->workers[i].buffer);
+    policy_free(sim->policy);
+}
+
+/* ---- events ---- */
+
+void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
+{
+    if (!sim->node_up)
+        return;
+    struct flow source = {.transport = TRANSPORT_UDP, .remote = sim_addr(from)};
+    unsigned arrives = from % sim->knobs.workers; /* as SO_REUSEPORT: by the source */
+
+    sim->received_by_node++;
+    source.local = sim->listener.bound;
+    core_receive(sim->workers[arrives].core, (struct slice){bytes, len}, SIP_DATAGRAM, &source,
+                 sim->now_ms, sim_wall(sim));
+    end_turn(sim);
+}
+
+void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
+{
+    if (!sim->node_up || event->boot != sim->boot)
+        return;
+    core_mail(sim->workers[worker].core, &event->mail, sim->now_ms, sim_wall(sim));
+    end_turn(sim);
+}
+
+void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len)
+{
+    if (!sim->node_up)
+        return;
+    core_send_failed(sim->workers[worker].core, (struct slice){bytes, len}, sim->now_ms,
+                     sim_wall(sim));
+    end_turn(sim);
+}
+
+uint64_t node_next_ms(const struct sim *sim)
+{
+    uint64_t next_ms = UINT64_MAX;
+
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++) {
+        uint64_t due_ms = core_next_ms(sim->workers[i].core);
+        if (due_ms < next_ms)
+            next_ms = due_ms;
+    }
+    return next_ms;
+}
+
+void node_run(struct sim *sim)
+{
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++) {
+        if (core_next_ms(sim->workers[i].core) > sim->now_ms)
+            continue;
+        for (unsigned turns = 0; core_run(sim->workers[i].core, sim->now_ms, sim_wall(sim), 256);)
+            if (++turns > 1000) {
+                sim_fail(sim, "timers never end");
+                return;
+            }
+        end_turn(sim);
+    }
+}

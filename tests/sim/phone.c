@@ -1,0 +1,824 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/phone - the crowd: they register, call, answer, refuse, cancel and hang up.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+enum phone_timer {
+    PT_REGISTER = 1, /* b: phone */
+    PT_REGISTER_AGAIN,
+    PT_CALL, /* b: call */
+    PT_CALL_AGAIN,
+    PT_CANCEL,
+    PT_CANCEL_AGAIN,
+    PT_BYE,
+    PT_BYE_AGAIN,
+    PT_CALL_OVER,
+    PT_LEG_ACT, /* b: leg */
+    PT_LEG_AGAIN,
+    PT_LEG_BYE,
+    PT_LEG_BYE_AGAIN,
+    PT_MESSAGE, /* b: phone */
+};
+
+enum { T1 = 500, T2 = 4000, LIFE_MS = 64 * T1 };
+
+static void set_timer(struct sim *sim, enum phone_timer what, uint32_t which, uint32_t generation,
+                      uint64_t in_ms)
+{
+    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + in_ms,
+                                     .kind = EVENT_PHONE,
+                                     .a = what,
+                                     .b = which,
+                                     .c = generation});
+}
+
+static void send_to_node(struct sim *sim, uint32_t phone, const char *text)
+{
+    sim_send(sim, phone, SIM_NODE, text, strlen(text));
+}
+
+static void make_branch(struct sim *sim, char *out, size_t size)
+{
+    snprintf(out, size, "z9hG4bK%016llx", (unsigned long long)rng_u64(&sim->rng));
+}
+
+/* ---- credentials ---- */
+
+/** An Authorization line for the challenge in `response`, or nothing. */
+static void add_credentials(struct sim *sim, const struct phone *phone, const char *response,
+                            const char *method, const char *uri, char *out, size_t size)
+{
+    char challenge[512], nonce[256] = "", name[8];
+    bool proxy = text_status(response) == 407;
+
+    if (!text_field(response, proxy ? "Proxy-Authenticate" : "WWW-Authenticate", 0, challenge,
+                    sizeof challenge)) {
+        sim_fail(sim, "a %u without a challenge", text_status(response));
+        return;
+    }
+    const char *at = strstr(challenge, "nonce=\"");
+    if (at != NULL)
+        snprintf(nonce, sizeof nonce, "%.*s", (int)strcspn(at + 7, "\""), at + 7);
+
+    uint8_t a1[SIP_HASH_MAX];
+    char hex[SIP_HASH_HEX_MAX];
+    snprintf(name, sizeof name, "u%u", phone->user);
+    struct sip_credentials credentials = {
+        .algorithm = SIP_MD5,
+        .has_qop = true,
+        .qop_auth = true,
+        .nc = 1,
+        .nc_text = SLICE("00000001"),
+        .username = slice_of(name),
+        .realm = SLICE("sim.example"),
+        .nonce = slice_of(nonce),
+        .uri = slice_of(uri),
+        .cnonce = SLICE("abc"),
+        .qop = SLICE("auth"),
+    };
+    sip_digest_a1(SIP_MD5, credentials.username, credentials.realm, SLICE("secret"), a1);
+    sip_digest_response(&credentials, a1, slice_of(method), SLICE_EMPTY, hex);
+    text_add(out, size,
+             "%s: Digest username=\"%s\", realm=\"sim.example\", nonce=\"%s\", uri=\"%s\", "
+             "response=\"%.32s\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"abc\"\r\n",
+             proxy ? "Proxy-Authorization" : "Authorization", name, nonce, uri, hex);
+}
+
+/* ---- registration ---- */
+
+static void send_register(struct sim *sim, struct phone *phone, const char *challenge)
+{
+    char branch[48];
+
+    make_branch(sim, branch, sizeof branch);
+    phone->cseq++;
+    phone->waiting = true;
+    phone->tries = 0;
+    phone->generation++;
+    phone->request[0] = '\0';
+    text_add(phone->request, SIM_TEXT_MAX,
+             "REGISTER sip:sim.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s\r\nTo: <sip:u%u@sim.example>\r\n"
+             "Call-ID: %s\r\nCSeq: %u REGISTER\r\nContact: <sip:u%u@10.0.1.%u:5060>;expires=%u\r\n",
+             phone->index, branch, phone->user, phone->tag, phone->user, phone->call_id,
+             phone->cseq, phone->user, phone->index, phone->wants_gone ? 0 : phone->expires_s);
+    if (challenge != NULL)
+        add_credentials(sim, phone, challenge, "REGISTER", "sip:sim.example", phone->request,
+                        SIM_TEXT_MAX);
+    text_add(phone->request, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
+    send_to_node(sim, phone->index, phone->request);
+    set_timer(sim, PT_REGISTER_AGAIN, phone->index, phone->generation, T1);
+}
+
+static void on_register_timer(struct sim *sim, struct phone *phone)
+{
+    if (phone->waiting)
+        return;
+    phone->auth_tries = 0;
+    phone->wants_gone = phone->acked_present && sim_chance(sim, 15);
+    if (sim->now_ms > sim->quiet_at_ms)
+        return; /* lets it expire */
+    phone->acked_until_ms = sim_wall(sim) + (uint64_t)phone->expires_s * 1000;
+    send_register(sim, phone, NULL);
+}
+
+static void register_done(struct sim *sim, struct phone *phone, bool known)
+{
+    phone->waiting = false;
+    phone->generation++;
+    phone->ambiguous = !known;
+    set_timer(sim, PT_REGISTER, phone->index, 0,
+              sim_range(sim, 2000, (uint64_t)phone->expires_s * 600));
+}
+
+static void on_register_again(struct sim *sim, struct phone *phone, uint32_t generation)
+{
+    if (!phone->waiting || phone->generation != generation)
+        return;
+    if (++phone->tries > 10) {
+        register_done(sim, phone, false);
+        return;
+    }
+    send_to_node(sim, phone->index, phone->request);
+    uint64_t gap = (uint64_t)T1 << phone->tries;
+    set_timer(sim, PT_REGISTER_AGAIN, phone->index, generation, gap > T2 ? T2 : gap);
+}
+
+static void on_register_response(struct sim *sim, struct phone *phone, const char *text)
+{
+    char cseq[32], wanted[32];
+    unsigned status = text_status(text);
+
+    text_field(text, "CSeq", 0, cseq, sizeof cseq);
+    snprintf(wanted, sizeof wanted, "%u REGISTER", phone->cseq);
+    if (!phone->waiting || strcmp(cseq, wanted) != 0 || status < 200)
+        return;
+    if (status == 401 && phone->auth_tries++ < 4) {
+        send_register(sim, phone, text);
+        return;
+    }
+    if (status == 200) {
+        phone->acked_present = !phone->wants_gone;
+        phone->ambiguous = false;
+        check_register_ack(sim, phone);
+    }
+    register_done(sim, phone, status == 200);
+}
+
+/* ---- calls, the caller's side ---- */
+
+static void send_invite(struct sim *sim, uint32_t index, const char *challenge)
+{
+    struct call *call = &sim->calls[index];
+    const struct phone *phone = &sim->phones[call->phone];
+    char uri[64], old[64];
+
+    text_uri(call->invite + 7, old, sizeof old);
+    snprintf(uri, sizeof uri, "%.*s", (int)strcspn(call->invite + 7, " "), call->invite + 7);
+    make_branch(sim, call->branch, sizeof call->branch);
+    call->cseq++;
+    call->tries = 0;
+    call->gap_ms = T1;
+    call->generation++;
+    call->state = CALL_CALLING;
+    call->provisional = false;
+    call->crashes_before = sim->crashes;
+    call->invite[0] = '\0';
+    text_add(call->invite, SIM_TEXT_MAX,
+             "INVITE %s SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
+             "CSeq: %u INVITE\r\nContact: <sip:u%u@10.0.1.%u:5060>\r\n",
+             uri, phone->index, call->branch, phone->user, call->tag, uri, call->call_id,
+             call->cseq, phone->user, phone->index);
+    if (challenge != NULL)
+        add_credentials(sim, phone, challenge, "INVITE", uri, call->invite, SIM_TEXT_MAX);
+    text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
+    send_to_node(sim, call->phone, call->invite);
+    set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
+}
+
+static void on_call_timer(struct sim *sim, uint32_t index)
+{
+    struct call *call = &sim->calls[index];
+    uint32_t callee = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
+
+    call->phone = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
+    if (sim->phones[call->phone].manner == MANNER_CLOSED)
+        call->phone = 1;
+    snprintf(call->call_id, sizeof call->call_id, "call-%u-%llx", index,
+             (unsigned long long)rng_u64(&sim->rng));
+    snprintf(call->tag, sizeof call->tag, "c%u", index);
+    call->hangs_up = sim_chance(sim, 50);
+    call->began_ms = sim->now_ms;
+    call->cseq = (uint32_t)sim_range(sim, 1, 1000);
+    if (sim_chance(sim, 25))
+        snprintf(call->invite, sizeof call->invite, "INVITE sip:%u@sim.example SIP/2.0",
+                 100 + sim->phones[callee].user);
+    else
+        snprintf(call->invite, sizeof call->invite, "INVITE sip:u%u@sim.example SIP/2.0",
+                 sim->phones[callee].user);
+    send_invite(sim, index, NULL);
+    if (sim_chance(sim, 35))
+        set_timer(sim, PT_CANCEL, index, 0, sim_range(sim, 0, 7000));
+}
+
+static void on_call_again(struct sim *sim, uint32_t index, uint32_t generation)
+{
+    struct call *call = &sim->calls[index];
+
+    if (call->generation != generation || call->state != CALL_CALLING)
+        return;
+    if (++call->tries > 6) {
+        call->gave_up = true; /* Timer B */
+        call->final_ms = sim->now_ms;
+        call->state = CALL_FAILED;
+        return;
+    }
+    send_to_node(sim, call->phone, call->invite);
+    call->gap_ms *= 2;
+    set_timer(sim, PT_CALL_AGAIN, index, generation, call->gap_ms);
+}
+
+/** CANCEL or ACK of a failure: the INVITE's first lines with another method. */
+static void hop_by_hop(const char *invite, const char *method, const char *to, char *out)
+{
+    char value[512];
+
+    out[0] = '\0';
+    text_add(out, SIM_TEXT_MAX, "%s %.*s\r\n", method, (int)strcspn(invite + 7, "\r"), invite + 7);
+    text_field(invite, "Via", 0, value, sizeof value);
+    text_add(out, SIM_TEXT_MAX, "Via: %s\r\nMax-Forwards: 70\r\n", value);
+    text_field(invite, "From", 0, value, sizeof value);
+    text_add(out, SIM_TEXT_MAX, "From: %s\r\n", value);
+    text_field(invite, "To", 0, value, sizeof value);
+    text_add(out, SIM_TEXT_MAX, "To: %s\r\n", to != NULL ? to : value);
+    text_field(invite, "Call-ID", 0, value, sizeof value);
+    text_add(out, SIM_TEXT_MAX, "Call-ID: %s\r\n", value);
+    text_field(invite, "CSeq", 0, value, sizeof value);
+    text_add(out, SIM_TEXT_MAX, "CSeq: %lu %s\r\nContent-Length: 0\r\n\r\n",
+             strtoul(value, NULL, 10), method);
+}
+
+static void on_cancel_timer(struct sim *sim, uint32_t index)
+{
+    struct call *call = &sim->calls[index];
+
+    if (call->cancelled)
+        return;
+    if (call->state == CALL_CALLING) { /* not before a provisional response (section 9.1) */
+        set_timer(sim, PT_CANCEL, index, 0, 300);
+        return;
+    }
+    if (call->state != CALL_PROCEEDING)
+        return;
+    call->cancelled = true;
+    hop_by_hop(call->invite, "CANCEL", NULL, call->cancel);
+    send_to_node(sim, call->phone, call->cancel);
+    call->tries = 0;
+    set_timer(sim, PT_CANCEL_AGAIN, index, call->generation, T1);
+}
+
+static void on_cancel_again(struct sim *sim, uint32_t index, uint32_t generation)
+{
+    struct call *call = &sim->calls[index];
+
+    if (call->generation != generation || call->cancel_answered || ++call->tries > 10)
+        return;
+    send_to_node(sim, call->phone, call->cancel);
+    uint64_t gap = (uint64_t)T1 << call->tries;
+    set_timer(sim, PT_CANCEL_AGAIN, index, generation, gap > T2 ? T2 : gap);
+}
+
+/** A request inside the dialog, by the route set of `response` (caller: reversed) . */
+static void in_dialog(struct sim *sim, const char *method, uint32_t cseq, const char *from,
+                      const char *to, const char *call_id, const char *source, bool reversed,
+                      uint32_t phone, char *out)
+{
+    char contact[256], uri[128], branch[48], value[1024];
+    unsigned routes = text_count(source, "Record-Route");
+
+    text_field(source, "Contact", 0, contact, sizeof contact);
+    text_uri(contact, uri, sizeof uri);
+    make_branch(sim, branch, sizeof branch);
+    out[0] = '\0';
+    text_add(out, SIM_TEXT_MAX,
+             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\nMax-Forwards: 70\r\n",
+             method, uri, phone, branch);
+    for (unsigned i = 0; i < routes; i++) {
+        text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
+        text_add(out, SIM_TEXT_MAX, "Route: %s\r\n", value);
+    }
+    text_add(out, SIM_TEXT_MAX,
+             "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContent-Length: 0\r\n\r\n", from,
+             to, call_id, cseq, method);
+}
+
+static void on_answer(struct sim *sim, uint32_t index, const char *text, const char *to_tag)
+{
+    struct call *call = &sim->calls[index];
+    char from[256], to[256];
+
+    for (unsigned i = 0; i < call->answers; i++)
+        if (strcmp(call->answer_tags[i], to_tag) == 0) {
+            if (i == 0)
+                send_to_node(sim, call->phone, call->ack);
+            return;
+        }
+    if (call->answers == COUNT_OF(call->answer_tags))
+        return;
+    snprintf(call->answer_tags[call->answers++], sizeof call->answer_tags[0], "%s", to_tag);
+    text_field(text, "From", 0, from, sizeof from);
+    text_field(text, "To", 0, to, sizeof to);
+    if (text_count(text, "Record-Route") == 0)
+        sim_fail(sim, "a 2xx to INVITE without Record-Route");
+
+    char ack[SIM_TEXT_MAX];
+    in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone, ack);
+    send_to_node(sim, call->phone, ack);
+    if (call->answers > 1) { /* a second phone answered: hung up at once */
+        char bye[SIM_TEXT_MAX];
+        in_dialog(sim, "BYE", call->cseq + 1, from, to, call->call_id, text, true, call->phone,
+                  bye);
+        send_to_node(sim, call->phone, bye);
+        return;
+    }
+    memcpy(call->ack, ack, sizeof ack);
+    call->state = CALL_UP;
+    call->final_ms = sim->now_ms;
+    call->generation++;
+    in_dialog(sim, "BYE", call->cseq + 1, from, to, call->call_id, text, true, call->phone,
+              call->bye);
+    set_timer(sim, PT_BYE, index, call->generation,
+              call->hangs_up ? sim_range(sim, 1000, 40000) : 120000);
+}
+
+static void on_bye_timer(struct sim *sim, uint32_t index, uint32_t generation)
+{
+    struct call *call = &sim->calls[index];
+
+    if (call->generation != generation || call->state != CALL_UP)
+        return;
+    call->state = CALL_BYE;
+    call->tries = 0;
+    call->crashes_before = sim->crashes;
+    send_to_node(sim, call->phone, call->bye);
+    set_timer(sim, PT_BYE_AGAIN, index, generation, T1);
+}
+
+static void on_bye_again(struct sim *sim, uint32_t index, uint32_t generation)
+{
+    struct call *call = &sim->calls[index];
+
+    if (call->generation != generation || call->state != CALL_BYE || ++call->tries > 10)
+        return;
+    send_to_node(sim, call->phone, call->bye);
+    uint64_t gap = (uint64_t)T1 << call->tries;
+    set_timer(sim, PT_BYE_AGAIN, index, generation, gap > T2 ? T2 : gap);
+}
+
+static void on_invite_failure(struct sim *sim, uint32_t index, const char *text, const char *tag)
+{
+    struct call *call = &sim->calls[index];
+    char to[256], ack[SIM_TEXT_MAX];
+    unsigned status = text_status(text);
+
+    text_field(text, "To", 0, to, sizeof to);
+    hop_by_hop(call->invite, "ACK", to, ack);
+    send_to_node(sim, call->phone, ack);
+    if (call->final_status != 0) {
+        if (call->final_status != status || strcmp(call->final_tag, tag) != 0)
+            sim_fail(sim, "call %u got two finals: %u and %u", index, call->final_status, status);
+        return;
+    }
+    if (call->state != CALL_CALLING && call->state != CALL_PROCEEDING)
+        return;
+    if ((status == 407 || status == 401) && call->auth_tries++ < 4 && !call->cancelled) {
+        send_invite(sim, index, text);
+        return;
+    }
+    call->final_status = status;
+    snprintf(call->final_tag, sizeof call->final_tag, "%s", tag);
+    call->final_ms = sim->now_ms;
+    call->state = CALL_FAILED;
+}
+
+static struct call *find_call(struct sim *sim, uint32_t phone, const char *call_id, uint32_t *index)
+{
+    for (uint32_t i = 0; i < sim->knobs.calls; i++)
+        if (sim->calls[i].phone == phone && strcmp(sim->calls[i].call_id, call_id) == 0) {
+            *index = i;
+            return &sim->calls[i];
+        }
+    return NULL;
+}
+
+static void on_call_response(struct sim *sim, uint32_t phone, const char *text)
+{
+    char call_id[64], via[256], branch[64], to[256], tag[64], method[32], cseq[32];
+    uint32_t index;
+
+    text_field(text, "Call-ID", 0, call_id, sizeof call_id);
+    struct call *call = find_call(sim, phone, call_id, &index);
+    if (call == NULL)
+        return;
+    text_field(text, "Via", 0, via, sizeof via);
+    text_param(via, "branch", branch, sizeof branch);
+    text_field(text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    text_method(text, method, sizeof method);
+    text_field(text, "CSeq", 0, cseq, sizeof cseq);
+    unsigned status = text_status(text);
+
+    if (strcmp(method, "CANCEL") == 0) {
+        call->cancel_answered = call->cancel_answered || status >= 200;
+        return;
+    }
+    if (strcmp(method, "BYE") == 0) {
+        if (status >= 200 && call->state == CALL_BYE) {
+            call->bye_done = true;
+            call->state = CALL_OVER;
+        }
+        return;
+    }
+    if (strcmp(method, "INVITE") != 0)
+        return;
+    if (strcmp(branch, call->branch) != 0) {
+        /* of the INVITE before the challenge: its failure is acknowledged by a new copy of it only */
+        return;
+    }
+    if (status < 200) {
+        if (call->state == CALL_CALLING)
+            call->state = CALL_PROCEEDING;
+        call->provisional = true;
+        return;
+    }
+    if (status < 300)
+        on_answer(sim, index, text, tag);
+    else
+        on_invite_failure(sim, index, text, tag);
+}
+
+/* ---- calls, the callee's side ---- */
+
+static struct leg *find_leg(struct sim *sim, uint32_t phone, const char *branch)
+{
+    for (uint32_t i = 0; i < sim->leg_count; i++)
+        if (sim->legs[i].phone == phone && strcmp(sim->legs[i].branch, branch) == 0)
+            return &sim->legs[i];
+    return NULL;
+}
+
+static uint32_t leg_index(const struct sim *sim, const struct leg *leg)
+{
+    return (uint32_t)(leg - sim->legs);
+}
+
+static void leg_respond(struct sim *sim, struct leg *leg, unsigned status)
+{
+    char extra[160] = "";
+
+    if (status > 100 && status < 300)
+        snprintf(extra, sizeof extra, "Contact: <sip:u%u@10.0.1.%u:5060>\r\n",
+                 sim->phones[leg->phone].user, leg->phone);
+    if (status == 302) {
+        uint32_t other = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
+        snprintf(extra, sizeof extra, "Contact: <sip:u%u@10.0.1.%u:5060>\r\n",
+                 sim->phones[other].user, other);
+    }
+    text_response(leg->invite, status, leg->tag, extra, leg->response, SIM_TEXT_MAX);
+    send_to_node(sim, leg->phone, leg->response);
+    if (status < 200)
+        return;
+    leg->status = status;
+    leg->state = status < 300 ? LEG_ANSWERED : LEG_REFUSED;
+    leg->gap_ms = T1;
+    leg->tries = 0;
+    leg->generation++;
+    set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), leg->generation, T1);
+}
+
+static void leg_act(struct sim *sim, struct leg *leg)
+{
+    if (leg->state != LEG_RINGING)
+        return;
+    switch (sim->phones[leg->phone].manner) {
+    case MANNER_ANSWER:
+    case MANNER_ANSWER_AT_ONCE:
+        leg_respond(sim, leg, 200);
+        return;
+    case MANNER_BUSY:
+        leg_respond(sim, leg, 486);
+        return;
+    case MANNER_DECLINE:
+        leg_respond(sim, leg, 603);
+        return;
+    case MANNER_REDIRECT:
+        leg_respond(sim, leg, 302);
+        return;
+    case MANNER_RING:
+    case MANNER_SILENT:
+    case MANNER_CLOSED:
+    case MANNER_COUNT:
+        return;
+    }
+}
+
+static void on_leg_again(struct sim *sim, struct leg *leg, uint32_t generation)
+{
+    if (leg->generation != generation || leg->acked || ++leg->tries > 10)
+        return;
+    send_to_node(sim, leg->phone, leg->response);
+    leg->gap_ms = leg->gap_ms * 2 > T2 ? T2 : leg->gap_ms * 2;
+    set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), generation, leg->gap_ms);
+}
+
+static void on_invite(struct sim *sim, uint32_t phone, const char *text, const char *branch)
+{
+    struct leg *leg = find_leg(sim, phone, branch);
+    enum phone_manner manner = sim->phones[phone].manner;
+    char from[256];
+
+    if (manner == MANNER_SILENT || manner == MANNER_CLOSED)
+        return;
+    if (leg != NULL) { /* again: the last response again */
+        if (leg->response[0] != '\0' && leg->state != LEG_CONFIRMED)
+            send_to_node(sim, phone, leg->response);
+        return;
+    }
+    if (sim->leg_count == SIM_LEGS_MAX)
+        return;
+    leg = &sim->legs[sim->leg_count++];
+    memset(leg, 0, sizeof *leg);
+    leg->phone = phone;
+    leg->state = LEG_RINGING;
+    leg->crashes_before = sim->crashes;
+    leg->began_ms = sim->now_ms;
+    snprintf(leg->branch, sizeof leg->branch, "%s", branch);
+    snprintf(leg->tag, sizeof leg->tag, "leg%u", leg_index(sim, leg));
+    snprintf(leg->invite, sizeof leg->invite, "%s", text);
+    text_field(text, "Call-ID", 0, leg->call_id, sizeof leg->call_id);
+    text_field(text, "From", 0, from, sizeof from);
+    text_param(from, "tag", leg->from_tag, sizeof leg->from_tag);
+    if (manner == MANNER_ANSWER_AT_ONCE) {
+        leg_respond(sim, leg, 200);
+        return;
+    }
+    leg_respond(sim, leg, 180);
+    set_timer(sim, PT_LEG_ACT, leg_index(sim, leg), 0, sim_range(sim, 0, 6000));
+}
+
+static void on_cancel(struct sim *sim, uint32_t phone, const char *text, const char *branch)
+{
+    char response[SIM_TEXT_MAX];
+    struct leg *leg = find_leg(sim, phone, branch);
+
+    text_response(text, leg != NULL ? 200 : 481, "x", "", response, sizeof response);
+    send_to_node(sim, phone, response);
+    if (leg != NULL && leg->state == LEG_RINGING) {
+        leg->cancelled = true;
+        leg_respond(sim, leg, 487);
+    }
+}
+
+static void leg_hang_up(struct sim *sim, struct leg *leg, uint32_t generation)
+{
+    char from[256], to[320], text[256];
+
+    if (leg->generation != generation || leg->state != LEG_CONFIRMED || leg->bye_done)
+        return;
+    text_field(leg->invite, "To", 0, text, sizeof text);
+    snprintf(from, sizeof from, "%.200s;tag=%s", text, leg->tag);
+    text_field(leg->invite, "From", 0, to, sizeof to);
+    in_dialog(sim, "BYE", 77, from, to, leg->call_id, leg->invite, false, leg->phone, leg->bye);
+    leg->tries = 0;
+    leg->crashes_before = sim->crashes;
+    send_to_node(sim, leg->phone, leg->bye);
+    set_timer(sim, PT_LEG_BYE_AGAIN, leg_index(sim, leg), generation, T1);
+}
+
+static void on_leg_bye_again(struct sim *sim, struct leg *leg, uint32_t generation)
+{
+    if (leg->generation != generation || leg->bye_done || leg->state == LEG_OVER)
+        return;
+    if (++leg->tries > 10) {
+        if (leg->crashes_before == sim->crashes)
+            sim_fail(sim, "the callee at phone %u could not hang up", leg->phone);
+        return;
+    }
+    send_to_node(sim, leg->phone, leg->bye);
+    uint64_t gap = (uint64_t)T1 << leg->tries;
+    set_timer(sim, PT_LEG_BYE_AGAIN, leg_index(sim, leg), generation, gap > T2 ? T2 : gap);
+}
+
+static void on_ack(struct sim *sim, uint32_t phone, const char *text, const char *branch)
+{
+    char to[256], tag[64];
+    struct leg *leg = find_leg(sim, phone, branch);
+
+    if (leg != NULL && leg->state == LEG_REFUSED) {
+        leg->acked = true;
+        return;
+    }
+    text_field(text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    for (uint32_t i = 0; i < sim->leg_count; i++) {
+        leg = &sim->legs[i];
+        if (leg->phone != phone || strcmp(leg->tag, tag) != 0 || leg->state != LEG_ANSWERED)
+            continue;
+        leg->acked = true;
+        leg->state = LEG_CONFIRMED;
+        leg->generation++;
+        set_timer(sim, PT_LEG_BYE, i, leg->generation, sim_range(sim, 2000, 60000));
+    }
+}
+
+static void on_bye(struct sim *sim, uint32_t phone, const char *text)
+{
+    char to[256], tag[64], call_id[64], response[SIM_TEXT_MAX];
+    uint32_t index;
+    bool known = false;
+
+    text_field(text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    text_field(text, "Call-ID", 0, call_id, sizeof call_id);
+    for (uint32_t i = 0; i < sim->leg_count; i++) {
+        struct leg *leg = &sim->legs[i];
+        if (leg->phone == phone && strcmp(leg->tag, tag) == 0) {
+            known = true;
+            leg->acked = true; /* the ACK may be lost; the dialog is over all the same */
+            leg->state = LEG_OVER;
+        }
+    }
+    struct call *call = find_call(sim, phone, call_id, &index);
+    if (call != NULL && strcmp(call->tag, tag) == 0) {
+        known = true;
+        call->bye_done = true;
+        if (call->state == CALL_UP || call->state == CALL_BYE)
+            call->state = CALL_OVER;
+    }
+    text_response(text, known ? 200 : 481, "x", "", response, sizeof response);
+    send_to_node(sim, phone, response);
+}
+
+static void on_leg_response(struct sim *sim, uint32_t phone, const char *text)
+{
+    char from[256], tag[64], method[32];
+
+    text_method(text, method, sizeof method);
+    text_field(text, "From", 0, from, sizeof from);
+    text_param(from, "tag", tag, sizeof tag);
+    if (strcmp(method, "BYE") != 0 || text_status(text) < 200)
+        return;
+    for (uint32_t i = 0; i < sim->leg_count; i++)
+        if (sim->legs[i].phone == phone && strcmp(sim->legs[i].tag, tag) == 0) {
+            sim->legs[i].bye_done = true;
+            sim->legs[i].state = LEG_OVER;
+        }
+}
+
+/* ---- MESSAGE: any other request ---- */
+
+static void on_message_timer(struct sim *sim, uint32_t index)
+{
+    struct phone *phone = &sim->phones[index];
+    char text[SIM_TEXT_MAX] = "", branch[48];
+    uint32_t callee = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
+
+    if (sim->now_ms > sim->quiet_at_ms)
+        return;
+    make_branch(sim, branch, sizeof branch);
+    text_add(text, sizeof text,
+             "MESSAGE sip:u%u@sim.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=m\r\nTo: <sip:u%u@sim.example>\r\n"
+             "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi",
+             sim->phones[callee].user, index, branch, phone->user, sim->phones[callee].user,
+             (unsigned long long)rng_u64(&sim->rng));
+    sim->messages_sent++;
+    send_to_node(sim, index, text);
+    set_timer(sim, PT_MESSAGE, index, 0, sim_range(sim, 1000, 30000));
+}
+
+static void on_message(struct sim *sim, uint32_t phone, const char *text)
+{
+    char response[SIM_TEXT_MAX];
+
+    if (strstr(text, "\r\n\r\nhi") == NULL)
+        sim_fail(sim, "the body of a MESSAGE did not arrive");
+    if (sim->phones[phone].manner == MANNER_SILENT)
+        return;
+    text_response(text, 200, "m2", "", response, sizeof response);
+    send_to_node(sim, phone, response);
+}
+
+/* ---- all of them ---- */
+
+void phone_receive(struct sim *sim, uint32_t index, char *text)
+{
+    char method[32], via[256], branch[128], from[256], tag[64];
+
+    text_method(text, method, sizeof method);
+    if (text_status(text) != 0) {
+        if (strcmp(method, "REGISTER") == 0) {
+            on_register_response(sim, &sim->phones[index], text);
+            return;
+        }
+        text_field(text, "From", 0, from, sizeof from);
+        text_param(from, "tag", tag, sizeof tag);
+        sim->messages_answered += strcmp(method, "MESSAGE") == 0;
+        if (strncmp(tag, "leg", 3) == 0)
+            on_leg_response(sim, index, text);
+        else
+            on_call_response(sim, index, text);
+        return;
+    }
+    text_field(text, "Via", 0, via, sizeof via);
+    text_param(via, "branch", branch, sizeof branch);
+    if (strcmp(method, "INVITE") == 0)
+        on_invite(sim, index, text, branch);
+    else if (strcmp(method, "CANCEL") == 0)
+        on_cancel(sim, index, text, branch);
+    else if (strcmp(method, "ACK") == 0)
+        on_ack(sim, index, text, branch);
+    else if (strcmp(method, "BYE") == 0)
+        on_bye(sim, index, text);
+    else if (strcmp(method, "MESSAGE") == 0)
+        on_message(sim, index, text);
+    else
+        sim_fail(sim, "phone %u got a %s", index, method);
+}
+
+void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t generation)
+{
+    switch ((enum phone_timer)what) {
+    case PT_REGISTER:
+        on_register_timer(sim, &sim->phones[which]);
+        return;
+    case PT_REGISTER_AGAIN:
+        on_register_again(sim, &sim->phones[which], generation);
+        return;
+    case PT_CALL:
+        on_call_timer(sim, which);
+        return;
+    case PT_CALL_AGAIN:
+        on_call_again(sim, which, generation);
+        return;
+    case PT_CANCEL:
+        on_cancel_timer(sim, which);
+        return;
+    case PT_CANCEL_AGAIN:
+        on_cancel_again(sim, which, generation);
+        return;
+    case PT_BYE:
+        on_bye_timer(sim, which, generation);
+        return;
+    case PT_BYE_AGAIN:
+        on_bye_again(sim, which, generation);
+        return;
+    case PT_CALL_OVER:
+        return;
+    case PT_LEG_ACT:
+        leg_act(sim, &sim->legs[which]);
+        return;
+    case PT_LEG_AGAIN:
+        on_leg_again(sim, &sim->legs[which], generation);
+        return;
+    case PT_LEG_BYE:
+        leg_hang_up(sim, &sim->legs[which], generation);
+        return;
+    case PT_LEG_BYE_AGAIN:
+        on_leg_bye_again(sim, &sim->legs[which], generation);
+        return;
+    case PT_MESSAGE:
+        on_message_timer(sim, which);
+        return;
+    }
+}
+
+void phones_start(struct sim *sim)
+{
+    for (uint32_t i = 1; i <= sim->knobs.phones; i++) {
+        struct phone *phone = &sim->phones[i];
+        phone->index = i;
+        phone->user = sim_chance(sim, 30) && i > 1 ? sim->phones[i - 1].user : i - 1;
+        phone->expires_s = (uint32_t)sim_range(sim, 60, 240);
+        phone->manner = (enum phone_manner)sim_range(sim, MANNER_ANSWER, MANNER_REDIRECT);
+        if (sim_chance(sim, 40))
+            phone->manner = MANNER_ANSWER;
+        if (sim_chance(sim, sim->knobs.dead_pct))
+            phone->manner = sim_chance(sim, 50) ? MANNER_SILENT : MANNER_CLOSED;
+        snprintf(phone->call_id, sizeof phone->call_id, "reg-%u-%llx", i,
+                 (unsigned long long)rng_u64(&sim->rng));
+        snprintf(phone->tag, sizeof phone->tag, "r%u", i);
+        phone->cseq = (uint32_t)sim_range(sim, 1, 100000);
+        set_timer(sim, PT_REGISTER, i, 0, sim_range(sim, 0, 3000));
+        if (phone->manner != MANNER_CLOSED)
+            set_timer(sim, PT_MESSAGE, i, 0, sim_range(sim, 4000, 20000));
+    }
+    for (uint32_t i = 0; i < sim->knobs.calls; i++)
+        set_timer(sim, PT_CALL, i, 0, sim_range(sim, 4000, sim->knobs.calls_span_ms));
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim - the whole core under a seeded clock and network.
+ *
+ * One run is one seed: a node of one to four workers, a store with receipts, and a
+ * crowd of phones that register, call, answer, refuse, vanish, cancel and hang up, over a network that
+ * loses, doubles, delays and reorders, with crashes and restarts between. The phones are written apart
+ * from the project's own parser, on plain text, so that one mistake cannot hide another.
+ * Checkers watch from outside; the first violation ends the run and names the seed.
+ *
+ *   world.c   events in the order of their times; the network
+ *   node.c    the workers' cores, their mailboxes, the location table, the store
+ *   text.c    SIP as text
+ *   phone.c   registrations, calls as caller and as callee
+ *   check.c   what must hold
+ *   main.c    the runs
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include "core/core.h"
+
+enum {
+    SIM_WORKERS_MAX = 4,
+    SIM_PHONES_MAX = 16,
+    SIM_CALLS_MAX = 64,
+    SIM_LEGS_MAX = 1024,
+    SIM_TEXT_MAX = 4096,
+    SIM_HEADS = 8,
+    SIM_NODE = 0, /* address of the node; phones are 1.. */
+};
+
+struct sim;
+
+/** What happens at a moment. */
+enum sim_event_kind {
+    EVENT_DATAGRAM = 1, /* to `to` */
+    EVENT_MAIL,         /* for worker `to` */
+    EVENT_RECEIPT,
+    EVENT_REFUSED,      /* ICMP: the node's datagram found no port */
+    EVENT_PHONE,        /* timer of a phone: `a` = what, `b` = which */
+    EVENT_CRASH,
+    EVENT_RESTART,
+    EVENT_POLICY,
+};
+
+struct sim_event {
+    uint64_t due_ms;
+    uint64_t order;
+    uint64_t c;
+    uint32_t from, to;
+    uint32_t boot; /* of the node when it was made; mail and receipts of another are void */
+    uint8_t kind;
+    uint32_t a, b;
+    struct core_mail mail;
+    char *bytes; /* owned */
+    size_t len;
+};
+
+/** The run's weather, drawn from the seed. */
+struct sim_knobs {
+    unsigned workers, phones, calls;
+    unsigned loss_pct, dup_pct;   /* per hundred datagrams */
+    unsigned delay_max_ms;
+    unsigned store_delay_max_ms;
+    unsigned store_fail_pct, store_full_pct;
+    unsigned mailbox_full_pct;
+    unsigned crashes;
+    unsigned dead_pct;            /* phones whose port is closed or that say nothing */
+    bool auth, memory_store, recurse;
+    uint64_t calls_span_ms;
+};
+
+/* ---- phones ---- */
+
+enum phone_manner {
+    MANNER_ANSWER = 0, /* rings a while, answers */
+    MANNER_BUSY,
+    MANNER_DECLINE,
+    MANNER_RING,       /* rings until cancelled */
+    MANNER_ANSWER_AT_ONCE,
+    MANNER_REDIRECT,   /* 302 to another phone */
+    MANNER_SILENT,     /* answers nothing at all */
+    MANNER_CLOSED,     /* no port: ICMP */
+    MANNER_COUNT,
+};
+
+struct phone {
+    uint32_t index; /* 1.. : its address */
+    uint32_t user;  /* AOR uN; several phones may share one */
+    enum phone_manner manner;
+    char call_id[48], tag[24];
+    uint32_t cseq, branch;
+    uint32_t expires_s;
+    /* the REGISTER under way */
+    bool waiting, wants_gone;
+    char request[SIM_TEXT_MAX];
+    uint32_t tries, generation;
+    uint32_t auth_tries;
+    /* what was acknowledged last */
+    bool acked_present, ambiguous; /* ambiguous: a later request got no answer yet, or was lost in a crash */
+    uint64_t acked_until_ms;       /* simulated wall clock */
+};
+
+enum call_state { CALL_FREE = 0, CALL_CALLING, CALL_PROCEEDING, CALL_FAILED, CALL_UP, CALL_BYE, CALL_OVER };
+
+/** A call as its caller sees it. */
+struct call {
+    uint32_t phone; /* caller */
+    enum call_state state;
+    uint32_t generation;
+    char call_id[48], tag[24], branch[48];
+    char invite[SIM_TEXT_MAX], bye[SIM_TEXT_MAX], cancel[SIM_TEXT_MAX];
+    uint32_t cseq, tries, auth_tries;
+    uint32_t gap_ms;
+    bool cancelled, cancel_answered, provisional, gave_up;
+    unsigned final_status; /* non-2xx */
+    char final_tag[64];
+    unsigned answers; /* 2xx with different To tags */
+    char answer_tags[8][64];
+    char ack[SIM_TEXT_MAX]; /* for the first answer */
+    uint32_t crashes_before; /* count when the transaction began */
+    uint64_t began_ms, final_ms;
+    bool hangs_up; /* the caller, else the callee */
+    bool bye_done;
+    unsigned challenges;
+};
+
+enum leg_state { LEG_FREE = 0, LEG_RINGING, LEG_ANSWERED, LEG_REFUSED, LEG_CONFIRMED, LEG_OVER };
+
+/** An INVITE as one callee sees it. */
+struct leg {
+    uint32_t phone;
+    enum leg_state state;
+    uint32_t generation;
+    char call_id[64], tag[24], branch[128], from_tag[64];
+    char invite[SIM_TEXT_MAX];
+    char response[SIM_TEXT_MAX];
+    char bye[SIM_TEXT_MAX];
+    uint32_t gap_ms, tries;
+    unsigned status;
+    bool acked, cancelled, bye_done;
+    uint32_t crashes_before;
+    uint64_t began_ms;
+};
+
+/* ---- the store and the node ---- */
+
+struct stored {
+    char *key, *block;
+    size_t key_len, block_len;
+    uint64_t hash;
+    struct stored *next;
+};
+
+struct store_op {
+    uint64_t number;
+    uint32_t worker;
+    struct id token;
+    char *key, *block;
+    size_t key_len, block_len;
+    bool fails;
+    struct store_op *next;
+};
+
+struct sim_map {
+    struct stored *heads[256];
+    struct stored *retired; /* blocks that may be read until the turn ends */
+    size_t count;
+};
+
+struct node_worker {
+    struct core *core;
+    struct outbox outbox;
+    char *buffer;
+    uint64_t mail_at_ms; /* mailboxes keep their order */
+};
+
+struct seen_bytes {
+    uint64_t hash;
+    uint32_t count;
+};
+
+struct sim {
+    uint64_t seed;
+    struct rng rng;
+    struct sim_knobs knobs;
+    bool trace;
+    uint64_t now_ms, wall_offset_ms;
+    uint64_t quiet_at_ms; /* from here on the network loses nothing */
+    struct sim_event *heap;
+    size_t heap_count, heap_capacity;
+    uint64_t order;
+    bool failed;
+    char why[512];
+
+    bool node_up;
+    uint32_t boot, crashes;
+    uint64_t crashed_at_ms;
+    struct node_worker workers[SIM_WORKERS_MAX];
+    struct listener listener;
+    struct policy *policy;
+    struct user users[SIM_PHONES_MAX];
+    char user_names[SIM_PHONES_MAX][8], extensions[SIM_PHONES_MAX][8];
+    struct sim_map location, durable;
+    struct store_op *ops, **ops_end; /* appended, not synced */
+    uint64_t op_number;
+    uint64_t sent_by_node, received_by_node;
+    struct seen_bytes *seen;
+    size_t seen_capacity;
+
+    struct phone phones[SIM_PHONES_MAX + 1];
+    struct call *calls;
+    struct leg *legs;
+    uint32_t leg_count;
+    uint64_t messages_sent, messages_answered;
+};
+
+/* world.c */
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_post(struct sim *sim, struct sim_event event);
+bool sim_take(struct sim *sim, struct sim_event *out);
+uint64_t sim_next_due(const struct sim *sim);
+void sim_clear_events(struct sim *sim);
+bool sim_chance(struct sim *sim, unsigned pct);
+uint64_t sim_range(struct sim *sim, uint64_t from, uint64_t to);
+/** A datagram enters the network. */
+void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, size_t len);
+struct addr sim_addr(uint32_t index);
+uint64_t sim_wall(const struct sim *sim);
+
+/* node.c */
+void node_prepare(struct sim *sim);
+void node_start(struct sim *sim);
+void node_stop(struct sim *sim, bool crash);
+void node_release(struct sim *sim);
+void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
+void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
+void node_receipt(struct sim *sim, const struct sim_event *event);
+void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
+uint64_t node_next_ms(const struct sim *sim);
+void node_run(struct sim *sim);
+struct slice sim_map_find(const struct sim_map *map, struct slice key, uint64_t hash);
+/** Is a binding with this contact in a block? */
+bool block_has_contact(struct slice block, struct slice contact, uint64_t wall_ms);
+uint64_t node_key_hash(const struct sim *sim, struct slice key);
+
+/* text.c */
+/** Copies the value of the n-th (0..) field called `name` into `out`; false when there is none. */
+bool text_field(const char *msg, const char *name, unsigned n, char *out, size_t size);
+unsigned text_count(const char *msg, const char *name);
+/** The text of parameter `name` in `value`; empty when absent. */
+void text_param(const char *value, const char *name, char *out, size_t size);
+/** The URI within < > or all up to a ';'. */
+void text_uri(const char *value, char *out, size_t size);
+unsigned text_status(const char *msg); /* 0: a request */
+void text_method(const char *msg, char *out, size_t size);
+void text_add(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** A response to `request`: Vias, From, To (with tag), Call-ID, CSeq, Record-Route for 2xx and 18x. */
+void text_response(const char *request, unsigned status, const char *tag, const char *extra,
+                   char *out, size_t size);
+
+/* phone.c */
+void phones_start(struct sim *sim);
+void phone_receive(struct sim *sim, uint32_t phone, char *bytes);
+void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t generation);
+
+/* check.c */
+void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len);
+void check_register_ack(struct sim *sim, const struct phone *phone);
+void check_after_restart(struct sim *sim);
+void check_calls(struct sim *sim);
+void check_node_empty(struct sim *sim);
+
+#endif
