@@ -462,8 +462,7 @@ static enum err start(struct context *c, const struct proxy_request *request,
     if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog))
         return branch_start(c, request, &targets[0], c->breadth, now_ms);
 
-    c->secure = request->msg->uri.len >= 5 &&
-                slice_equal_nocase((struct slice){request->msg->uri.data, 5}, SLICE("sips:"));
+    c->secure = request->msg->request_uri.scheme == SIP_SCHEME_SIPS;
     enum err err = plan_add(c, request, targets, count);
     if (err)
         return err;

@@ -318,6 +318,21 @@ static enum err write_head(const struct forward *f, struct slice branch, unsigne
 
 /* ---- fields that are there ---- */
 
+/* IPv6 without brackets, as the grammar of received has it (RFC 3261 §25.1). */
+static void write_received(struct builder *b, const struct addr *addr)
+{
+    char text[ADDR_TEXT_MAX];
+    struct builder host = builder_over(text, sizeof text);
+    struct addr plain = *addr;
+
+    plain.scope = 0;
+    addr_write_host(&host, &plain);
+    struct slice s = builder_slice(&host);
+    if (addr->family == ADDR_V6)
+        s = (struct slice){s.data + 1, s.len - 2};
+    builder_add(b, s);
+}
+
 /*
  * The Via we received says where its sender is: received when the source is another than
  * sent-by says (§18.2.1), and whenever rport is asked for, with rport's value (RFC 3581 §4).
@@ -349,7 +364,7 @@ static void edit_top_via(struct forward *f, char text[static VIA_PARAMS_MAX])
 
     struct builder b = builder_over(text, VIA_PARAMS_MAX);
     builder_text(&b, ";received=");
-    addr_write_host(&b, &source->remote);
+    write_received(&b, &source->remote);
     if (via->has_rport) {
         builder_text(&b, ";rport=");
         builder_u64(&b, source->remote.port);
