@@ -220,7 +220,7 @@ static bool lex_auth_param(struct lex *lex, struct sip_param *out)
             return false;
         out->value = sip_unquote(out->value);
     } else {
-        out->value = lex_span(lex, CH_VALUE);
+        out->value = lex_value(lex);
         if (out->value.len == 0)
             return false;
     }

@@ -3,47 +3,17 @@
 
 #include "sip/lex.h"
 
-/*
- * generic-param = token [ EQUAL ( token / host / quoted-string ) ], after SEMI
- */
-enum err lex_param(struct lex *lex, struct sip_param *out)
-{
-    lex_lws(lex);
-    if (lex_end(lex))
-        return ERR_NOT_FOUND;
-    if (!lex_char(lex, ';'))
-        return ERR_SYNTAX;
-    lex_lws(lex);
-
-    struct sip_param param = {.value = SLICE_EMPTY};
-    if (!lex_token(lex, &param.name))
-        return ERR_SYNTAX;
-    lex_lws(lex);
-    if (lex_char(lex, '=')) {
-        lex_lws(lex);
-        param.has_value = true;
-        if (lex_sees(lex, '"')) {
-            if (!lex_quoted(lex, &param.value))
-                return ERR_SYNTAX;
-        } else {
-            param.value = lex_span(lex, CH_VALUE);
-            if (param.value.len == 0)
-                return ERR_SYNTAX;
-        }
-        lex_lws(lex);
-    }
-    *out = param;
-    return OK;
-}
-
 enum err sip_param_next(struct slice *rest, struct sip_param *out)
 {
     struct lex lex = lex_over(*rest);
+    struct sip_param param;
 
-    enum err err = lex_param(&lex, out);
-    if (err == OK)
-        *rest = slice_between(lex.at, lex.end);
-    return err;
+    enum err err = lex_param(&lex, &param);
+    if (err)
+        return err;
+    *rest = slice_between(lex.at, lex.end);
+    *out = param;
+    return OK;
 }
 
 bool sip_param_find(struct slice params, struct slice name, struct sip_param *out)
@@ -100,7 +70,7 @@ static bool lex_bracketed_uri(struct lex *lex, struct slice *out)
     lex_span(lex, CH_SCHEME);
     if (!lex_char(lex, ':'))
         return false;
-    lex_span_escaped(lex, CH_URI);
+    lex->at = scan_visible(lex->at, lex->end, lex->limit, "<>\"\"\"\"");
     *out = slice_between(begin, lex->at);
     return lex_char(lex, '>');
 }
@@ -124,6 +94,12 @@ static bool lex_bare_uri(struct lex *lex, const char *begin, struct slice *out)
     }
     *out = slice_between(begin, lex->at);
     return true;
+}
+
+/** In a display name without quotes: tokens, and UTF-8 beyond the grammar. */
+static bool is_word(const struct lex *lex)
+{
+    return !lex_end(lex) && (lex_is(*lex->at, CH_TOKEN) || (unsigned char)*lex->at >= 0x80);
 }
 
 /**
@@ -150,8 +126,8 @@ static bool lex_address(struct lex *lex, struct sip_name_addr *out)
     }
 
     const char *word_end = begin;
-    while (!lex_end(lex) && (lex_is(*lex->at, CH_TOKEN) || (unsigned char)*lex->at >= 0x80)) {
-        while (!lex_end(lex) && (lex_is(*lex->at, CH_TOKEN) || (unsigned char)*lex->at >= 0x80))
+    while (is_word(lex)) {
+        while (is_word(lex))
             lex->at++;
         word_end = lex->at;
         lex_lws(lex);
@@ -163,26 +139,31 @@ static bool lex_address(struct lex *lex, struct sip_name_addr *out)
     return lex_bracketed_uri(lex, &out->uri_text);
 }
 
-enum err sip_name_addr_parse(struct slice value, struct sip_name_addr *out)
+bool lex_name_addr(struct lex lex, struct sip_name_addr *out)
 {
-    struct sip_name_addr addr = {.value = slice_trim(value)};
-    struct lex lex = lex_over(addr.value);
-
-    if (!lex_address(&lex, &addr))
-        return ERR_SYNTAX;
+    out->value = slice_between(lex.at, lex.end);
+    if (!lex_address(&lex, out))
+        return false;
 
     lex_lws(&lex);
-    addr.params = slice_between(lex.at, lex.end);
+    out->params = slice_between(lex.at, lex.end);
     struct sip_param param;
     enum err err;
     while ((err = lex_param(&lex, &param)) == OK) {
         if (!LEX_SAME(param.name, "tag"))
             continue;
-        if (addr.tag.len > 0 || param.value.len == 0)
-            return ERR_SYNTAX;
-        addr.tag = param.value;
+        if (out->tag.len > 0 || param.value.len == 0)
+            return false;
+        out->tag = param.value;
     }
-    if (err != ERR_NOT_FOUND)
+    return err == ERR_NOT_FOUND;
+}
+
+enum err sip_name_addr_parse(struct slice value, struct sip_name_addr *out)
+{
+    struct sip_name_addr addr = {0};
+
+    if (!lex_name_addr(lex_over(slice_trim(value)), &addr))
         return ERR_SYNTAX;
     *out = addr;
     return OK;

@@ -57,20 +57,16 @@
 
 const uint16_t lex_classes[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
 
-struct slice lex_span_escaped(struct lex *lex, unsigned classes)
+const char *lex_run_escaped(const char *at, const char *end, unsigned classes)
 {
-    const char *begin = lex->at;
-    const char *at = begin;
-
-    for (; at < lex->end; at++) {
+    for (; at < end; at++) {
         if (lex_is(*at, classes))
             continue;
-        if (*at != '%' || lex->end - at < 3 || !lex_is(at[1], CH_HEX) || !lex_is(at[2], CH_HEX))
+        if (*at != '%' || end - at < 3 || !lex_is(at[1], CH_HEX) || !lex_is(at[2], CH_HEX))
             break;
         at += 2;
     }
-    lex->at = at;
-    return (struct slice){begin, (size_t)(at - begin)};
+    return at;
 }
 
 unsigned lex_hex_value(char c)
@@ -85,92 +81,54 @@ static bool at_fold(const char *at, const char *end)
     return end - at >= 3 && at[0] == '\r' && at[1] == '\n' && (at[2] == ' ' || at[2] == '\t');
 }
 
-void lex_lws_slow(struct lex *lex)
+const char *lex_lws_end(const char *at, const char *end)
 {
-    const char *at = lex->at;
-
-    while (at < lex->end) {
+    while (at < end) {
         if (*at == ' ' || *at == '\t')
             at++;
-        else if (at_fold(at, lex->end))
+        else if (at_fold(at, end))
             at += 3;
         else
             break;
     }
-    lex->at = at;
+    return at;
 }
 
 /*
  * quoted-string = DQUOTE *(qdtext / quoted-pair) DQUOTE
  * quoted-pair   = "\" (%x00-09 / %x0B-0C / %x0E-7F)
  */
-bool lex_quoted(struct lex *lex, struct slice *out)
+const char *lex_quoted_end(const char *at, const char *end)
 {
-    const char *begin = lex->at;
-    if (!lex_char(lex, '"'))
-        return false;
+    if (at == end || *at != '"')
+        return NULL;
 
-    for (const char *at = lex->at; at < lex->end; at++) {
-        if (lex_is(*at, CH_QDTEXT))
-            continue;
-        if (*at == '"') {
-            lex->at = at + 1;
-            *out = slice_between(begin, lex->at);
-            return true;
-        }
-        if (at_fold(at, lex->end)) {
+    for (at++; at < end; at++) {
+        at = lex_run(at, end, CH_QDTEXT);
+        if (at == end)
+            return NULL;
+        if (*at == '"')
+            return at + 1;
+        if (at_fold(at, end)) {
             at += 2;
             continue;
         }
-        if (*at != '\\' || lex->end - at < 2)
-            return false;
+        if (*at != '\\' || end - at < 2)
+            return NULL;
         at++;
         if (*at == '\r' || *at == '\n' || (unsigned char)*at > 0x7f)
-            return false;
+            return NULL;
     }
-    return false;
+    return NULL;
 }
 
-enum err lex_u32(struct lex *lex, uint32_t *out)
+const char *lex_v6_end(const char *at, const char *end)
 {
-    const char *at = lex->at;
-    uint64_t value = 0;
+    assert(*at == '[');
 
-    while (at < lex->end && lex_is(*at, CH_DIGIT)) {
-        value = value * 10 + (unsigned)(*at - '0');
-        if (value > UINT32_MAX)
-            value = UINT32_MAX + UINT64_C(1); /* stays too big, and cannot overflow */
-        at++;
-    }
-    if (at == lex->at)
-        return ERR_SYNTAX;
-    lex->at = at;
-    if (value > UINT32_MAX)
-        return ERR_TOO_BIG;
-    *out = (uint32_t)value;
-    return OK;
-}
-
-bool lex_port(struct lex *lex, uint16_t *out)
-{
-    uint32_t value;
-    if (lex_u32(lex, &value) || value == 0 || value > UINT16_MAX)
-        return false;
-    *out = (uint16_t)value;
-    return true;
-}
-
-bool lex_host(struct lex *lex, struct slice *out)
-{
-    if (!lex_sees(lex, '[')) {
-        *out = lex_span(lex, CH_HOST);
-        return out->len > 0;
-    }
-
-    const char *begin = lex->at++;
-    struct slice inside = lex_span(lex, CH_V6);
-    if (inside.len < 2 || slice_find(inside, ':') == SIZE_MAX || !lex_char(lex, ']'))
-        return false;
-    *out = slice_between(begin, lex->at);
-    return true;
+    const char *begin = at + 1;
+    at = lex_run(begin, end, CH_V6);
+    if (slice_find(slice_between(begin, at), ':') == SIZE_MAX || at == end || *at != ']')
+        return NULL;
+    return at + 1;
 }

@@ -26,48 +26,51 @@ static void fault(struct sip_msg *msg, uint16_t status, const char *reason)
         msg->fault = (struct sip_fault){status, reason};
 }
 
-static uint16_t offset(const struct parser *p, const char *at)
+/** At CRLF. */
+static inline bool at_crlf(const char *at, const char *end)
 {
-    assert(at >= p->begin && at - p->begin <= SIP_MESSAGE_MAX);
-    return (uint16_t)(at - p->begin);
+    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0; /* one load */
 }
 
 /**
  * The CRLF that ends the line at `at`, or the end of the bytes. A CR or LF alone is a
  * fault: whoever takes one for a line end would see other header fields than we do.
  */
-static const char *line_end(struct parser *p, const char *at)
+static inline const char *line_end(struct sip_msg *msg, const char *at, const char *end)
 {
-    for (;;) {
-        at = scan_two(at, p->end, '\r', '\n');
-        if (p->end - at >= 2 && at[0] == '\r' && at[1] == '\n')
-            return at;
-        if (at == p->end)
-            return at;
-        fault(p->msg, 400, "Bare CR or LF");
-        at++;
+    at = scan_two(at, end, '\r', '\n');
+    while (!at_crlf(at, end) && at < end) {
+        fault(msg, 400, "Bare CR or LF");
+        at = scan_two(at + 1, end, '\r', '\n');
     }
+    return at;
 }
 
 /** As line_end(), over folded lines (RFC 3261 §7.3.1). */
-static const char *field_end(struct parser *p, const char *at)
+static inline const char *field_end(struct sip_msg *msg, const char *at, const char *end)
 {
-    for (;;) {
-        at = line_end(p, at);
-        if (p->end - at < 3 || (at[2] != ' ' && at[2] != '\t'))
-            return at;
-        at += 3;
-    }
+    do
+        at = line_end(msg, at, end) + 2;
+    while (at < end && (*at == ' ' || *at == '\t'));
+    return at - 2;
 }
 
 /* --- Start line ------------------------------------------------------------------------------ */
+
+static bool begins_with_sip(struct slice text)
+{
+    return text.len >= 4 && slice_equal_nocase((struct slice){text.data, 4}, SLICE("SIP/"));
+}
 
 /** SIP-Version = "SIP" "/" 1*DIGIT "." 1*DIGIT, without case (RFC 3261 §7.1). */
 static bool is_version(struct slice text, bool *is_2_0)
 {
     struct lex lex = lex_over(text);
 
-    if (text.len < 4 || !LEX_SAME(((struct slice){text.data, 4}), "sip/"))
+    *is_2_0 = slice_equal(text, SLICE("SIP/2.0"));
+    if (*is_2_0)
+        return true;
+    if (!begins_with_sip(text))
         return false;
     lex.at += 4;
     struct slice major = lex_span(&lex, CH_DIGIT);
@@ -108,7 +111,7 @@ static enum err request_line(struct sip_msg *msg, struct slice line)
         fault(msg, 505, "Version Not Supported");
     if (line.len > SIP_START_LINE_MAX)
         fault(msg, 414, "Request-URI Too Long");
-    else if (trailing || sip_uri_parse(msg->uri, &msg->request_uri))
+    else if (trailing || !lex_uri(msg->uri, &msg->request_uri))
         fault(msg, 400, "Malformed Request-Line");
     return OK;
 }
@@ -142,40 +145,54 @@ static enum err status_line(struct sip_msg *msg, struct slice line)
 
 static enum err start_line(struct parser *p)
 {
-    const char *end = line_end(p, p->at);
+    const char *end = line_end(p->msg, p->at, p->end);
     if (end == p->end)
         return ERR_SYNTAX;
 
     struct slice line = slice_between(p->at, end);
     p->at = end + 2;
-    if (line.len >= 4 && LEX_SAME(((struct slice){line.data, 4}), "sip/"))
+    if (begins_with_sip(line))
         return status_line(p->msg, line);
     return request_line(p->msg, line);
 }
 
 /* --- Header fields --------------------------------------------------------------------------- */
 
-static void take_via(struct sip_msg *msg, struct slice value)
+static void take_via(struct sip_msg *msg, struct lex lex)
 {
-    struct lex lex = lex_over(value);
+    const char *begin = lex.at;
 
-    if (lex_via(&lex, &msg->via)) {
+    if (!lex_via(&lex, &msg->via)) {
+        msg->via = (struct sip_via){0};
         fault(msg, 400, "Malformed Via");
         return;
     }
-    msg->via_value = slice_trim(slice_between(value.data, lex.at));
+    msg->via_value = slice_trim(slice_between(begin, lex.at));
+}
+
+static void take_address(struct sip_msg *msg, struct lex lex, struct sip_name_addr *out,
+                         const char *reason)
+{
+    if (!lex_name_addr(lex, out)) {
+        *out = (struct sip_name_addr){0};
+        fault(msg, 400, reason);
+    }
 }
 
 /** callid = word [ "@" word ]: here any visible bytes, as phones write them. */
-static void take_call_id(struct sip_msg *msg, struct slice value)
+static void take_call_id(struct sip_msg *msg, struct lex lex)
 {
-    struct lex lex = lex_over(value);
-
-    lex_span(&lex, CH_VISIBLE);
-    if (value.len == 0 || !lex_end(&lex))
+    if (lex_end(&lex) ||
+        scan_visible(lex.at, lex.end, lex.limit, "\x7f\x7f\x7f\x7f\x7f\x7f") != lex.end)
         fault(msg, 400, "Malformed Call-ID");
     else
-        msg->call_id = value;
+        msg->call_id = slice_between(lex.at, lex.end);
+}
+
+static void take_cseq(struct sip_msg *msg, struct slice value)
+{
+    if (sip_cseq_parse(value, &msg->cseq))
+        fault(msg, 400, "Malformed CSeq");
 }
 
 /** Max-Forwards = 1*DIGIT, 0 to 255 (RFC 3261 §20.22). */
@@ -199,108 +216,118 @@ static void take_content_length(struct sip_msg *msg, struct slice value)
 }
 
 /** Parses a field that is always parsed, when it comes first; a second one is a fault. */
-static void take_value(struct sip_msg *msg, enum sip_field_id id, bool again, struct slice value)
+static void take_value(struct parser *p, enum sip_field_id id, struct slice value)
 {
-    if (again) {
-        if (id >= SIP_F_FROM && id <= SIP_F_CONTENT_LENGTH)
+    struct sip_msg *msg = p->msg;
+    struct lex lex = lex_within(value, p->end);
+
+    if (msg->first[id] != msg->field_count) {
+        if (id != SIP_F_VIA)
             fault(msg, 400, "Header Field Repeated"); /* RFC 4475 §3.3.8, §3.3.9 */
-        return;
-    }
-    if (id == SIP_F_VIA)
-        take_via(msg, value);
-    else if (id == SIP_F_FROM && sip_name_addr_parse(value, &msg->from))
-        fault(msg, 400, "Malformed From");
-    else if (id == SIP_F_TO && sip_name_addr_parse(value, &msg->to))
-        fault(msg, 400, "Malformed To");
-    else if (id == SIP_F_CALL_ID)
-        take_call_id(msg, value);
-    else if (id == SIP_F_CSEQ && sip_cseq_parse(value, &msg->cseq))
-        fault(msg, 400, "Malformed CSeq");
-    else if (id == SIP_F_MAX_FORWARDS)
+    } else if (id == SIP_F_VIA) {
+        take_via(msg, lex);
+    } else if (id == SIP_F_FROM) {
+        take_address(msg, lex, &msg->from, "Malformed From");
+    } else if (id == SIP_F_TO) {
+        take_address(msg, lex, &msg->to, "Malformed To");
+    } else if (id == SIP_F_CALL_ID) {
+        take_call_id(msg, lex);
+    } else if (id == SIP_F_CSEQ) {
+        take_cseq(msg, value);
+    } else if (id == SIP_F_MAX_FORWARDS) {
         take_max_forwards(msg, value);
-    else if (id == SIP_F_CONTENT_LENGTH)
+    } else if (id == SIP_F_CONTENT_LENGTH) {
         take_content_length(msg, value);
-}
-
-/*
- * message-header = field-name *( SP / HTAB ) ":" [LWS] value
- */
-static bool split_field(const char *begin, const char *end, struct slice *name, struct slice *value)
-{
-    const char *colon = scan_two(begin, end, ':', ':');
-    if (colon == end)
-        return false;
-
-    const char *name_end = colon;
-    while (name_end > begin && (name_end[-1] == ' ' || name_end[-1] == '\t'))
-        name_end--;
-    *name = slice_between(begin, name_end);
-    *value = slice_trim(slice_between(colon + 1, end));
-    return name->len > 0;
+    }
 }
 
 static bool is_token(struct slice s)
 {
-    struct lex lex = lex_over(s);
-    struct slice token;
-    return lex_token(&lex, &token) && lex_end(&lex);
+    return s.len > 0 && lex_run(s.data, s.data + s.len, CH_TOKEN) == s.data + s.len;
 }
 
-/** Puts the field [begin, end) with its CRLF into the index. */
-static void add_field(struct parser *p, const char *begin, const char *end)
+/** Without LWS at its ends: most have one space in front and none behind. */
+static inline struct slice trim_value(const char *begin, const char *end)
+{
+    if (begin < end && *begin == ' ')
+        begin++;
+    if (begin<end && * begin> ' ' && end[-1] > ' ')
+        return slice_between(begin, end);
+    return slice_trim(slice_between(begin, end));
+}
+
+/** Gives the next free field to `id`, linked to the one before it. */
+static inline struct sip_field *new_field(struct parser *p, enum sip_field_id id)
 {
     struct sip_msg *msg = p->msg;
-    struct slice name, value;
+    uint8_t number = (uint8_t)++msg->field_count;
 
-    if (!split_field(begin, end, &name, &value)) {
-        fault(msg, 400, "Malformed Header Field");
+    if (msg->first[id] != 0)
+        msg->fields[p->last[id] - 1].next = number;
+    else
+        msg->first[id] = number;
+    p->last[id] = number;
+    return &msg->fields[number - 1];
+}
+
+/**
+ * Puts the field [begin, end) with its CRLF into the index.
+ *
+ *   message-header = field-name *( SP / HTAB ) ":" [LWS] value
+ */
+static inline void add_field(struct parser *p, const char *begin, const char *end)
+{
+    const char *colon = scan_near(begin, end, p->end, ':');
+    const char *name_end = colon;
+    while (name_end > begin && (name_end[-1] == ' ' || name_end[-1] == '\t'))
+        name_end--;
+
+    struct slice name = {begin, (size_t)(name_end - begin)};
+    enum sip_field_id id = lex_field_id(name, p->end);
+    if (id == SIP_F_OTHER && (colon == end || !is_token(name))) {
+        fault(p->msg, 400, "Malformed Header Field");
         return;
     }
-    enum sip_field_id id = sip_field_id(name);
-    if (id == SIP_F_OTHER && !is_token(name)) {
-        fault(msg, 400, "Malformed Header Name");
-        return;
-    }
-    if (msg->field_count == SIP_FIELDS_MAX) {
-        fault(msg, 400, "Too Many Header Fields");
+    if (p->msg->field_count == SIP_FIELDS_MAX) {
+        fault(p->msg, 400, "Too Many Header Fields");
         return;
     }
 
-    struct sip_field *field = &msg->fields[msg->field_count++];
-    field->begin = offset(p, begin);
-    field->value_begin = offset(p, value.data);
-    field->value_end = (uint16_t)(field->value_begin + value.len);
-    field->end = offset(p, end + 2);
+    /* Offsets fit: sip_parse() cuts at SIP_MESSAGE_MAX. */
+    struct slice value = trim_value(colon + 1, end);
+    const char *base = p->begin;
+    struct sip_field *field = new_field(p, id);
+    field->begin = (uint16_t)(begin - base);
+    field->value_begin = (uint16_t)(value.data - base);
+    field->value_end = (uint16_t)(value.data + value.len - base);
+    field->end = (uint16_t)(end + 2 - base);
     field->id = (uint8_t)id;
     field->next = 0;
-
-    bool again = msg->first[id] != 0;
-    if (again)
-        msg->fields[p->last[id] - 1].next = (uint8_t)msg->field_count;
-    else
-        msg->first[id] = (uint8_t)msg->field_count;
-    p->last[id] = (uint8_t)msg->field_count;
     if (id >= SIP_F_VIA && id <= SIP_F_CONTENT_LENGTH)
-        take_value(msg, id, again, value);
+        take_value(p, id, value);
 }
 
 /** All fields up to the empty line. A line that is cut off is not a field. */
 static void header_fields(struct parser *p)
 {
-    while (p->end - p->at >= 2 && (p->at[0] != '\r' || p->at[1] != '\n')) {
-        const char *end = field_end(p, p->at);
-        if (end == p->end)
+    const char *at = p->at;
+    const char *end = p->end;
+
+    /* A CR that ends no line is no field either: its name would be empty. */
+    while (at < end && *at != '\r') {
+        const char *stop = field_end(p->msg, at, end);
+        if (stop >= end)
             break;
-        add_field(p, p->at, end);
-        p->at = end + 2;
+        add_field(p, at, stop);
+        at = stop + 2;
     }
 
-    if (p->end - p->at >= 2 && p->at[0] == '\r' && p->at[1] == '\n') {
-        p->msg->head_end = offset(p, p->at + 2);
+    if (at_crlf(at, end)) {
+        p->msg->head_end = (uint16_t)(at + 2 - p->begin);
         return;
     }
     fault(p->msg, 400, "Header Section Not Ended");
-    p->msg->head_end = offset(p, p->end);
+    p->msg->head_end = (uint16_t)(end - p->begin);
 }
 
 /* --- What the parts must be together --------------------------------------------------------- */
@@ -310,6 +337,8 @@ static bool has_more_values(const struct sip_msg *msg, enum sip_field_id id, uns
 {
     unsigned count = 0;
 
+    if (msg->first[id] == 0)
+        return false;
     for (const struct sip_field *f = sip_field_first(msg, id); f; f = sip_field_next(msg, f)) {
         struct slice rest = sip_field_value(msg, f);
         for (size_t comma = slice_find(rest, ','); comma != SIZE_MAX; count++) {

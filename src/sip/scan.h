@@ -1,32 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan - finds one of two bytes, sixteen at a time where the processor can. Private to sip/.
+ * scan - finds the end of a line or of a long token, sixteen bytes at a time where the
+ * processor can. Private to sip/.
  *
- * Looking for line ends and colons is a third of the work of indexing a message; SSE2 is
- * part of every x86-64, so there is no choice to make at run time. Elsewhere the plain loop.
+ * Most of the work of indexing a message is looking at every byte. SSE2 is part of every
+ * x86-64, so there is no choice to make at run time; elsewhere the plain loops do it all.
+ *
+ * No byte at or behind `limit` is touched. Bytes between `end` and `limit` may be loaded,
+ * so that the last block of a field can be a whole one, but never count.
  */
 #ifndef SIP_SCAN_H
 #define SIP_SCAN_H
+
+#include <assert.h>
+#include <string.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
-/** The first `a` or `b` in [at, end), or `end`. Reads nothing outside. */
-static inline const char *scan_two(const char *at, const char *end, char a, char b)
+#if defined(__SSE2__)
+/** Bit i is set where at[i], of sixteen bytes, is `a` or `b`. */
+static inline unsigned scan_mask(const char *at, char a, char b)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(a)),
+                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b)));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+
+/** The same for bytes that are not in 0x21..0x7e. */
+static inline unsigned scan_invisible(const char *at)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    /* Compared as signed bytes: those from 0x80 on are negative, so below 0x21, too. */
+    __m128i hits = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x21)),
+                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+#endif
+
+/** The first `a` or `b` in [at, limit), or `limit`. */
+static inline const char *scan_two(const char *at, const char *limit, char a, char b)
 {
 #if defined(__SSE2__)
-    const __m128i all_a = _mm_set1_epi8(a);
-    const __m128i all_b = _mm_set1_epi8(b);
-    for (; end - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, all_a), _mm_cmpeq_epi8(bytes, all_b));
-        unsigned mask = (unsigned)_mm_movemask_epi8(hits);
+    for (; limit - at >= 32; at += 32) {
+        unsigned mask = scan_mask(at, a, b) | scan_mask(at + 16, a, b) << 16;
         if (mask != 0)
             return at + __builtin_ctz(mask);
     }
 #endif
-    while (at < end && *at != a && *at != b)
+    while (at < limit && *at != a && *at != b)
+        at++;
+    return at;
+}
+
+/** The first `c` in [at, end), or `end`; quickest among the first sixteen bytes. */
+static inline const char *scan_near(const char *at, const char *end, const char *limit, char c)
+{
+#if defined(__SSE2__)
+    if (limit - at >= 16) {
+        unsigned mask = scan_mask(at, c, c);
+        if (mask != 0) {
+            at += __builtin_ctz(mask);
+            return at < end ? at : end;
+        }
+    }
+#endif
+    const char *hit = at < end ? memchr(at, c, (size_t)(end - at)) : NULL;
+    return hit != NULL ? hit : end;
+}
+
+/**
+ * The first byte in [at, end) that is not visible ASCII (0x21..0x7e) or is one of the six
+ * `stops` (a literal; fewer are repeated), or `end`.
+ */
+static inline const char *scan_visible(const char *at, const char *end, const char *limit,
+                                       const char stops[static 6])
+{
+    assert(end <= limit);
+#if defined(__SSE2__)
+    for (; limit - at >= 16 && at < end; at += 16) {
+        unsigned mask = scan_invisible(at) | scan_mask(at, stops[0], stops[1]) |
+                        scan_mask(at, stops[2], stops[3]) | scan_mask(at, stops[4], stops[5]);
+        if (mask != 0) {
+            at += __builtin_ctz(mask);
+            return at < end ? at : end;
+        }
+    }
+    if (at > end)
+        return end;
+#endif
+    while (at<end && * at> 0x20 && *at < 0x7f && memchr(stops, *at, 6) == NULL)
         at++;
     return at;
 }

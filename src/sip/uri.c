@@ -171,27 +171,34 @@ static bool lex_tel_uri(struct lex *lex, struct sip_uri *uri)
     return !lex_sees(lex, ';') || lex_uri_params(lex, uri);
 }
 
-enum err sip_uri_parse(struct slice text, struct sip_uri *out)
+bool lex_uri(struct slice text, struct sip_uri *out)
 {
     struct lex lex = lex_over(text);
-    struct sip_uri uri = {.text = text};
     bool good = false;
 
-    if (!lex_scheme(&lex, &uri.scheme))
-        return ERR_SYNTAX;
-    switch ((enum sip_scheme)uri.scheme) {
+    out->text = text;
+    if (!lex_scheme(&lex, &out->scheme))
+        return false;
+    switch ((enum sip_scheme)out->scheme) {
     case SIP_SCHEME_SIP:
     case SIP_SCHEME_SIPS:
-        good = lex_sip_uri(&lex, &uri);
+        good = lex_sip_uri(&lex, out);
         break;
     case SIP_SCHEME_TEL:
-        good = lex_tel_uri(&lex, &uri);
+        good = lex_tel_uri(&lex, out);
         break;
     case SIP_SCHEME_OTHER:
         good = lex_span_escaped(&lex, CH_URI).len > 0;
         break;
     }
-    if (!good || !lex_end(&lex))
+    return good && lex_end(&lex);
+}
+
+enum err sip_uri_parse(struct slice text, struct sip_uri *out)
+{
+    struct sip_uri uri = {0};
+
+    if (!lex_uri(text, &uri))
         return ERR_SYNTAX;
     *out = uri;
     return OK;

@@ -76,48 +76,57 @@ static bool via_param(struct sip_via *via, const struct sip_param *param)
     }
 }
 
+/** protocol-name SLASH protocol-version SLASH: nearly always these eight bytes. */
+static bool lex_protocol(struct lex *lex)
+{
+    struct slice token;
+
+    if (lex_left(lex) >= 8 && memcmp(lex->at, "SIP/2.0/", 8) == 0) {
+        lex->at += 8;
+        lex_lws(lex);
+        return true;
+    }
+    return lex_token(lex, &token) && lex_separator(lex, '/') && lex_token(lex, &token) &&
+           lex_separator(lex, '/');
+}
+
 /*
  * via-parm      = sent-protocol LWS sent-by *( SEMI via-params )
  * sent-protocol = protocol-name SLASH protocol-version SLASH transport
  */
-enum err lex_via(struct lex *lex, struct sip_via *out)
+bool lex_via(struct lex *outer, struct sip_via *via)
 {
-    struct sip_via via = {0};
-    struct slice name, version;
+    struct lex lex = *outer; /* in registers */
 
-    lex_lws(lex);
-    if (!lex_token(lex, &name) || !lex_separator(lex, '/'))
-        return ERR_SYNTAX;
-    if (!lex_token(lex, &version) || !lex_separator(lex, '/'))
-        return ERR_SYNTAX;
-    if (!lex_token(lex, &via.transport_name))
-        return ERR_SYNTAX;
-    via.transport = (uint8_t)sip_transport_parse(via.transport_name);
+    lex_lws(&lex);
+    if (!lex_protocol(&lex) || !lex_token(&lex, &via->transport_name))
+        return false;
+    via->transport = (uint8_t)sip_transport_parse(via->transport_name);
 
-    const char *protocol_end = lex->at;
-    lex_lws(lex);
-    if (lex->at == protocol_end || !lex_sent_by(lex, &via))
-        return ERR_SYNTAX;
+    const char *protocol_end = lex.at;
+    lex_lws(&lex);
+    if (lex.at == protocol_end || !lex_sent_by(&lex, via))
+        return false;
 
-    const char *params = lex->at;
+    const char *params = lex.at;
     struct sip_param param;
-    while (lex_sees(lex, ';'))
-        if (lex_param(lex, &param) || !via_param(&via, &param))
-            return ERR_SYNTAX;
-    if (!lex_end(lex) && *lex->at != ',')
-        return ERR_SYNTAX;
+    while (lex_sees(&lex, ';'))
+        if (lex_param(&lex, &param) || !via_param(via, &param))
+            return false;
+    if (!lex_end(&lex) && *lex.at != ',')
+        return false;
 
-    via.params = slice_between(params, lex->at);
-    *out = via;
-    return OK;
+    via->params = slice_between(params, lex.at);
+    *outer = lex;
+    return true;
 }
 
 enum err sip_via_parse(struct slice value, struct sip_via *out)
 {
     struct lex lex = lex_over(value);
-    struct sip_via via;
+    struct sip_via via = {0};
 
-    if (lex_via(&lex, &via) || !lex_end(&lex))
+    if (!lex_via(&lex, &via) || !lex_end(&lex))
         return ERR_SYNTAX;
     *out = via;
     return OK;
