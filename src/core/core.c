@@ -219,14 +219,14 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
 
 static void handle_cancel(struct core *core, const struct txn_received *got)
 {
-    bool found = got->cancelled.generation != 0;
+    bool found = got->cancel_matched; /* a transaction of any method: 200 (§9.2) */
     struct sip_reply reply = {.status = found ? 200 : 481};
 
     if (!found)
         core_count(core, CORE_R_NO_TRANSACTION);
     if (txn_reply(core->txns, got->id, &reply, core->now_ms) != OK)
         txn_server_drop(core->txns, got->id, core->now_ms);
-    if (!found || txn_server_answered(core->txns, got->cancelled))
+    if (got->cancelled.generation == 0 || txn_server_answered(core->txns, got->cancelled))
         return;
     if (txn_server_context_get(core->txns, got->cancelled) != 0) {
         proxy_cancel(core->proxy, got->cancelled, core->now_ms);

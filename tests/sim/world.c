@@ -145,9 +145,13 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, si
 {
     bool quiet = sim->now_ms >= sim->quiet_at_ms;
 
-    if (sim->trace)
-        sim_trace(sim, "%s%u -> %s%u  %.*s", from ? "p" : "node", from, to ? "p" : "node", to,
-                  (int)strcspn(bytes, "\r\n"), bytes);
+    if (sim->trace) {
+        char call_id[64], cseq[32];
+        text_field(bytes, "Call-ID", 0, call_id, sizeof call_id);
+        text_field(bytes, "CSeq", 0, cseq, sizeof cseq);
+        sim_trace(sim, "%s%u -> %s%u  %.*s  [%s, %s]", from ? "p" : "node", from, to ? "p" : "node",
+                  to, (int)strcspn(bytes, "\r\n"), bytes, call_id, cseq);
+    }
     if (!quiet && sim_chance(sim, sim->knobs.loss_pct)) {
         sim_trace(sim, "    lost");
         return;
