@@ -183,7 +183,9 @@ def tsan_e2e(log):
                                     "--only", TSAN_CASES], 600), "tests/e2e/run.py")
 
 
-TSAN_CASES = "^(register|call)"
+TSAN_CASES = (r"^(auth\.registers_with_md5|auth\.a_changed_password_counts_at_once|registrar\.many_|"
+              r"registrar\.a_tcp_contact_|proxy\.a_fork_ends_|proxy\.call_between_|proxy\.timer_c_|"
+              r"sipp\.call_from_|sipp\.many_calls)")
 
 
 def fuzz_names():
