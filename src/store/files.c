@@ -28,6 +28,12 @@ static int system_sync(void *user, int fd)
     return fdatasync(fd);
 }
 
+static int system_sync_dir(void *user, int fd)
+{
+    (void)user;
+    return fsync(fd);
+}
+
 static int system_truncate(void *user, int fd, off_t len)
 {
     (void)user;
@@ -51,6 +57,7 @@ const struct store_files store_files_system = {
     .write = system_write,
     .read_at = system_read_at,
     .sync = system_sync,
+    .sync_dir = system_sync_dir,
     .truncate = system_truncate,
     .unlink = system_unlink,
     .close = system_close,

@@ -15,7 +15,8 @@ struct store_files {
     int (*open)(void *user, const char *path, int flags, mode_t mode);
     ssize_t (*write)(void *user, int fd, const void *data, size_t len);
     ssize_t (*read_at)(void *user, int fd, void *data, size_t len, off_t offset);
-    int (*sync)(void *user, int fd); /* fdatasync, or fsync of a folder */
+    int (*sync)(void *user, int fd);     /* fdatasync of a file */
+    int (*sync_dir)(void *user, int fd); /* fsync of a folder: its names */
     int (*truncate)(void *user, int fd, off_t len);
     int (*unlink)(void *user, const char *path);
     int (*close)(void *user, int fd);

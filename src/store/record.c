@@ -114,10 +114,32 @@ bool record_later_group(struct slice bytes, uint64_t sequence)
         size_t length;
 
         memcpy(&raw, bytes.data, sizeof raw);
-        if (plausible(&raw) && raw.sequence > sequence &&
-            raw.sequence - raw.in_group > sequence && record_read(bytes, &record, &length) == OK)
+        if (plausible(&raw) && raw.sequence > sequence && raw.sequence - raw.in_group > sequence &&
+            record_read(bytes, &record, &length) == OK)
             return true;
         bytes = slice_from(bytes, 1);
     }
     return false;
+}
+
+enum err segment_scan(struct slice bytes, const struct segment_header *header, uint64_t limit,
+                      struct segment_scan *out)
+{
+    struct segment_scan scan = {.bytes = SEGMENT_HEADER_BYTES, .end = header->first};
+
+    while (scan.end < limit) {
+        struct record record;
+        size_t length;
+        if (record_read(slice_from(bytes, scan.bytes), &record, &length) != OK ||
+            record.sequence != scan.end || record.in_group > scan.end - header->first)
+            break;
+        scan.bytes += length;
+        scan.end++;
+    }
+    *out = scan;
+    if (scan.end == limit)
+        return OK;
+    if (limit != UINT64_MAX)
+        return ERR_SYNTAX;
+    return record_later_group(slice_from(bytes, scan.bytes), scan.end) ? ERR_SYNTAX : OK;
 }

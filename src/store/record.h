@@ -69,6 +69,21 @@ void record_write(const struct record *record, uint8_t *out);
  */
 MUST_CHECK enum err record_read(struct slice bytes, struct record *out, size_t *length);
 
+/** What a whole segment holds. */
+struct segment_scan {
+    uint64_t bytes; /* header and the records that count */
+    uint64_t end;   /* the sequence number after the last of them */
+};
+
+/**
+ * Walks the records of a segment whose `header` has been read. `limit` is the first sequence number
+ * of the next segment: records from there on got an error and do not count. UINT64_MAX: there is
+ * none, and a torn end is cut off. ERR_SYNTAX: a record that had been synced is missing or damaged,
+ * at byte out->bytes.
+ */
+MUST_CHECK enum err segment_scan(struct slice bytes, const struct segment_header *header,
+                                 uint64_t limit, struct segment_scan *out);
+
 /**
  * Is there anywhere in `bytes` a sound record of a group that begins after `sequence`? Then the
  * group of `sequence` had been synced.

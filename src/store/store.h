@@ -14,8 +14,8 @@
  * Thread:  store_ops()'s append by the worker it was made for, and nothing else on the packet path;
  *          the other verbs by any thread, each waits for the disk. Receipts and log lines come on
  *          threads of the store.
- * Limits:  journal_bytes_max, pending_max and ring_bytes in the options; then append gives ERR_FULL.
- * Public headers: store.h files.h
+ * Limits:  journal_bytes_max, pending_max and ring_bytes in the options; then append gives
+ * ERR_FULL. Public headers: store.h files.h
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -29,12 +29,12 @@ struct store;
 
 enum {
     STORE_WORKERS_MAX = 256,
-    STORE_KEY_MAX = 4096,        /* bytes of an operation's key */
-    STORE_VALUE_MAX = 65535,     /* bytes of its value */
-    STORE_PENDING = 65536,       /* operations of one worker without a receipt */
-    STORE_RING_BYTES = 4 << 20,  /* of one worker */
-    STORE_APPLY_DELAY_MS = 100,  /* operations gather this long before they go to the database */
-    STORE_BATCH_MAX = 4096,      /* operations in one transaction */
+    STORE_KEY_MAX = 4096,       /* bytes of an operation's key */
+    STORE_VALUE_MAX = 65535,    /* bytes of its value */
+    STORE_PENDING = 65536,      /* operations of one worker without a receipt */
+    STORE_RING_BYTES = 4 << 20, /* of one worker */
+    STORE_APPLY_DELAY_MS = 100, /* operations gather this long before they go to the database */
+    STORE_BATCH_MAX = 4096,     /* operations in one transaction */
     STORE_PROBLEM_MAX = 512,
     STORE_TOKEN_TEXT_MAX = 80,
     STORE_NAME_MAX = 64,
@@ -44,7 +44,7 @@ enum {
 
 /** What went wrong, in words for the operator. */
 struct store_problem {
-    char text[STORE_PROBLEM_MAX];
+    char text[STORE_PROBLEM_MAX]; /* empty: nothing */
 };
 
 /** The end of one operation: OK means that it is on the disk. */
@@ -110,8 +110,8 @@ struct store_keys {
 const struct store_keys *store_keys(const struct store *store);
 
 /**
- * The way in for `worker`. append(): OK, ERR_FULL (ring, pending or journal at its limit, or nothing
- * can be written), ERR_TOO_BIG. Lasts as long as the store.
+ * The way in for `worker`. append(): OK, ERR_FULL (ring, pending or journal at its limit, or
+ * nothing can be written), ERR_TOO_BIG. Lasts as long as the store.
  */
 struct durable_ops store_ops(struct store *store, unsigned worker);
 
@@ -189,13 +189,13 @@ struct store_status {
     bool memory;          /* keeps nothing */
     bool journal_failing; /* the last write or sync failed: an alarm */
     bool database_failing;
-    uint64_t appended;      /* operations taken */
-    uint64_t synced;        /* with a good receipt */
-    uint64_t failed;        /* with an error receipt */
-    uint64_t applied;       /* in the database, coalesced ones counted too */
-    uint64_t refused_full;  /* appends that got ERR_FULL */
-    uint64_t refused_big;   /* and ERR_TOO_BIG */
-    uint64_t syncs;         /* groups */
+    uint64_t appended;     /* operations taken */
+    uint64_t synced;       /* with a good receipt */
+    uint64_t failed;       /* with an error receipt */
+    uint64_t applied;      /* in the database, coalesced ones counted too */
+    uint64_t refused_full; /* appends that got ERR_FULL */
+    uint64_t refused_big;  /* and ERR_TOO_BIG */
+    uint64_t syncs;        /* groups */
     uint64_t journal_errors;
     uint64_t database_errors;
     uint64_t journal_bytes; /* in segments that are there */
