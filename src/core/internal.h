@@ -161,6 +161,8 @@ bool core_is_trusted(const struct core *core, const struct addr *source);
 /** Answers (unless it is an ACK), counts, logs. `fields`: further lines, or empty. */
 enum verdict refuse(struct core *core, struct request *r, enum core_reason reason, unsigned status,
                     const char *phrase, struct slice fields);
+/** Sends a response to the request at hand; one that cannot be sent is dropped. */
+enum verdict answer_request(struct core *core, struct request *r, const struct sip_reply *reply);
 void core_count(struct core *core, enum core_reason reason);
 void core_logf(struct core *core, enum core_log_level level, const char *event, const char *format,
                ...) __attribute__((format(printf, 4, 5)));

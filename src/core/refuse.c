@@ -101,7 +101,12 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
         .reason = phrase != NULL ? slice_of(phrase) : SLICE_EMPTY,
         .fields = fields,
     };
-    if (txn_reply(core->txns, r->server, &reply, core->now_ms) != OK)
+    return answer_request(core, r, &reply);
+}
+
+enum verdict answer_request(struct core *core, struct request *r, const struct sip_reply *reply)
+{
+    if (txn_reply_parsed(core->txns, r->server, r->msg, reply, core->now_ms) != OK)
         txn_server_drop(core->txns, r->server, core->now_ms);
     return ANSWERED;
 }

@@ -171,6 +171,15 @@ static struct registration *registration_new(struct core *core, struct request *
     return reg;
 }
 
+static enum verdict answer_result(struct core *core, struct request *r,
+                                  const struct registrar_result *result)
+{
+    struct sip_reply reply = {
+        .status = result->status, .reason = result->reason, .fields = result->fields};
+
+    return answer_request(core, r, &reply);
+}
+
 /** Without a journal: at once. */
 static enum verdict commit_now(struct core *core, struct request *r, struct slice aor,
                                uint64_t hash, const struct registrar_result *result)
@@ -178,8 +187,7 @@ static enum verdict commit_now(struct core *core, struct request *r, struct slic
     if (publish(core, aor, hash, result->block, r->source, result->next_expiry_ms) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     count_bindings(core, result->added, result->refreshed, result->removed);
-    answer(core, r->server, result->status, result->reason, result->fields);
-    return ANSWERED;
+    return answer_result(core, r, result);
 }
 
 static enum verdict commit(struct core *core, struct request *r, struct slice aor, uint64_t hash,
@@ -239,8 +247,7 @@ enum verdict register_request(struct core *core, struct request *r)
         return commit(core, r, aor, hash, &result);
     if (result.status >= 300)
         core_count(core, CORE_R_REGISTRAR);
-    answer(core, r->server, result.status, result.reason, result.fields);
-    return ANSWERED;
+    return answer_result(core, r, &result);
 }
 
 /** Takes up again those who stood in line, in their order. */

@@ -173,9 +173,7 @@ static enum verdict answer_options(struct core *core, struct request *r)
         .fields = SLICE(ALLOW_LINE "Accept: */*\r\nSupported: path\r\n"),
     };
 
-    if (txn_reply(core->txns, r->server, &reply, core->now_ms) != OK)
-        txn_server_drop(core->txns, r->server, core->now_ms);
-    return ANSWERED;
+    return answer_request(core, r, &reply);
 }
 
 enum verdict stage_local(struct core *core, struct request *r)
@@ -308,7 +306,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
         request.caller = locate_caller(core, r);
     if (method == SIP_INVITE) {
         struct sip_reply trying = {.status = 100};
-        if (txn_reply(core->txns, r->server, &trying, core->now_ms) != OK)
+        if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)
             return DROP;
     }
     enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);

@@ -324,9 +324,12 @@ static void on_answer(struct sim *sim, uint32_t index, const char *text, const c
     char from[256], to[256];
 
     for (unsigned i = 0; i < call->answers; i++)
-        if (strcmp(call->answer_tags[i], to_tag) == 0) {
-            if (i == 0)
-                send_to_node(sim, call->phone, call->ack);
+        if (strcmp(call->answer_tags[i], to_tag) == 0) { /* again: so is the ACK */
+            text_field(text, "From", 0, from, sizeof from);
+            text_field(text, "To", 0, to, sizeof to);
+            in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone,
+                      call->ack);
+            send_to_node(sim, call->phone, call->ack);
             return;
         }
     if (call->answers == COUNT_OF(call->answer_tags))
