@@ -293,6 +293,15 @@ enum err binding_set_unpack(struct slice block, struct binding_set *out)
     return OK;
 }
 
+struct slice binding_block_aor(struct slice block)
+{
+    struct header header;
+    assert(block.len >= sizeof header);
+    memcpy(&header, block.data, sizeof header);
+    assert(header.aor_len <= block.len - sizeof header);
+    return (struct slice){block.data + sizeof header, header.aor_len};
+}
+
 uint32_t binding_count(struct slice block)
 {
     struct header header = {0};

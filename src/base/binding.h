@@ -60,6 +60,9 @@ MUST_CHECK enum err binding_block_end(struct builder *b, size_t begin, uint32_t 
 size_t binding_block_begin_bytes(struct slice aor);
 size_t binding_block_add_bytes(const struct binding *binding);
 
+/** The key of a block that is known to be sound and not empty. */
+struct slice binding_block_aor(struct slice block);
+
 /** Bindings in a block that is known to be sound, expired or not; an empty one has none. */
 uint32_t binding_count(struct slice block);
 

@@ -115,6 +115,7 @@ static void what_is_packed_comes_back_whole(void **state)
 
     assert_int_equal(2, binding_count(block));
     assert_int_equal(0, binding_count(SLICE_EMPTY));
+    assert_slices(set.aor, binding_block_aor(block));
     assert_true(block.len <= binding_block_begin_bytes(set.aor) +
                                  binding_block_add_bytes(&set.items[0]) +
                                  binding_block_add_bytes(&set.items[1]));

@@ -1,0 +1,854 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a REGISTER makes of an AOR's bindings, in the order of RFC 3261 §10.3:
+ *
+ *   check_require   step 2   420
+ *   check_to        step 5   400
+ *   take_path       RFC 3327 §5.3   400, 403, 420
+ *   take_contacts   steps 6 and 7: what is wanted, for how long   400, 423
+ *   load            what is there and has not expired
+ *   is_repeat       a retransmission that outlived its transaction: 200, nothing changed
+ *   remove_all, apply_all   steps 6 and 7: on a copy   403, 500
+ *   finish          step 8: the new block and the fields of the 200
+ *
+ * Each step either goes on (OK) or has written the refusal into the result (ERR_DENIED). The
+ * present block is only read, so all or nothing needs no undoing.
+ *
+ * A Contact of a scheme that we do not route (mailto:, tel:) is kept and listed: §10.2.1 gives the
+ * phone the right to register any URI, and refusing it would refuse its SIP contacts too. Nobody is
+ * called by it: the core makes targets of sip: and sips: only.
+ */
+#include "registrar/registrar.h"
+
+enum {
+    USER_AGENT_MAX = 64,        /* bytes kept; the rest is cut off */
+    MALFORMED_EXPIRES = 3600,   /* seconds; RFC 3261 §20.10 */
+    BRIEF_SECONDS = 3600,       /* only shorter intervals may be refused (§10.3 step 7) */
+    CONTACT_LINE_OVERHEAD = 96, /* bytes around the strings of a Contact line */
+    FIELDS_OVERHEAD = 128,      /* Date, and the names of Path and Service-Route */
+};
+
+/** One Contact of the request. */
+struct wanted {
+    struct sip_contact contact;
+    struct sip_uri uri;
+    uint32_t granted; /* seconds; 0: to be removed */
+};
+
+/** One binding on its way from the present block to the new one. */
+struct entry {
+    struct binding binding;
+    bool current; /* it is in the present block */
+    bool touched; /* this request has made or removed it */
+    bool gone;
+};
+
+struct work {
+    const struct registrar_config *config;
+    const struct sip_msg *msg;
+    const struct flow *source;
+    struct arena *arena;
+    struct registrar_result *out;
+    uint64_t now_ms;
+    struct slice aor;
+    struct slice path; /* of the request, values joined with commas */
+    bool path_ok;
+    bool star;
+    uint32_t wanted_count;
+    uint32_t entry_count;
+    struct wanted *wanted;
+    struct entry *entries;
+};
+
+static enum err refuse(struct work *w, uint16_t status, struct slice reason, struct slice fields)
+{
+    *w->out = (struct registrar_result){
+        .action = REGISTRAR_ANSWER, .status = status, .reason = reason, .fields = fields};
+    return ERR_DENIED;
+}
+
+/** A builder over `size` (> 0) bytes of the arena; capacity 0: no memory. */
+static struct builder arena_builder(struct arena *arena, size_t size)
+{
+    char *data = arena_alloc(arena, size);
+    return builder_over(data, data != NULL ? size : 0);
+}
+
+/** Folding becomes spaces: a binding's strings are written into header lines (RFC 3261 §7.3.1). */
+static enum err unfold(struct arena *arena, struct slice s, struct slice *out)
+{
+    *out = s;
+    if (slice_find(s, '\r') == SIZE_MAX && slice_find(s, '\n') == SIZE_MAX)
+        return OK;
+
+    char *text = arena_alloc(arena, s.len);
+    if (text == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < s.len; i++)
+        text[i] = s.data[i] == '\r' || s.data[i] == '\n' ? ' ' : s.data[i];
+    *out = (struct slice){text, s.len};
+    return OK;
+}
+
+/* --- Before the contacts --------------------------------------------------------------------- */
+
+/** An option that the registrar understands. */
+static bool option_known(struct slice option)
+{
+    return slice_equal_nocase(option, SLICE("path"));
+}
+
+/** RFC 3261 §8.2.2.3: each Require option must be understood. */
+static enum err check_require(struct work *w)
+{
+    const struct sip_field *field = sip_field_first(w->msg, SIP_F_REQUIRE);
+    if (field == NULL)
+        return OK;
+
+    size_t size = FIELDS_OVERHEAD; /* the separators of one list can become longer by a half */
+    for (; field != NULL; field = sip_field_next(w->msg, field))
+        size += 2 * sip_field_value(w->msg, field).len;
+    struct builder b = arena_builder(w->arena, size);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+
+    builder_text(&b, "Unsupported: ");
+    size_t begin = b.len;
+    struct sip_values it = sip_values(w->msg, SIP_F_REQUIRE);
+    struct slice option;
+    while (sip_values_next(&it, &option)) {
+        if (option.len == 0 || option_known(option))
+            continue;
+        if (b.len > begin)
+            builder_text(&b, ", ");
+        builder_add(&b, option);
+    }
+    if (b.len == begin)
+        return OK;
+    builder_text(&b, "\r\n");
+    assert(!b.overflow);
+    return refuse(w, 420, SLICE_EMPTY, builder_slice(&b));
+}
+
+/** The AOR is a SIP or SIPS URI (RFC 3261 §10.2.1). The key was made of it already. */
+static enum err check_to(struct work *w)
+{
+    struct slice to = w->msg->to.uri_text;
+    size_t colon = slice_find(to, ':');
+    struct slice scheme = {to.data, colon == SIZE_MAX ? 0 : colon};
+
+    if (slice_equal_nocase(scheme, SLICE("sip")) || slice_equal_nocase(scheme, SLICE("sips")))
+        return OK;
+    return refuse(w, 400, SLICE("To Is Not A SIP Address-Of-Record"), SLICE_EMPTY);
+}
+
+static bool path_value_sound(struct slice value)
+{
+    struct sip_name_addr addr;
+    struct sip_uri uri;
+
+    return sip_name_addr_parse(value, &addr) == OK && addr.brackets &&
+           sip_uri_parse(addr.uri_text, &uri) == OK &&
+           (uri.scheme == SIP_SCHEME_SIP || uri.scheme == SIP_SCHEME_SIPS);
+}
+
+/** RFC 3327 §5.3. A stranger's Path would have calls sent wherever he likes. */
+static enum err take_path(struct work *w)
+{
+    const struct sip_field *field = sip_field_first(w->msg, SIP_F_PATH);
+    if (field == NULL)
+        return OK;
+    if (w->config->path_required_support && !sip_has_token(w->msg, SIP_F_SUPPORTED, SLICE("path")))
+        return refuse(w, 420, SLICE_EMPTY, SLICE("Unsupported: path\r\n"));
+    if (!w->path_ok)
+        return refuse(w, 403, SLICE("Path From A Stranger"), SLICE_EMPTY);
+
+    size_t size = 0;
+    for (; field != NULL; field = sip_field_next(w->msg, field))
+        size += sip_field_value(w->msg, field).len + 1;
+    struct builder b = arena_builder(w->arena, size);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+
+    struct sip_values it = sip_values(w->msg, SIP_F_PATH);
+    struct slice value;
+    while (sip_values_next(&it, &value)) {
+        if (!path_value_sound(value))
+            return refuse(w, 400, SLICE("Bad Path"), SLICE_EMPTY);
+        if (b.len > 0)
+            builder_char(&b, ',');
+        builder_add(&b, value);
+    }
+    assert(!b.overflow);
+    return unfold(w->arena, builder_slice(&b), &w->path);
+}
+
+/* --- What is wanted -------------------------------------------------------------------------- */
+
+/** What holds for contacts without an expires parameter (RFC 3261 §10.3 step 7). */
+static uint32_t default_expires(const struct work *w)
+{
+    const struct sip_field *field = sip_field_first(w->msg, SIP_F_EXPIRES);
+    if (field == NULL)
+        return w->config->default_expires;
+
+    uint32_t seconds;
+    enum err err = sip_number_parse(sip_field_value(w->msg, field), &seconds);
+    if (err == ERR_TOO_BIG)
+        return UINT32_MAX;
+    return err == OK ? seconds : MALFORMED_EXPIRES;
+}
+
+/** How many Contact values there can be: one per field and one more per comma, wherever that is. */
+static uint32_t contacts_at_most(const struct sip_msg *msg)
+{
+    uint32_t count = 0;
+    for (const struct sip_field *field = sip_field_first(msg, SIP_F_CONTACT);
+         field != NULL && count < SIP_CONTACTS_MAX; field = sip_field_next(msg, field)) {
+        struct slice rest = sip_field_value(msg, field);
+        size_t comma;
+        for (count++; (comma = slice_find(rest, ',')) != SIZE_MAX; count++)
+            (void)slice_take(&rest, comma + 1);
+    }
+    return count < SIP_CONTACTS_MAX ? count : SIP_CONTACTS_MAX;
+}
+
+/** Takes all of an interval, or what the limits leave of it. ERR_DENIED: 423. */
+static enum err grant(struct work *w, uint32_t requested, uint32_t *granted)
+{
+    const struct registrar_config *config = w->config;
+
+    *granted = requested < config->max_expires ? requested : config->max_expires;
+    if (requested == 0 || requested >= BRIEF_SECONDS || requested >= config->min_expires)
+        return OK;
+
+    struct builder b = arena_builder(w->arena, FIELDS_OVERHEAD);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+    builder_text(&b, "Min-Expires: ");
+    builder_u64(&b, config->min_expires);
+    builder_text(&b, "\r\n");
+    return refuse(w, 423, SLICE_EMPTY, builder_slice(&b));
+}
+
+/** Parses the Contact values. "*" must be alone, and Expires there and 0. */
+static enum err take_contacts(struct work *w)
+{
+    uint32_t capacity = contacts_at_most(w->msg);
+    if (capacity == 0)
+        return OK;
+    w->wanted = arena_alloc(w->arena, capacity * sizeof *w->wanted);
+    if (w->wanted == NULL)
+        return ERR_MEMORY;
+
+    uint32_t expires = default_expires(w);
+    struct sip_values it = sip_values(w->msg, SIP_F_CONTACT);
+    struct slice value;
+    while (sip_values_next(&it, &value)) {
+        if (w->wanted_count == capacity)
+            return refuse(w, 400, SLICE("Too Many Contacts"), SLICE_EMPTY);
+        struct wanted *wanted = &w->wanted[w->wanted_count++];
+        struct sip_contact *contact = &wanted->contact;
+        if (sip_contact_parse(value, contact) != OK)
+            return refuse(w, 400, SLICE("Bad Contact"), SLICE_EMPTY);
+        w->star = w->star || contact->star;
+        if (contact->star)
+            continue;
+        if (sip_uri_parse(contact->addr.uri_text, &wanted->uri) != OK)
+            return refuse(w, 400, SLICE("Bad Contact URI"), SLICE_EMPTY);
+        enum err err =
+            grant(w, contact->has_expires ? contact->expires : expires, &wanted->granted);
+        if (err)
+            return err;
+    }
+    if (w->star &&
+        (w->wanted_count > 1 || expires != 0 || sip_field_first(w->msg, SIP_F_EXPIRES) == NULL))
+        return refuse(w, 400, SLICE("Contact * Needs To Be Alone With Expires 0"), SLICE_EMPTY);
+    return OK;
+}
+
+/* --- What is there --------------------------------------------------------------------------- */
+
+/** Unpacks what has not expired (RFC 3261 §10.2.2); room is left for new ones. */
+static enum err load(struct work *w, struct slice current)
+{
+    uint32_t capacity = binding_count(current) + w->wanted_count;
+    if (capacity == 0)
+        return OK;
+    w->entries = arena_alloc(w->arena, capacity * sizeof *w->entries);
+    if (w->entries == NULL)
+        return ERR_MEMORY;
+
+    uint32_t cursor = 0;
+    struct entry *entry = w->entries;
+    while (binding_next(current, &cursor, &entry->binding)) {
+        if (entry->binding.expires_ms <= w->now_ms)
+            continue;
+        entry->current = true;
+        entry->touched = false;
+        entry->gone = false;
+        entry++;
+    }
+    w->entry_count = (uint32_t)(entry - w->entries);
+    return OK;
+}
+
+static bool same_uri(const struct wanted *wanted, const struct binding *binding)
+{
+    if (slice_equal(wanted->contact.addr.uri_text, binding->contact))
+        return true;
+
+    struct sip_uri uri;
+    return sip_uri_parse(binding->contact, &uri) == OK && sip_uri_equal(&wanted->uri, &uri);
+}
+
+/** URNs compare without case in what phones make them of (RFC 4122 §3). */
+static bool same_instance(const struct wanted *wanted, const struct binding *binding)
+{
+    return binding->instance.len > 0 &&
+           slice_equal_nocase(wanted->contact.instance, binding->instance);
+}
+
+/**
+ * Does this Contact speak of that binding? With instance and reg-id on both sides they alone
+ * decide (RFC 5626 §6). Otherwise equal URIs do (RFC 3261 §10.3); and a phone that comes back under
+ * another address is known by its instance, so that its old address does not ring on
+ * for an hour. Contacts of one request do not displace each other that way.
+ */
+static bool speaks_of(const struct wanted *wanted, const struct entry *entry)
+{
+    const struct binding *binding = &entry->binding;
+    if (wanted->contact.reg_id != 0 && binding->reg_id != 0 && wanted->contact.instance.len > 0 &&
+        binding->instance.len > 0)
+        return wanted->contact.reg_id == binding->reg_id && same_instance(wanted, binding);
+    if (!entry->touched && same_instance(wanted, binding))
+        return true;
+    return same_uri(wanted, binding);
+}
+
+static bool same_call(const struct work *w, const struct binding *binding)
+{
+    return slice_equal(w->msg->call_id, binding->call_id);
+}
+
+/* --- A late retransmission ------------------------------------------------------------------- */
+
+/** The binding is exactly what this Contact of this very request has made. */
+static bool made_by(const struct work *w, const struct wanted *wanted, const struct entry *entry)
+{
+    const struct binding *binding = &entry->binding;
+    return binding->cseq == w->msg->cseq.number && same_call(w, binding) &&
+           same_uri(wanted, binding) && wanted->contact.q == binding->q &&
+           wanted->contact.reg_id == binding->reg_id &&
+           wanted->contact.instance.len == binding->instance.len &&
+           binding->expires_ms - binding->registered_ms == (uint64_t)wanted->granted * 1000;
+}
+
+/** Is what this Contact asked for done? Marks the binding in `*done`. */
+static bool is_done(const struct work *w, const struct wanted *wanted, uint64_t *done)
+{
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        if (wanted->granted == 0 && speaks_of(wanted, &w->entries[i]))
+            return false;
+        if (wanted->granted != 0 && (*done & UINT64_C(1) << i) == 0 &&
+            made_by(w, wanted, &w->entries[i])) {
+            *done |= UINT64_C(1) << i;
+            return true;
+        }
+    }
+    return wanted->granted == 0;
+}
+
+/**
+ * A binding has the Call-ID and CSeq of this request: the request was processed before. OK: it
+ * was another one. ERR_DENIED: answered, with 200 when all it asks for is as it asks, else with
+ * 500.
+ */
+static enum err check_repeat(struct work *w, bool *repeat)
+{
+    uint64_t same = 0, done = 0;
+
+    *repeat = false;
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        if (w->entries[i].binding.cseq == w->msg->cseq.number &&
+            same_call(w, &w->entries[i].binding))
+            same |= UINT64_C(1) << i;
+    if (same == 0)
+        return OK;
+
+    bool all = !w->star;
+    for (uint32_t i = 0; all && i < w->wanted_count; i++)
+        all = is_done(w, &w->wanted[i], &done);
+    if (!all || done != same)
+        return refuse(w, 500, SLICE("CSeq Was Used"), SLICE_EMPTY);
+    *repeat = true;
+    return OK;
+}
+
+/* --- Changing -------------------------------------------------------------------------------- */
+
+/** A request that was overtaken changes nothing (RFC 3261 §10.3 steps 6 and 7). */
+static enum err check_order(struct work *w, const struct entry *entry)
+{
+    if (entry->touched || !same_call(w, &entry->binding) ||
+        entry->binding.cseq < w->msg->cseq.number)
+        return OK;
+    return refuse(w, 500, SLICE("CSeq Out Of Order"), SLICE_EMPTY);
+}
+
+static enum err remove_all(struct work *w)
+{
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        enum err err = check_order(w, &w->entries[i]);
+        if (err)
+            return err;
+        w->entries[i].touched = true;
+        w->entries[i].gone = true;
+    }
+    return OK;
+}
+
+/** Did the request come through somebody else, who did not write himself into Path? */
+static bool is_relayed(const struct sip_msg *msg)
+{
+    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
+    return field != NULL &&
+           (field->next != 0 || sip_field_value(msg, field).len > msg->via_value.len);
+}
+
+/**
+ * Shall requests go to where the REGISTER came from, instead of to the contact? Yes on streams: a
+ * phone listens on none. On UDP, when the contact is not there: behind a NAT Via and source differ
+ * (RFC 3581 §1), and a private address in front of a public one cannot be reached. No when a Path
+ * leads there, when a proxy stands between, and for a contact that is another machine: of several
+ * in one request, or a numeric address elsewhere although there is no NAT.
+ */
+static bool is_nat(const struct work *w, const struct sip_uri *uri)
+{
+    const struct addr *source = &w->source->remote;
+    const struct sip_via *via = &w->msg->via;
+    struct addr contact, sent_by;
+
+    if (w->path.len > 0 || is_relayed(w->msg))
+        return false;
+    bool numeric = sip_uri_addr(uri, sip_transport_port(TRANSPORT_UDP), &contact) == OK;
+    bool here = numeric && addr_same_host(&contact, source);
+    if (w->wanted_count > 1 && !here && !slice_equal_nocase(uri->host, via->host))
+        return false;
+    if (transport_reliable((enum transport)w->source->transport))
+        return true;
+    if (here)
+        return contact.port != source->port && via->has_rport;
+    if (addr_parse(via->host, 0, &sent_by) != OK || !addr_same_host(&sent_by, source))
+        return true;
+    return numeric && addr_is_private(&contact) && !addr_is_private(source);
+}
+
+static bool param_kept(struct slice name)
+{
+    return !slice_equal_nocase(name, SLICE("expires")) && !slice_equal_nocase(name, SLICE("q")) &&
+           !slice_equal_nocase(name, SLICE("+sip.instance")) &&
+           !slice_equal_nocase(name, SLICE("reg-id"));
+}
+
+/** Parameters of a Contact that we keep without knowing them, LWS around them dropped. */
+static enum err keep_params(struct arena *arena, struct slice params, struct slice *out)
+{
+    struct slice rest = params;
+    struct sip_param param;
+    struct builder b = {0};
+
+    *out = SLICE_EMPTY;
+    while (sip_param_next(&rest, &param) == OK) {
+        if (!param_kept(param.name))
+            continue;
+        if (b.capacity == 0)
+            b = arena_builder(arena, params.len);
+        if (b.capacity == 0)
+            return ERR_MEMORY;
+        builder_char(&b, ';');
+        builder_add(&b, param.name);
+        if (param.has_value) {
+            builder_char(&b, '=');
+            builder_add(&b, param.value);
+        }
+    }
+    assert(!b.overflow);
+    return unfold(arena, builder_slice(&b), out);
+}
+
+/** The binding that a Contact asks for. */
+static enum err make_binding(struct work *w, const struct wanted *wanted, struct binding *out)
+{
+    const struct sip_contact *contact = &wanted->contact;
+    struct slice agent = sip_value(w->msg, SIP_F_USER_AGENT);
+
+    if (agent.len > USER_AGENT_MAX)
+        agent.len = USER_AGENT_MAX;
+    *out = (struct binding){
+        .contact = contact->addr.uri_text,
+        .call_id = w->msg->call_id,
+        .path = w->path,
+        .expires_ms = w->now_ms + (uint64_t)wanted->granted * 1000,
+        .registered_ms = w->now_ms,
+        .cseq = w->msg->cseq.number,
+        .reg_id = contact->reg_id,
+        .q = contact->q,
+        .nat = is_nat(w, &wanted->uri),
+        .flow = *w->source,
+    };
+    enum err err = unfold(w->arena, agent, &out->user_agent);
+    if (err == OK)
+        err = unfold(w->arena, contact->instance, &out->instance);
+    if (err == OK)
+        err = keep_params(w->arena, contact->addr.params, &out->params);
+    return err;
+}
+
+/** Puts one Contact of the request in place of what it speaks of, if anything. */
+static enum err apply(struct work *w, const struct wanted *wanted)
+{
+    struct entry *place = NULL;
+
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        struct entry *entry = &w->entries[i];
+        if (entry->gone || !speaks_of(wanted, entry))
+            continue;
+        enum err err = check_order(w, entry);
+        if (err)
+            return err;
+        if (place == NULL && wanted->granted != 0) {
+            place = entry;
+            continue;
+        }
+        entry->touched = true;
+        entry->gone = true;
+    }
+    if (wanted->granted == 0)
+        return OK;
+    if (place == NULL) {
+        place = &w->entries[w->entry_count++];
+        place->current = false;
+        place->gone = false;
+    }
+    place->touched = true;
+    return make_binding(w, wanted, &place->binding);
+}
+
+static enum err apply_all(struct work *w)
+{
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        enum err err = apply(w, &w->wanted[i]);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+/* --- The answer ------------------------------------------------------------------------------ */
+
+/** "0.7" of 700, as short as it can be. 1000 is what no q means. */
+static void write_q(struct builder *b, unsigned q)
+{
+    if (q == 1000)
+        return;
+    builder_text(b, ";q=0");
+    if (q == 0)
+        return;
+    builder_char(b, '.');
+    for (unsigned weight = 100; q > 0; weight /= 10) {
+        builder_char(b, (char)('0' + q / weight));
+        q %= weight;
+    }
+}
+
+/** Seconds left; a binding that is there is never said to be gone. */
+static uint64_t seconds_left(const struct binding *binding, uint64_t now_ms)
+{
+    uint64_t seconds = (binding->expires_ms - now_ms) / 1000;
+    return seconds > 0 ? seconds : 1;
+}
+
+static void write_contact(struct builder *b, const struct binding *binding, uint64_t now_ms)
+{
+    builder_text(b, "Contact: <");
+    builder_add(b, binding->contact);
+    builder_text(b, ">;expires=");
+    builder_u64(b, seconds_left(binding, now_ms));
+    write_q(b, binding->q);
+    if (binding->instance.len > 0) {
+        builder_text(b, ";+sip.instance=\"");
+        builder_add(b, binding->instance);
+        builder_char(b, '"');
+    }
+    if (binding->reg_id != 0) {
+        builder_text(b, ";reg-id=");
+        builder_u64(b, binding->reg_id);
+    }
+    builder_add(b, binding->params);
+    builder_text(b, "\r\n");
+}
+
+static void write_line(struct builder *b, struct slice name, struct slice value)
+{
+    if (value.len == 0)
+        return;
+    builder_add(b, name);
+    builder_add(b, value);
+    builder_text(b, "\r\n");
+}
+
+/** The fields of a 200: every binding that is left (RFC 3261 §10.3 step 8). */
+static enum err write_fields(struct work *w, struct slice *out)
+{
+    size_t size = FIELDS_OVERHEAD + w->path.len + w->config->service_route.len;
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        const struct binding *binding = &w->entries[i].binding;
+        size += CONTACT_LINE_OVERHEAD + binding->contact.len + binding->instance.len +
+                binding->params.len;
+    }
+    struct builder b = arena_builder(w->arena, size);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        if (!w->entries[i].gone)
+            write_contact(&b, &w->entries[i].binding, w->now_ms);
+    write_line(&b, SLICE("Path: "), w->path);
+    write_line(&b, SLICE("Service-Route: "), w->config->service_route);
+    builder_text(&b, "Date: ");
+    sip_date_write(&b, w->now_ms);
+    builder_text(&b, "\r\n");
+    assert(!b.overflow);
+    *out = builder_slice(&b);
+    return OK;
+}
+
+/** The new block: empty when nothing is left. ERR_TOO_BIG past BINDING_SET_MAX. */
+static enum err write_block(struct work *w, struct slice *out)
+{
+    size_t size = binding_block_begin_bytes(w->aor);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        if (w->entries[i].gone)
+            continue;
+        size += binding_block_add_bytes(&w->entries[i].binding);
+        count++;
+    }
+    *out = SLICE_EMPTY;
+    if (count == 0)
+        return OK;
+
+    struct builder b = arena_builder(w->arena, size < BINDING_SET_MAX ? size : BINDING_SET_MAX);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+    binding_block_begin(&b, w->aor);
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        if (!w->entries[i].gone)
+            binding_block_add(&b, &w->entries[i].binding);
+    enum err err = binding_block_end(&b, 0, count);
+    if (err == OK)
+        *out = builder_slice(&b);
+    return err;
+}
+
+/** Counts what the request did; true when the block becomes another. */
+static bool count_changes(const struct work *w, struct registrar_result *result)
+{
+    bool changed = false;
+
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        const struct entry *entry = &w->entries[i];
+        if (!entry->gone &&
+            (result->next_expiry_ms == 0 || entry->binding.expires_ms < result->next_expiry_ms))
+            result->next_expiry_ms = entry->binding.expires_ms;
+        if (!entry->touched || (entry->gone && !entry->current))
+            continue;
+        changed = true;
+        if (entry->gone)
+            result->removed++;
+        else if (entry->current)
+            result->refreshed++;
+        else
+            result->added++;
+    }
+    return changed;
+}
+
+/** A limit that was lowered later does not throw out who is there and only refreshes. */
+static enum err check_limit(struct work *w, const struct registrar_result *result)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        count += !w->entries[i].gone;
+
+    if (result->added == 0 || count <= w->config->max_contacts)
+        return OK;
+    return refuse(w, 403, SLICE("Too Many Contacts"), SLICE_EMPTY);
+}
+
+static enum err finish(struct work *w)
+{
+    struct registrar_result result = {.action = REGISTRAR_ANSWER, .status = 200};
+
+    bool changed = count_changes(w, &result);
+    enum err err = check_limit(w, &result);
+    if (err)
+        return err;
+    if (changed) { /* before the fields: what fits into a block fits into an answer */
+        result.action = REGISTRAR_COMMIT;
+        err = write_block(w, &result.block);
+        if (err == ERR_TOO_BIG)
+            return refuse(w, 403, SLICE("Contacts Too Long"), SLICE_EMPTY);
+        if (err)
+            return err;
+    }
+    err = write_fields(w, &result.fields);
+    if (err)
+        return err;
+    *w->out = result;
+    return OK;
+}
+
+/** The steps, in the order of the RFC. ERR_DENIED: the result holds a refusal. */
+static enum err process(struct work *w, struct slice current)
+{
+    enum err err = check_require(w);
+    if (err == OK)
+        err = check_to(w);
+    if (err == OK)
+        err = take_path(w);
+    if (err == OK)
+        err = take_contacts(w);
+    if (err == OK)
+        err = load(w, current);
+    if (err)
+        return err;
+
+    bool repeat = false;
+    if (w->wanted_count > 0)
+        err = check_repeat(w, &repeat);
+    if (err == OK && !repeat)
+        err = w->star ? remove_all(w) : apply_all(w);
+    return err == OK ? finish(w) : err;
+}
+
+enum err registrar_process(const struct registrar_config *config, const struct sip_msg *request,
+                           struct slice aor, struct slice current, const struct flow *source,
+                           bool path_ok, uint64_t now_ms, struct arena *arena,
+                           struct registrar_result *out)
+{
+    assert(config->max_contacts <= BINDINGS_MAX);
+    assert(config->max_expires > 0);
+
+    struct work w = {
+        .config = config,
+        .msg = request,
+        .source = source,
+        .arena = arena,
+        .out = out,
+        .now_ms = now_ms,
+        .aor = aor,
+        .path_ok = path_ok,
+    };
+    enum err err = process(&w, current);
+    return err == ERR_DENIED ? OK : err;
+}
+
+/* --- Keys and blocks ------------------------------------------------------------------------- */
+
+enum err registrar_aor_key(const struct sip_uri *uri, struct builder *b)
+{
+    if (!uri->has_user || (uri->scheme != SIP_SCHEME_SIP && uri->scheme != SIP_SCHEME_SIPS))
+        return ERR_SYNTAX;
+    return sip_unescape(b, uri->user);
+}
+
+/** The same key with the bindings of `block` that `keep` keeps, as it leaves them. */
+typedef bool keep_fn(const void *user, struct binding *binding);
+
+static enum err rewrite(struct slice block, struct arena *arena, keep_fn *keep, const void *user,
+                        struct slice *out)
+{
+    struct builder b = arena_builder(arena, block.len);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+    binding_block_begin(&b, binding_block_aor(block));
+
+    struct binding binding;
+    uint32_t cursor = 0, count = 0;
+    while (binding_next(block, &cursor, &binding)) {
+        if (!keep(user, &binding))
+            continue;
+        binding_block_add(&b, &binding);
+        count++;
+    }
+    enum err err = binding_block_end(&b, 0, count);
+    assert(err == OK); /* it cannot be longer than it was */
+    (void)err;
+    *out = count > 0 ? builder_slice(&b) : SLICE_EMPTY;
+    return OK;
+}
+
+static bool keep_unexpired(const void *user, struct binding *binding)
+{
+    const uint64_t *now_ms = user;
+    return binding->expires_ms > *now_ms;
+}
+
+enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,
+                          struct slice *out, bool *changed, uint64_t *next_expiry_ms)
+{
+    struct binding binding;
+    uint32_t cursor = 0;
+    uint64_t next_ms = 0;
+    bool any = false;
+
+    while (binding_next(block, &cursor, &binding)) {
+        if (binding.expires_ms <= now_ms)
+            any = true;
+        else if (next_ms == 0 || binding.expires_ms < next_ms)
+            next_ms = binding.expires_ms;
+    }
+    struct slice rest = block;
+    enum err err = any ? rewrite(block, arena, keep_unexpired, &now_ms, &rest) : OK;
+    if (err)
+        return err;
+    *out = rest;
+    *changed = any;
+    *next_expiry_ms = next_ms;
+    return OK;
+}
+
+static bool uses_conn(const struct binding *binding, struct conn_id conn)
+{
+    return flow_has_conn(&binding->flow) && binding->flow.conn.worker == conn.worker &&
+           id_equal(binding->flow.conn.id, conn.id);
+}
+
+static bool mark_lost(const void *user, struct binding *binding)
+{
+    const struct conn_id *conn = user;
+    if (uses_conn(binding, *conn))
+        binding->flow_lost = true;
+    return true;
+}
+
+enum err registrar_flow_lost(struct slice block, struct conn_id conn, struct arena *arena,
+                             struct slice *out, bool *changed)
+{
+    struct binding binding;
+    uint32_t cursor = 0;
+    bool any = false;
+
+    while (!any && binding_next(block, &cursor, &binding))
+        any = !binding.flow_lost && uses_conn(&binding, conn);
+
+    struct slice marked = block;
+    enum err err = any ? rewrite(block, arena, mark_lost, &conn, &marked) : OK;
+    if (err)
+        return err;
+    *out = marked;
+    *changed = any;
+    return OK;
+}

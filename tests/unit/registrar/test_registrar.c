@@ -1,0 +1,820 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "registrar/registrar.h"
+
+enum {
+    T0_S = 1763845200
+};
+#define T0                                                                                         \
+    (UINT64_C(1000) * T0_S) /* wall clock of the first REGISTER: Sat, 22 Nov 2025 21:00:00         \
+                             */
+
+static struct mem mem;
+static struct arena arena;
+static struct registrar_config config;
+static struct registrar_result result;
+static struct flow source;
+static char current_bytes[BINDING_SET_MAX];
+static struct slice current; /* the AOR's block, as the location table would hold it */
+static uint64_t now_ms;
+static bool path_ok;
+
+static int set_up(void **state)
+{
+    (void)state;
+    mem_init(&mem, 16 << 20);
+    assert_int_equal(OK, arena_init(&arena, &mem, 1 << 20));
+    config = (struct registrar_config){.default_expires = 3600,
+                                       .min_expires = 60,
+                                       .max_expires = 7200,
+                                       .max_contacts = 3,
+                                       .path_required_support = true};
+    source = (struct flow){.transport = TRANSPORT_UDP,
+                           .remote = {ADDR_V4, 0, 5062, 0, {192, 0, 2, 7}},
+                           .local = {ADDR_V4, 0, 5060, 0, {192, 0, 2, 1}}};
+    current = SLICE_EMPTY;
+    now_ms = T0;
+    path_ok = false;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    arena_release(&arena);
+    mem_release(&mem);
+    return 0;
+}
+
+/* A REGISTER of alice's with these lines (each ends in CRLF), parsed. */
+static const struct sip_msg *request(const char *call_id, unsigned cseq, const char *lines)
+{
+    static char text[20000];
+    static struct sip_msg msg;
+
+    int len = snprintf(text, sizeof text,
+                       "REGISTER sip:example.com SIP/2.0\r\n"
+                       "Via: SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK1;rport\r\n"
+                       "From: <sip:alice@example.com>;tag=1\r\n"
+                       "To: <sip:alice@example.com>\r\n"
+                       "Call-ID: %s\r\nCSeq: %u REGISTER\r\n%sContent-Length: 0\r\n\r\n",
+                       call_id, cseq, lines);
+    assert_true(len > 0 && (size_t)len < sizeof text);
+    assert_int_equal(OK, sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, &msg));
+    assert_int_equal(0, msg.fault.status);
+    return &msg;
+}
+
+/* Processes it; what is to be committed becomes the present block. Returns the status. */
+static unsigned process(const struct sip_msg *msg)
+{
+    arena_reset(&arena);
+    assert_int_equal(OK, registrar_process(&config, msg, SLICE("alice"), current, &source, path_ok,
+                                           now_ms, &arena, &result));
+    if (result.action == REGISTRAR_COMMIT) {
+        assert_int_equal(200, result.status);
+        if (result.block.len > 0)
+            memcpy(current_bytes, result.block.data, result.block.len);
+        current = (struct slice){current_bytes, result.block.len};
+        static struct binding_set set;
+        if (current.len > 0)
+            assert_int_equal(OK, binding_set_unpack(current, &set));
+    }
+    return result.status;
+}
+
+static unsigned submit(const char *call_id, unsigned cseq, const char *lines)
+{
+    return process(request(call_id, cseq, lines));
+}
+
+static bool has(const char *text)
+{
+    return memmem(result.fields.data, result.fields.len, text, strlen(text)) != NULL;
+}
+
+static void expect(const char *text)
+{
+    if (!has(text))
+        fail_msg("no \"%s\" in:\n%.*s", text, SLICE_ARG(result.fields));
+}
+
+static struct binding binding_at(uint32_t index)
+{
+    struct binding binding;
+    uint32_t cursor = 0;
+    do
+        assert_true(binding_next(current, &cursor, &binding));
+    while (index-- > 0);
+    return binding;
+}
+
+static void a_contact_is_stored_and_listed(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c1", 7,
+                                 "Contact: \"Alice\" <sip:alice@192.0.2.7:5062;x=1?h=v> ; q = 0.70 "
+                                 ";expires=600;video;a=\"b c\"\r\n"
+                                 "User-Agent: Phone/1.0\r\n"));
+    assert_int_equal(REGISTRAR_COMMIT, result.action);
+    assert_int_equal(1, result.added);
+    assert_int_equal(T0 + 600000, result.next_expiry_ms);
+    expect("Contact: <sip:alice@192.0.2.7:5062;x=1?h=v>;expires=600;q=0.7;video;a=\"b c\"\r\n");
+    expect("Date: Sat, 22 Nov 2025 21:00:00 GMT\r\n");
+
+    struct binding b = binding_at(0);
+    assert_true(slice_equal(SLICE("c1"), b.call_id));
+    assert_true(slice_equal(SLICE("Phone/1.0"), b.user_agent));
+    assert_int_equal(7, b.cseq);
+    assert_int_equal(700, b.q);
+    assert_int_equal(T0, b.registered_ms);
+    assert_false(b.nat);
+    assert_true(addr_equal(&source.remote, &b.flow.remote));
+    assert_true(slice_equal(SLICE("alice"), binding_block_aor(current)));
+}
+
+static void intervals_follow_parameter_header_default_and_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *lines;
+        unsigned status;
+        const char *field;
+    } cases[] = {
+        {"parameter before header", "Contact: <sip:a@h>;expires=100\r\nExpires: 200\r\n", 200,
+         ";expires=100\r\n"},
+        {"header before default", "Contact: <sip:a@h>\r\nExpires: 200\r\n", 200,
+         ";expires=200\r\n"},
+        {"default", "Contact: <sip:a@h>\r\n", 200, ";expires=3600\r\n"},
+        {"shortened to the maximum", "Contact: <sip:a@h>;expires=7201\r\n", 200,
+         ";expires=7200\r\n"},
+        {"scalar02: too large a number is large", "Contact: <sip:a@h>;expires=280297596632815\r\n",
+         200, ";expires=7200\r\n"},
+        {"the same in the header", "Contact: <sip:a@h>\r\nExpires: 99999999999999999999\r\n", 200,
+         ";expires=7200\r\n"},
+        {"malformed counts as 3600 (§20.10)", "Contact: <sip:a@h>\r\nExpires: soon\r\n", 200,
+         ";expires=3600\r\n"},
+        {"shortest", "Contact: <sip:a@h>;expires=60\r\n", 200, ";expires=60\r\n"},
+        {"too short", "Contact: <sip:a@h>;expires=59\r\n", 423, "Min-Expires: 60\r\n"},
+        {"too short in one of two", "Contact: <sip:a@h>, <sip:b@h>;expires=1\r\n", 423,
+         "Min-Expires: 60\r\n"},
+        {"the parameter of an address without brackets is the header's",
+         "Contact: sip:a@h;expires=100\r\n", 200, "Contact: <sip:a@h>;expires=100\r\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        current = SLICE_EMPTY;
+        if (submit("c", 1, cases[i].lines) != cases[i].status || !has(cases[i].field))
+            fail_msg("%s: %u\n%.*s", cases[i].why, result.status, SLICE_ARG(result.fields));
+    }
+}
+
+static void an_hour_is_never_too_brief(void **state)
+{
+    (void)state;
+    config.min_expires = 7200; /* §10.3 step 7: only intervals under an hour may be refused */
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>;expires=3600\r\n"));
+    assert_int_equal(423, submit("c", 2, "Contact: <sip:a@h>;expires=3599\r\n"));
+}
+
+static void what_breaks_the_rules_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *lines;
+        unsigned status;
+        const char *field;
+    } cases[] = {
+        {"* without Expires", "Contact: *\r\n", 400, ""},
+        {"* with Expires other than 0", "Contact: *\r\nExpires: 1\r\n", 400, ""},
+        {"* with malformed Expires", "Contact: *\r\nExpires: x\r\n", 400, ""},
+        {"* after another", "Contact: <sip:a@h>\r\nContact: *\r\nExpires: 0\r\n", 400, ""},
+        {"* before another", "Contact: *, <sip:a@h>\r\nExpires: 0\r\n", 400, ""},
+        {"two *", "Contact: *, *\r\nExpires: 0\r\n", 400, ""},
+        {"no URI", "Contact: alice\r\n", 400, ""},
+        {"empty", "Contact: \r\n", 400, ""},
+        {"one good, one bad", "Contact: <sip:b@h>, <sip:b@h:99999>\r\n", 400, ""},
+        {"unknown extension", "Contact: <sip:b@h>\r\nRequire: foo, path\r\nRequire: bar\r\n", 420,
+         "Unsupported: foo, bar\r\n"},
+        {"extension we do not do yet", "Contact: <sip:b@h>\r\nRequire: outbound\r\n", 420,
+         "Unsupported: outbound\r\n"},
+        {"extension in a query", "Require: gruu\r\n", 420, "Unsupported: gruu\r\n"},
+        {"Path without support", "Contact: <sip:b@h>\r\nPath: <sip:p;lr>\r\n", 420,
+         "Unsupported: path\r\n"},
+        {"Path from a stranger", "Contact: <sip:b@h>\r\nPath: <sip:p;lr>\r\nSupported: path\r\n",
+         403, ""},
+        {"one contact too many", "Contact: <sip:b@h>, <sip:c@h>, <sip:d@h>\r\n", 403, ""},
+    };
+    assert_int_equal(200, submit("c0", 1, "Contact: <sip:a@h>\r\n"));
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        unsigned status = submit("c", 1, cases[i].lines);
+        if (status != cases[i].status || result.action != REGISTRAR_ANSWER ||
+            (cases[i].field[0] != '\0' && !has(cases[i].field)))
+            fail_msg("%s: %u\n%.*s", cases[i].why, status, SLICE_ARG(result.fields));
+    }
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:b@h>, <sip:c@h>\r\n")); /* at the limit */
+    assert_int_equal(3, binding_count(current));
+}
+
+static void the_aor_is_a_sip_uri(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *to;
+        unsigned status;
+    } cases[] = {{"<sip:alice@example.com>", 200},
+                 {"<SIPS:alice@example.com>", 200},
+                 {"<isbn:2983792873>", 400},
+                 {"<tel:+15105550101>", 400}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[500];
+        int len = snprintf(text, sizeof text,
+                           "REGISTER sip:example.com SIP/2.0\r\n"
+                           "Via: SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK1\r\n"
+                           "From: <sip:alice@example.com>;tag=1\r\nTo: %s\r\n"
+                           "Call-ID: c\r\nCSeq: 1 REGISTER\r\n\r\n",
+                           cases[i].to);
+        struct sip_msg msg;
+        assert_int_equal(OK, sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, &msg));
+        assert_int_equal(cases[i].status, process(&msg));
+    }
+}
+
+static void a_query_lists_what_is_there_with_what_is_left(void **state)
+{
+    (void)state;
+    assert_int_equal(200,
+                     submit("c", 1, "Contact: <sip:a@h>;expires=600, <sip:b@h>;expires=60\r\n"));
+    now_ms += 59999;
+    assert_int_equal(200, submit("c", 1, "")); /* no contact: the CSeq does not matter */
+    assert_int_equal(REGISTRAR_ANSWER, result.action);
+    expect("Contact: <sip:a@h>;expires=540\r\n");
+    expect("Contact: <sip:b@h>;expires=1\r\n");
+    now_ms += 1;
+    assert_int_equal(200, submit("c", 1, ""));
+    assert_false(has("sip:b@h"));
+    now_ms += 10 * 60000;
+    assert_int_equal(200, submit("c", 1, ""));
+    assert_false(has("Contact"));
+    expect("Date: ");
+}
+
+static void a_refresh_replaces_by_uri_rules(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:%61lice@Host:5062;x=1>;q=0.5\r\n"));
+    now_ms += 1000;
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:alice@hOST:5062>;expires=100\r\n"));
+    assert_int_equal(1, binding_count(current));
+    assert_int_equal(1, result.refreshed);
+    assert_int_equal(0, result.added);
+    expect("Contact: <sip:alice@hOST:5062>;expires=100\r\n");
+    assert_int_equal(now_ms + 100000, binding_at(0).expires_ms);
+    /* A port given is not one left out; another user is another contact. */
+    assert_int_equal(200, submit("c", 3, "Contact: <sip:alice@host>, <sip:Alice@host:5062>\r\n"));
+    assert_int_equal(3, binding_count(current));
+    assert_int_equal(2, result.added);
+}
+
+static void expires_0_removes_just_that_contact(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>, <sip:b@h>\r\n"));
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:A@h>;expires=0\r\n"));
+    assert_int_equal(REGISTRAR_ANSWER, result.action); /* not there: no error, no change */
+    assert_int_equal(200, submit("c", 3, "Contact: <sip:a@h>\r\nExpires: 0\r\n"));
+    assert_int_equal(REGISTRAR_COMMIT, result.action);
+    assert_int_equal(1, result.removed);
+    assert_false(has("sip:a@h"));
+    expect("sip:b@h");
+    assert_int_equal(200, submit("other", 1, "Contact: <sip:b@h>;expires=0\r\n"));
+    assert_int_equal(0, current.len);
+    assert_int_equal(0, result.next_expiry_ms);
+}
+
+static void one_request_adds_refreshes_and_removes(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>, <sip:b@h>\r\n"));
+    assert_int_equal(200, submit("c", 2,
+                                 "Contact: <sip:a@h>;expires=0\r\n"
+                                 "m: <sip:b@h>;expires=60, <sip:c@h>\r\n"));
+    assert_int_equal(1, result.added);
+    assert_int_equal(1, result.refreshed);
+    assert_int_equal(1, result.removed);
+    assert_int_equal(2, binding_count(current));
+    assert_int_equal(now_ms + 60000, result.next_expiry_ms);
+}
+
+static void the_last_of_equal_contacts_in_a_request_holds(void **state)
+{
+    (void)state;
+    assert_int_equal(200,
+                     submit("c", 1, "Contact: <sip:a@h>;expires=60, <sip:a@h>;expires=70\r\n"));
+    assert_int_equal(1, binding_count(current));
+    expect(";expires=70\r\n");
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:a@h>;expires=60, <sip:a@h>;expires=0\r\n"));
+    assert_int_equal(0, current.len);
+    assert_int_equal(200, submit("c", 3, "Contact: <sip:a@h>;expires=60, <sip:a@h>;expires=0\r\n"));
+    assert_int_equal(REGISTRAR_ANSWER, result.action); /* added and removed: as it was */
+    assert_int_equal(0, result.added + result.removed);
+}
+
+static void a_star_removes_all(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 5, "Contact: <sip:a@h>\r\n"));
+    assert_int_equal(200, submit("d", 9, "Contact: <sip:b@h>\r\n"));
+    assert_int_equal(500, submit("c", 4, "Contact: *\r\nExpires: 0\r\n"));
+    assert_int_equal(500, submit("c", 5, "Contact: *\r\nExpires: 0\r\n"));
+    assert_int_equal(2, binding_count(current));
+    assert_int_equal(200, submit("c", 6, "Contact: *\r\nExpires: 0\r\n"));
+    assert_int_equal(REGISTRAR_COMMIT, result.action);
+    assert_int_equal(2, result.removed);
+    assert_int_equal(0, current.len);
+    assert_false(has("Contact"));
+    assert_int_equal(200, submit("c", 6, "Contact: *\r\nExpires: 0\r\n")); /* nothing left to do */
+    assert_int_equal(REGISTRAR_ANSWER, result.action);
+}
+
+static void an_overtaken_request_changes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 5, "Contact: <sip:a@h>\r\n"));
+    assert_int_equal(500, submit("c", 4, "Contact: <sip:b@h>, <sip:a@h>\r\n"));
+    assert_int_equal(500, submit("c", 4, "Contact: <sip:a@h>;expires=0\r\n"));
+    assert_int_equal(1, binding_count(current));
+    /* With another Call-ID the order is not known: the later request counts. */
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:a@h>;expires=100\r\n"));
+    assert_int_equal(1, result.refreshed);
+    assert_true(slice_equal(SLICE("d"), binding_at(0).call_id));
+}
+
+static void a_late_retransmission_gets_the_present_bindings(void **state)
+{
+    (void)state;
+    static const char *const original = "Contact: <sip:a@h>;expires=600;q=0.5, <sip:b@h>\r\n";
+    static const struct {
+        const char *why, *lines;
+        unsigned status;
+    } cases[] = {
+        {"the same", "Contact: <sip:a@h>;expires=600;q=0.5, <sip:b@h>\r\n", 200},
+        {"the same, otherwise written",
+         "Contact: <sip:b@H>;expires=3600\r\nContact: <sip:%61@h>;q=0.500;expires=600\r\n", 200},
+        {"removes what is not there, too",
+         "Contact: <sip:a@h>;expires=600;q=0.5, <sip:b@h>, <sip:z@h>;expires=0\r\n", 200},
+        {"another interval", "Contact: <sip:a@h>;expires=601;q=0.5, <sip:b@h>\r\n", 500},
+        {"another q", "Contact: <sip:a@h>;expires=600, <sip:b@h>\r\n", 500},
+        {"one missing", "Contact: <sip:a@h>;expires=600;q=0.5\r\n", 500},
+        {"one more", "Contact: <sip:a@h>;expires=600;q=0.5, <sip:b@h>, <sip:c@h>\r\n", 500},
+        {"a removal", "Contact: <sip:a@h>;expires=0, <sip:b@h>\r\n", 500},
+        {"only another", "Contact: <sip:c@h>\r\n", 500},
+        {"one twice", "Contact: <sip:b@h>, <sip:b@h>\r\n", 500},
+    };
+    assert_int_equal(200, submit("c", 5, original));
+    now_ms += 40000;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        unsigned status = submit("c", 5, cases[i].lines);
+        if (status != cases[i].status || result.action != REGISTRAR_ANSWER)
+            fail_msg("%s: %u", cases[i].why, status);
+        if (status == 200)
+            expect("<sip:a@h>;expires=560;q=0.5\r\n"); /* nothing was prolonged */
+    }
+}
+
+static void an_instance_and_reg_id_name_one_flow(void **state)
+{
+    (void)state;
+#define INSTANCE ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\""
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h:1>;reg-id=1" INSTANCE "\r\n"));
+    expect("Contact: <sip:a@h:1>;expires=3600" INSTANCE ";reg-id=1\r\n");
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:a@h:1>;reg-id=2" INSTANCE "\r\n"));
+    assert_int_equal(2, binding_count(current)); /* equal URIs, two flows */
+    assert_int_equal(200, submit("e", 1, "Contact: <sip:a@h:9>;reg-id=1" INSTANCE "\r\n"));
+    assert_int_equal(2, binding_count(current));
+    assert_int_equal(1, result.refreshed);
+    assert_true(slice_equal(SLICE("sip:a@h:9"), binding_at(0).contact));
+    assert_int_equal(200, submit("f", 1, "Contact: <sip:x@y>;expires=0;reg-id=2" INSTANCE "\r\n"));
+    assert_int_equal(1, binding_count(current));
+}
+
+static void a_phone_that_moved_is_known_by_its_instance(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@10.0.0.1:1>" INSTANCE "\r\n"));
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:a@10.0.0.2:2>" INSTANCE "\r\n"));
+    assert_int_equal(1, binding_count(current));
+    assert_true(slice_equal(SLICE("sip:a@10.0.0.2:2"), binding_at(0).contact));
+    /* Overtaken by its own later request: refused as any. */
+    assert_int_equal(500, submit("d", 0, "Contact: <sip:a@10.0.0.1:1>" INSTANCE "\r\n"));
+    /* Two contacts of one request are both meant. */
+    assert_int_equal(200, submit("d", 2,
+                                 "Contact: <sip:a@10.0.0.2:2>" INSTANCE "\r\n"
+                                 "Contact: <sips:a@10.0.0.2:3>" INSTANCE "\r\n"));
+    assert_int_equal(2, binding_count(current));
+    assert_int_equal(200, submit("e", 1, "Contact: <sip:b@10.0.0.3>\r\n"));
+    assert_int_equal(3, binding_count(current)); /* no instance: another phone */
+}
+
+static void a_path_is_kept_in_order_and_given_back(void **state)
+{
+    (void)state;
+    path_ok = true;
+    assert_int_equal(200, submit("c", 1,
+                                 "Contact: <sip:a@10.0.0.1>\r\nSupported: gruu, Path\r\n"
+                                 "Path: <sip:p3;lr>,<sip:p2;lr>;x\r\nPath: <sip:p1;lr>\r\n"));
+    expect("Path: <sip:p3;lr>,<sip:p2;lr>;x,<sip:p1;lr>\r\n");
+    assert_true(slice_equal(SLICE("<sip:p3;lr>,<sip:p2;lr>;x,<sip:p1;lr>"), binding_at(0).path));
+    assert_false(binding_at(0).nat); /* the Path leads there */
+    assert_int_equal(200, submit("c", 2,
+                                 "Contact: <sip:b@h>\r\nRequire: path\r\nSupported: path\r\n"
+                                 "Path: <sip:q;lr>\r\n"));
+    assert_true(slice_equal(SLICE("<sip:q;lr>"), binding_at(1).path)); /* per contact */
+    assert_true(slice_equal(SLICE("<sip:p3;lr>,<sip:p2;lr>;x,<sip:p1;lr>"), binding_at(0).path));
+
+    config.path_required_support = false;
+    assert_int_equal(200, submit("c", 3, "Contact: <sip:b@h>\r\nPath: <sip:q;lr>\r\n"));
+    assert_int_equal(400, submit("c", 4, "Contact: <sip:b@h>\r\nPath: <tel:+1>\r\n"));
+    assert_int_equal(400, submit("c", 4, "Contact: <sip:b@h>\r\nPath: sip:q;lr\r\n"));
+    assert_int_equal(400, submit("c", 4, "Contact: <sip:b@h>\r\nPath: <sip:q;lr>,\r\n"));
+}
+
+static void the_service_route_is_told(void **state)
+{
+    (void)state;
+    config.service_route = SLICE("<sip:edge.example.com;lr>");
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>\r\n"));
+    expect("Service-Route: <sip:edge.example.com;lr>\r\n");
+}
+
+static void contacts_come_back_as_they_were_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *contact, *field;
+    } cases[] = {
+        {"regescrt", "<sip:user@example.com?Route=%3Csip:sip.example.com%3E>",
+         "Contact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>;expires=3600\r\n"},
+        {"cparam01", "sip:+19725552222@gw1.example.net;unknownparam",
+         "Contact: <sip:+19725552222@gw1.example.net>;expires=3600;unknownparam\r\n"},
+        {"cparam02", "<sip:+19725552222@gw1.example.net;unknownparam>",
+         "Contact: <sip:+19725552222@gw1.example.net;unknownparam>;expires=3600\r\n"},
+        {"escnull", "<sip:%00@host5.example.com>",
+         "Contact: <sip:%00@host5.example.com>;expires=3600\r\n"},
+        {"any scheme may be registered (§10.2.1)", "<mailto:alice@example.com>",
+         "Contact: <mailto:alice@example.com>;expires=3600\r\n"},
+        {"folding does not come back", "<sip:a@h>;x=\"1\r\n 2\";y", ";x=\"1   2\";y\r\n"},
+        {"q of 0", "<sip:a@h>;q=0.0", ";q=0\r\n"},
+        {"q of 1 is as none", "<sip:a@h>;q=1.0", "<sip:a@h>;expires=3600\r\n"},
+        {"three decimals", "<sip:a@h>;q=0.055", ";q=0.055\r\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char lines[300];
+        current = SLICE_EMPTY;
+        snprintf(lines, sizeof lines, "Contact: %s\r\n", cases[i].contact);
+        if (submit("c", 1, lines) != 200 || !has(cases[i].field))
+            fail_msg("%s: %u\n%.*s", cases[i].why, result.status, SLICE_ARG(result.fields));
+    }
+}
+
+static void a_long_user_agent_is_cut(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1,
+                                 "Contact: <sip:a@h>\r\nUser-Agent: 0123456789012345678901234567890"
+                                 "12345678901234567890123456789 123CUT\r\n"));
+    assert_int_equal(64, binding_at(0).user_agent.len);
+    assert_true(slice_equal(SLICE("123"), slice_from(binding_at(0).user_agent, 61)));
+}
+
+static void requests_go_to_the_source_when_the_contact_is_not_there(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *via, *contacts;
+        struct addr source;
+        uint8_t transport;
+        bool nat; /* of the first */
+    } cases[] = {
+        {"the contact is the source",
+         "UDP 192.0.2.7:5062;rport",
+         "<sip:a@192.0.2.7:5062>",
+         {ADDR_V4, 0, 5062, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"the default port",
+         "UDP 192.0.2.7;rport",
+         "<sip:a@192.0.2.7>",
+         {ADDR_V4, 0, 5060, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"IPv6",
+         "UDP [2001:db8::7];rport",
+         "<sip:a@[2001:DB8:0::7]>",
+         {ADDR_V6, 0, 5060, 0, {0x20, 0x01, 0x0d, 0xb8, [15] = 7}},
+         TRANSPORT_UDP,
+         false},
+        {"behind a NAT",
+         "UDP 10.0.0.7:5062;rport",
+         "<sip:a@10.0.0.7:5062>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         true},
+        {"behind a NAT, without rport",
+         "UDP 10.0.0.7:5062",
+         "<sip:a@10.0.0.7:5062>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         true},
+        {"a port changed on the way",
+         "UDP 192.0.2.7:5062;rport",
+         "<sip:a@192.0.2.7:5062>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         true},
+        {"sends from another port than it listens on, and says so by asking no rport",
+         "UDP 192.0.2.7:5062",
+         "<sip:a@192.0.2.7:5062>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"a name in Via",
+         "UDP phone.invalid;rport",
+         "<sip:a@phone.invalid>",
+         {ADDR_V4, 0, 5060, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         true},
+        {"a name that DNS knows",
+         "UDP 192.0.2.7:5060;rport",
+         "<sip:a@pbx.example.net>",
+         {ADDR_V4, 0, 5060, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"another machine, no NAT",
+         "UDP 192.0.2.7:5060;rport",
+         "<sip:a@192.0.2.99>",
+         {ADDR_V4, 0, 5060, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"a private address behind a public Via",
+         "UDP 8.8.8.8:5060;rport",
+         "<sip:a@10.0.0.9>",
+         {ADDR_V4, 0, 5060, 0, {8, 8, 8, 8}},
+         TRANSPORT_UDP,
+         true},
+        {"through a proxy without Path",
+         "UDP 192.0.2.7, SIP/2.0/UDP 10.0.0.1",
+         "<sip:a@10.0.0.1>",
+         {ADDR_V4, 0, 5060, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         false},
+        {"any stream",
+         "TCP 192.0.2.7:5062;rport",
+         "<sip:a@192.0.2.7:5062>",
+         {ADDR_V4, 0, 5062, 0, {192, 0, 2, 7}},
+         TRANSPORT_TCP,
+         true},
+        {"WebSocket",
+         "WS x.invalid",
+         "<sip:a@y.invalid;transport=ws>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_WS,
+         true},
+        {"one of several, another machine's",
+         "TCP 192.0.2.7:5062;rport",
+         "<sip:a@192.0.2.99>, <sip:a@192.0.2.7>",
+         {ADDR_V4, 0, 5062, 0, {192, 0, 2, 7}},
+         TRANSPORT_TCP,
+         false},
+        {"one of several, its own",
+         "UDP 10.0.0.7:5062;rport",
+         "<sip:a@10.0.0.7>, <sip:a@other>",
+         {ADDR_V4, 0, 40000, 0, {192, 0, 2, 7}},
+         TRANSPORT_UDP,
+         true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[600];
+        int len = snprintf(text, sizeof text,
+                           "REGISTER sip:example.com SIP/2.0\r\n"
+                           "Via: SIP/2.0/%s;branch=z9hG4bK1\r\n"
+                           "From: <sip:alice@example.com>;tag=1\r\nTo: <sip:alice@example.com>\r\n"
+                           "Call-ID: c\r\nCSeq: 1 REGISTER\r\nContact: %s\r\n"
+                           "Content-Length: 0\r\n\r\n",
+                           cases[i].via, cases[i].contacts);
+        struct sip_msg msg;
+        assert_int_equal(OK, sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, &msg));
+        source.remote = cases[i].source;
+        source.transport = cases[i].transport;
+        current = SLICE_EMPTY;
+        assert_int_equal(200, process(&msg));
+        if (binding_at(0).nat != cases[i].nat)
+            fail_msg("%s", cases[i].why);
+    }
+}
+
+static void a_lower_limit_does_not_throw_out_who_refreshes(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>, <sip:b@h>, <sip:c@h>\r\n"));
+    config.max_contacts = 1;
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:a@h>\r\n"));
+    assert_int_equal(403, submit("c", 3, "Contact: <sip:d@h>\r\n"));
+    assert_int_equal(200, submit("c", 4, "Contact: <sip:b@h>;expires=0\r\n"));
+    assert_int_equal(2, binding_count(current));
+}
+
+static void expired_bindings_make_room(void **state)
+{
+    (void)state;
+    assert_int_equal(200,
+                     submit("c", 5, "Contact: <sip:a@h>;expires=60, <sip:b@h>, <sip:c@h>\r\n"));
+    now_ms += 60000;
+    /* An expired binding has no CSeq any more, either. */
+    assert_int_equal(200, submit("c", 6, "Contact: <sip:d@h>\r\n"));
+    assert_int_equal(3, binding_count(current));
+    assert_int_equal(1, result.added);
+    assert_int_equal(0, result.removed);
+}
+
+static void as_many_contacts_as_a_block_holds(void **state)
+{
+    (void)state;
+    static char lines[20000];
+    config.max_contacts = BINDINGS_MAX;
+    for (unsigned round = 0; round < 2; round++) {
+        size_t at = 0;
+        for (unsigned i = 0; i < 32; i++)
+            at += (size_t)snprintf(lines + at, sizeof lines - at, "Contact: <sip:a%u@h>\r\n",
+                                   32 * round + i);
+        assert_int_equal(200, submit("c", round + 1, lines));
+    }
+    assert_int_equal(BINDINGS_MAX, binding_count(current));
+    assert_int_equal(403, submit("c", 9, "Contact: <sip:more@h>\r\n"));
+    assert_int_equal(200, submit("c", 9, "Contact: <sip:more@h>, <sip:a63@h>;expires=0\r\n"));
+    assert_int_equal(BINDINGS_MAX, binding_count(current));
+}
+
+static void a_block_that_would_be_too_long_is_refused(void **state)
+{
+    (void)state;
+    static char lines[16000];
+    config.max_contacts = BINDINGS_MAX;
+    for (unsigned i = 1; i <= 6; i++) {
+        memset(lines, 'x', sizeof lines);
+        memcpy(lines, "Contact: <sip:a@h;x=", 20);
+        lines[19] = (char)('0' + i);
+        memcpy(lines + sizeof lines - 4, ">\r\n", 4);
+        lines[16] = (char)('a' + i); /* the host: not equal to the others */
+        assert_int_equal(i <= 4 ? 200 : 403, submit("c", i, lines));
+    }
+    assert_int_equal(4, binding_count(current));
+}
+
+static void memory_that_cannot_be_had_changes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h>\r\n"));
+    const struct sip_msg *msg = request("c", 2,
+                                        "Contact: <sip:a@h>;x=1, <sip:b@h>\r\nPath: <sip:p;lr>\r\n"
+                                        "Supported: path\r\nRequire: path\r\n");
+    path_ok = true;
+    bool done = false;
+    for (size_t used = 0; !done; used += 16) {
+        struct arena small;
+        assert_true(used < 8000);
+        assert_int_equal(OK, arena_init(&small, &mem, 64 + used));
+        struct registrar_result out = {.status = 77};
+        enum err err = registrar_process(&config, msg, SLICE("alice"), current, &source, path_ok,
+                                         now_ms, &small, &out);
+        done = err == OK;
+        if (!done) {
+            assert_int_equal(ERR_MEMORY, err);
+            assert_int_equal(77, out.status);
+        }
+        arena_release(&small);
+    }
+}
+
+static void aor_keys_are_unescaped_user_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uri;
+        enum err err;
+        struct slice key;
+    } cases[] = {
+        {"sip:alice@example.com", OK, {"alice", 5}},
+        {"sip:%61lice@EXAMPLE.com;user=phone?h=v", OK, {"alice", 5}},
+        {"sips:Alice:password@example.com", OK, {"Alice", 5}},
+        {"sip:null-%00-null@example.com", OK, {"null-\0-null", 11}},
+        {"sip:example.com", ERR_SYNTAX, {"", 0}},
+        {"tel:+15105550101", ERR_SYNTAX, {"", 0}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct sip_uri uri;
+        char text[64];
+        struct builder b = builder_over(text, sizeof text);
+        assert_int_equal(OK, sip_uri_parse(slice_of(cases[i].uri), &uri));
+        assert_int_equal(cases[i].err, registrar_aor_key(&uri, &b));
+        assert_true(slice_equal(cases[i].key, builder_slice(&b)));
+    }
+}
+
+static void expired_bindings_are_taken_out(void **state)
+{
+    (void)state;
+    struct slice out;
+    bool changed;
+    uint64_t next_ms;
+    assert_int_equal(200,
+                     submit("c", 1, "Contact: <sip:a@h>;expires=60, <sip:b@h>;expires=90\r\n"));
+
+    assert_int_equal(OK, registrar_expire(current, T0 + 59999, &arena, &out, &changed, &next_ms));
+    assert_false(changed);
+    assert_ptr_equal(current.data, out.data);
+    assert_int_equal(T0 + 60000, next_ms);
+    assert_int_equal(OK, registrar_expire(current, T0 + 60000, &arena, &out, &changed, &next_ms));
+    assert_true(changed);
+    assert_int_equal(1, binding_count(out));
+    assert_true(slice_equal(SLICE("alice"), binding_block_aor(out)));
+    assert_int_equal(T0 + 90000, next_ms);
+    assert_int_equal(OK, registrar_expire(current, T0 + 90000, &arena, &out, &changed, &next_ms));
+    assert_true(changed);
+    assert_int_equal(0, out.len);
+    assert_int_equal(0, next_ms);
+    assert_int_equal(OK, registrar_expire(SLICE_EMPTY, T0, &arena, &out, &changed, &next_ms));
+    assert_false(changed);
+}
+
+static void bindings_of_a_lost_connection_are_marked(void **state)
+{
+    (void)state;
+    struct slice out;
+    bool changed;
+    const struct conn_id conn = {1, {5, 9}}, other = {2, {5, 9}}, newer = {1, {5, 10}};
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:udp@h>\r\n"));
+    source.transport = TRANSPORT_TCP;
+    source.conn = conn;
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:tcp@h>\r\n"));
+
+    assert_int_equal(OK, registrar_flow_lost(current, other, &arena, &out, &changed));
+    assert_false(changed);
+    assert_int_equal(OK, registrar_flow_lost(current, newer, &arena, &out, &changed));
+    assert_false(changed);
+    assert_int_equal(OK, registrar_flow_lost(current, conn, &arena, &out, &changed));
+    assert_true(changed);
+    memcpy(current_bytes, out.data, out.len);
+    current.len = out.len;
+    assert_false(binding_at(0).flow_lost);
+    assert_true(binding_at(1).flow_lost);
+    assert_int_equal(OK, registrar_flow_lost(current, conn, &arena, &out, &changed));
+    assert_false(changed); /* twice is once */
+
+    source.conn = newer;
+    assert_int_equal(200, submit("d", 2, "Contact: <sip:tcp@h>\r\n"));
+    assert_false(binding_at(1).flow_lost); /* it is back */
+}
+
+int main(void)
+{
+#define REGISTRAR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        REGISTRAR_TEST(a_contact_is_stored_and_listed),
+        REGISTRAR_TEST(intervals_follow_parameter_header_default_and_limits),
+        REGISTRAR_TEST(an_hour_is_never_too_brief),
+        REGISTRAR_TEST(what_breaks_the_rules_is_refused_and_changes_nothing),
+        REGISTRAR_TEST(the_aor_is_a_sip_uri),
+        REGISTRAR_TEST(a_query_lists_what_is_there_with_what_is_left),
+        REGISTRAR_TEST(a_refresh_replaces_by_uri_rules),
+        REGISTRAR_TEST(expires_0_removes_just_that_contact),
+        REGISTRAR_TEST(one_request_adds_refreshes_and_removes),
+        REGISTRAR_TEST(the_last_of_equal_contacts_in_a_request_holds),
+        REGISTRAR_TEST(a_star_removes_all),
+        REGISTRAR_TEST(an_overtaken_request_changes_nothing),
+        REGISTRAR_TEST(a_late_retransmission_gets_the_present_bindings),
+        REGISTRAR_TEST(an_instance_and_reg_id_name_one_flow),
+        REGISTRAR_TEST(a_phone_that_moved_is_known_by_its_instance),
+        REGISTRAR_TEST(a_path_is_kept_in_order_and_given_back),
+        REGISTRAR_TEST(the_service_route_is_told),
+        REGISTRAR_TEST(contacts_come_back_as_they_were_written),
+        REGISTRAR_TEST(a_long_user_agent_is_cut),
+        REGISTRAR_TEST(requests_go_to_the_source_when_the_contact_is_not_there),
+        REGISTRAR_TEST(a_lower_limit_does_not_throw_out_who_refreshes),
+        REGISTRAR_TEST(expired_bindings_make_room),
+        REGISTRAR_TEST(as_many_contacts_as_a_block_holds),
+        REGISTRAR_TEST(a_block_that_would_be_too_long_is_refused),
+        REGISTRAR_TEST(memory_that_cannot_be_had_changes_nothing),
+        REGISTRAR_TEST(aor_keys_are_unescaped_user_parts),
+        REGISTRAR_TEST(expired_bindings_are_taken_out),
+        REGISTRAR_TEST(bindings_of_a_lost_connection_are_marked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
