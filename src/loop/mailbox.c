@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAILBOX_ALIGN = 16 };
+enum {
+    MAILBOX_ALIGN = 16
+};
 
 /* What stands in front of a letter. `mark` is written last, and 0 wherever nothing is complete. */
 struct letter_head {
@@ -101,8 +103,8 @@ bool mailbox_post(struct mailbox *mailbox, enum mailbox_class class, uint16_t ki
         len += parts[i].len;
     assert(len <= MAILBOX_LETTER_MAX);
 
-    size_t bytes = (sizeof(struct letter_head) + len + MAILBOX_ALIGN - 1) &
-                   ~(size_t)(MAILBOX_ALIGN - 1);
+    size_t bytes =
+        (sizeof(struct letter_head) + len + MAILBOX_ALIGN - 1) & ~(size_t)(MAILBOX_ALIGN - 1);
     uint64_t position;
     size_t skipped;
     if (!mailbox_reserve(mailbox, class, bytes, &position, &skipped)) {
@@ -123,7 +125,8 @@ bool mailbox_post(struct mailbox *mailbox, enum mailbox_class class, uint16_t ki
             memcpy(at, parts[i].data, parts[i].len);
         at += parts[i].len;
     }
-    /* The last access in program order that the reader sees; ordered before the look at `asleep`. */
+    /* The last access in program order that the reader sees; ordered before the look at `asleep`.
+     */
     atomic_store_explicit(&head->mark, (uint32_t)bytes, memory_order_seq_cst);
     return true;
 }

@@ -42,7 +42,9 @@ struct letter {
     struct slice body;
 };
 
-enum { LETTER_FROM_OUTSIDE = 0xffff };
+enum {
+    LETTER_FROM_OUTSIDE = 0xffff
+};
 
 typedef void mailbox_read_fn(void *user, const struct letter *letter);
 

@@ -20,7 +20,9 @@
 
 #include "base/slice.h"
 
-enum { QUIESCE_MAX = 288 };
+enum {
+    QUIESCE_MAX = 288
+};
 
 struct quiesce_seat {
     alignas(64) _Atomic uint64_t seen; /* the epoch when it passed last; UINT64_MAX: away */

@@ -23,7 +23,9 @@ struct entry {
     char bytes[];               /* key, block */
 };
 
-enum { ENTRY_HEAD = offsetof(struct entry, bytes) };
+enum {
+    ENTRY_HEAD = offsetof(struct entry, bytes)
+};
 
 struct array {
     uint64_t mask; /* slots - 1 */
@@ -52,8 +54,8 @@ struct shard {
     _Atomic uint64_t array_bytes;
     _Atomic uint64_t waiting;
     /* The owner's alone from here. */
-    uint64_t used;     /* slots of `array` that are not 0 */
-    uint64_t move_at;  /* slots of `old` before this are done */
+    uint64_t used;       /* slots of `array` that are not 0 */
+    uint64_t move_at;    /* slots of `old` before this are done */
     struct batch *open;  /* takes what is retired now */
     struct batch *first; /* closed, oldest first */
     struct batch **last;
@@ -525,8 +527,8 @@ static uint64_t shard_layout(const struct shard *shard)
 }
 
 /* The next entry of one shard; false at its end. */
-static bool shard_walk(struct shard *shard, struct table_cursor *cursor,
-                       const struct entry **entry, bool *restarted)
+static bool shard_walk(struct shard *shard, struct table_cursor *cursor, const struct entry **entry,
+                       bool *restarted)
 {
     for (;;) {
         uint64_t layout = shard_layout(shard);

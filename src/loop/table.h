@@ -25,8 +25,8 @@
 struct table;
 
 struct table_config {
-    unsigned workers;  /* shards */
-    size_t memory_max; /* bytes of entries per shard */
+    unsigned workers;        /* shards */
+    size_t memory_max;       /* bytes of entries per shard */
     struct quiesce *quiesce; /* borrowed; all readers have a seat in it */
 };
 

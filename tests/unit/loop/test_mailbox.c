@@ -12,7 +12,9 @@
 #include "base/rng.h"
 #include "loop/mailbox.h"
 
-enum { KIND = 3 };
+enum {
+    KIND = 3
+};
 
 struct reader {
     unsigned count;
@@ -137,7 +139,10 @@ static void only_a_sleeping_reader_is_woken_and_only_once(void **state)
 
 /* --- Threads ------------------------------------------------------------------------------- */
 
-enum { WRITERS = 3, LETTERS = 20000 };
+enum {
+    WRITERS = 3,
+    LETTERS = 20000
+};
 
 struct writer {
     struct mailbox *box;

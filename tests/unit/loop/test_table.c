@@ -13,7 +13,11 @@
 #include "base/rng.h"
 #include "loop/table.h"
 
-enum { KEYS = 4000, WORKERS = 3, BLOCK_MAX = 600 };
+enum {
+    KEYS = 4000,
+    WORKERS = 3,
+    BLOCK_MAX = 600
+};
 
 struct twin {
     uint16_t len; /* 0: absent */
@@ -105,8 +109,7 @@ static void the_table_does_what_an_array_does(void **state)
             twins[n].len = (uint16_t)(rng_below(&rng, BLOCK_MAX) + 1);
             twins[n].mark = (uint8_t)step;
             memset(bytes, (int)(uint8_t)step, sizeof bytes);
-            assert_int_equal(
-                OK, ops.put(ops.user, key, hash, (struct slice){bytes, twins[n].len}));
+            assert_int_equal(OK, ops.put(ops.user, key, hash, (struct slice){bytes, twins[n].len}));
         }
         struct slice found_key;
         struct slice found = ops.find_hash(ops.user, hash, &found_key);
@@ -213,7 +216,12 @@ static void keys_and_blocks_have_their_largest_size(void **state)
 
 /* --- Threads: two owners change their shards, two more only read --------------------------- */
 
-enum { THREADS = 4, OWNERS = 2, SHARED_KEYS = 3000, ROUNDS = 30 };
+enum {
+    THREADS = 4,
+    OWNERS = 2,
+    SHARED_KEYS = 3000,
+    ROUNDS = 30
+};
 
 struct player {
     struct table *table;
