@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config - strowger.yaml to checked, immutable settings. The resources: config/resources.h.
+ *
+ * One table (settings.c) has a row per key: its type, range, default and meaning. It feeds the
+ * parser, the defaults, the hint at the nearest name and docs/configuration.md.
+ *
+ * Thread:  any; nothing is shared.
+ * Memory:  a struct config is one piece, immutable; config_free() frees all of it.
+ * Limits:  CONFIG_TEXT_MAX, CONFIG_ITEMS_MAX; CONFIG_ERRORS_MAX errors are reported, then the rest
+ *          is only counted.
+ * Public headers: config.h errors.h resources.h
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/addr.h"
+#include "base/flow.h"
+#include "base/user.h"
+#include "config/errors.h"
+
+enum {
+    CONFIG_TEXT_MAX = 16 << 20, /* bytes of one file */
+    CONFIG_ITEMS_MAX = 1024,    /* of one list in strowger.yaml */
+};
+
+enum config_log_format {
+    CONFIG_LOG_TEXT,
+    CONFIG_LOG_JSON,
+};
+
+enum config_log_level {
+    CONFIG_LOG_ERROR,
+    CONFIG_LOG_WARNING,
+    CONFIG_LOG_INFO,
+    CONFIG_LOG_DEBUG,
+};
+
+struct config_slices {
+    const struct slice *items;
+    uint32_t count;
+};
+
+struct config_networks {
+    const struct addr_net *items;
+    uint32_t count;
+};
+
+/** Everything is there: what the file does not say has its default. */
+struct config {
+    struct slice file; /* as given; empty: the embedded defaults */
+
+    struct config_slices domains;     /* lower case; at least one, the first is the default */
+    const struct listener *listeners; /* numeric; port 0 does not occur */
+    uint32_t listener_count;
+    uint32_t workers; /* 0: one per core */
+    struct slice currency;
+    struct slice time_zone; /* empty: the machine's */
+    bool insecure;
+
+    struct {
+        bool required;
+        struct slice realm;                      /* default: the first domain */
+        uint8_t algorithms[USER_ALGORITHMS_MAX]; /* as in struct user; 0s at the end */
+        uint32_t nonce_lifetime_ms;
+        struct config_networks trusted;
+    } auth;
+    struct {
+        uint32_t default_expires_s;
+        uint32_t min_expires_s;
+        uint32_t max_expires_s;
+        uint32_t max_contacts;
+    } registrar;
+    struct {
+        uint32_t timer_c_ms;
+        bool recurse_on_3xx;
+    } proxy;
+    struct {
+        bool off; /* `listen: off` */
+        struct addr listen;
+        bool plain; /* plain HTTP off loopback is meant */
+        struct config_networks trusted_proxies;
+    } http;
+    struct slice control; /* path of the Unix socket, absolute; empty: the default */
+    struct {
+        bool memory;
+        struct slice path; /* of the SQLite file, made absolute or relative to the working folder */
+    } store;
+    bool records;
+    struct {
+        enum config_log_format format;
+        enum config_log_level level;
+    } log;
+    uint32_t drain_ms;
+    struct { /* per worker, but for the last */
+        uint32_t transactions;
+        uint64_t memory;
+        uint32_t connections;
+        uint32_t connections_per_address;
+        uint64_t journal; /* bytes of the store's journal */
+    } limits;
+};
+
+/** Looks for `path`; NULL: the embedded defaults. ERR_SYNTAX, ERR_NOT_FOUND, ...: see `errors`. */
+MUST_CHECK enum err config_load(const char *path, struct config_errors *errors,
+                                struct config **out);
+
+/** The same from text; `file` names it in errors, and relative paths start at its folder. */
+MUST_CHECK enum err config_parse(struct slice text, const char *file, struct config_errors *errors,
+                                 struct config **out);
+
+void config_free(struct config *config);
+
+/** `control:` or its default: /run/strowger/control.sock for root, else in $XDG_RUNTIME_DIR. */
+MUST_CHECK enum err config_control_path(const struct config *config, char *path, size_t size);
+
+/** The table of settings as docs/configuration.md shows it. */
+void config_write_table(struct builder *b);
+
+#endif
