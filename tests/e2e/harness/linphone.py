@@ -41,6 +41,12 @@ domain={domain}
 """
 
 
+def rtp_port(address):
+    """It binds its RTP socket to all addresses, so each phone on this machine needs a port of its own."""
+    _, run, number, last = [int(o) for o in address.split(".")]
+    return 10000 + 4 * ((run * 31 + number * 4 + last) % 5000)
+
+
 class Linphone:
     def __init__(self, env, router, name, last, frequency, transport="udp", password=None, answer=True,
                  domain="example.com"):
@@ -53,7 +59,7 @@ class Linphone:
         config = os.path.join(self.folder, "linphonerc")
         with open(config, "w", encoding="utf-8") as out:
             out.write(CONFIG.format(
-                address=self.address, name=name, rtp=7078 + 10 * last, router="%s:%d" % router.at, domain=domain,
+                address=self.address, name=name, rtp=rtp_port(self.address), router="%s:%d" % router.at, domain=domain,
                 transport=transport, password=password or name + "-password",
                 port_udp=5060 if transport == "udp" else 0, port_tcp=5060 if transport == "tcp" else 0))
         home = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}

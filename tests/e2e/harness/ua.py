@@ -179,6 +179,13 @@ class UA:
             self.ack_failure(request, answer)
         return answer
 
+    def final(self, request, seconds=5.0):
+        """The final response to an INVITE under way; a failure is acknowledged."""
+        answer = self.response_in(request, seconds)
+        if answer.status >= 300:
+            self.ack_failure(request, answer)
+        return answer
+
     def ack_failure(self, request, answer):
         """RFC 3261 §17.1.1.3: same branch, To of the response, the request's Route."""
         fields = [("Via", request.all("via")[0]), ("Max-Forwards", "70"), ("From", request.get("from")),
@@ -304,8 +311,22 @@ class Dialog:
     def ack(self, cseq=None):
         self.ua.send(self.request("ACK", cseq=cseq or self.cseq))
 
-    def bye(self, seconds=8.0):
-        return self.ua.exchange(self.request("BYE"), seconds)
+    def asks(self, peer, method, seconds=5.0, headers=(), body=b""):
+        """A request in this dialog that the other phone answers with 200: (what came there, the answer here)."""
+        request = self.request(method, headers=headers, body=body)
+        self.ua.send(request)
+        came = peer.request_in(method, seconds, self.call_id)
+        peer.reply(came, 200, "OK", body=SDP if method == "INVITE" else b"")
+        answer = self.ua.response_in(request, seconds)
+        if answer.status != 200:
+            raise AssertionError("%s in the dialog: %s" % (method, answer))
+        if method == "INVITE":
+            self.ack()
+            peer.request_in("ACK", seconds, self.call_id)
+        return came, answer
+
+    def hang_up(self, peer):
+        return self.asks(peer, "BYE")
 
 
 def call(caller, callee, uri=None, headers=(), body=SDP):
