@@ -111,8 +111,10 @@ static struct slice top_via(struct slice rest)
 static bool find_branch(struct slice via, struct txn_branch *out)
 {
     static const char name[] = "branch=";
-    const char *at = memmem(via.data, via.len, name, sizeof name - 1);
 
+    if (via.len == 0)
+        return false;
+    const char *at = memmem(via.data, via.len, name, sizeof name - 1);
     if (at == NULL)
         return false;
     struct slice rest = slice_from(via, (size_t)(at - via.data) + sizeof name - 1);
