@@ -123,6 +123,9 @@ void context_close(struct context *c);
 /** No further targets. */
 void plan_free(struct context *c);
 
+/** Targets in all, tried or not. */
+uint32_t plan_count(const struct context *c);
+
 /** Appends targets, in order of appearance; those whose URI is there already are left out. */
 MUST_CHECK enum err plan_add(struct context *c, const struct proxy_request *request,
                              const struct proxy_target *targets, uint32_t count);

@@ -266,6 +266,19 @@ static bool same_side(const struct flow *a, const struct flow *b)
     return a->listener == b->listener || a->listener == LISTENER_ANY || b->listener == LISTENER_ANY;
 }
 
+/* Names too long for a token are left out: the flows themselves must get through. */
+static enum err write_token(const struct forward *f, struct proxy_token *token, struct builder *b)
+{
+    const struct hash_key *key = &f->proxy->config.token_key;
+    enum err err = proxy_token_write(b, key, token, f->msg->call_id, f->msg->from.tag);
+    if (err != ERR_TOO_BIG)
+        return err;
+
+    token->caller.aor = SLICE_EMPTY;
+    token->callee.aor = SLICE_EMPTY;
+    return proxy_token_write(b, key, token, f->msg->call_id, f->msg->from.tag);
+}
+
 /*
  * §16.6 step 4, with two values where the sides differ: each side then finds on its end of the
  * route set a URI of ours that it can reach. Both carry the whole token.
@@ -286,8 +299,7 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
     };
     char text[PROXY_TOKEN_MAX];
     struct builder t = builder_over(text, sizeof text);
-    enum err err = proxy_token_write(&t, &f->proxy->config.token_key, &token, f->msg->call_id,
-                                     f->msg->from.tag);
+    enum err err = write_token(f, &token, &t);
     if (err)
         return err;
 

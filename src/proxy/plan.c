@@ -66,7 +66,7 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
     return false;
 }
 
-static uint32_t plan_count(const struct context *c)
+uint32_t plan_count(const struct context *c)
 {
     uint32_t count = 0;
 

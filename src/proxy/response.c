@@ -241,26 +241,33 @@ static bool wants_recursion(const struct context *c, const struct sip_msg *respo
            !c->cancelled && c->best_status < 600;
 }
 
-/* Adds what one Contact leads to. False: it must be left to the caller. */
-static bool recurse_to(struct context *c, struct slice value, bool only_secure, uint64_t now_ms)
+enum recursion {
+    RECURSION_LEFT,  /* the caller may do with this Contact what it likes */
+    RECURSION_KNOWN, /* it was tried, or waits for its turn */
+    RECURSION_ADDED,
+};
+
+/* Adds what one Contact leads to. */
+static enum recursion recurse_to(struct context *c, struct slice value, uint64_t now_ms)
 {
     const struct proxy_config *config = &c->proxy->config;
     struct proxy_target targets[PROXY_RECURSE_MAX];
+    uint32_t before = plan_count(c);
     struct sip_contact contact;
     struct sip_uri uri;
 
     if (sip_contact_parse(value, &contact) != OK || contact.star ||
         sip_uri_parse(contact.addr.uri_text, &uri) != OK)
-        return false;
-    if (only_secure && uri.scheme != SIP_SCHEME_SIPS)
-        return false;
+        return RECURSION_LEFT;
+    if (c->secure && uri.scheme != SIP_SCHEME_SIPS)
+        return RECURSION_LEFT;
     uint32_t count =
         config->resolve(config->user, contact.addr.uri_text, targets, COUNT_OF(targets), now_ms);
-    if (count == 0)
-        return false;
     for (uint32_t i = 0; i < count; i++)
         targets[i].q = contact.q;
-    return plan_add(c, NULL, targets, count) == OK;
+    if (count == 0 || plan_add(c, NULL, targets, count) != OK)
+        return RECURSION_LEFT;
+    return plan_count(c) > before ? RECURSION_ADDED : RECURSION_KNOWN;
 }
 
 /* The response with only those Contacts that were not followed. */
@@ -289,10 +296,10 @@ bool response_recurse(struct context *c, const struct sip_msg *response, uint64_
     struct slice value;
     bool followed = false;
     while (sip_values_next(&it, &value)) {
-        if (recurse_to(c, value, c->secure, now_ms)) {
-            followed = true;
+        enum recursion done = recurse_to(c, value, now_ms);
+        followed |= done == RECURSION_ADDED;
+        if (done != RECURSION_LEFT)
             continue;
-        }
         builder_text(&rest, "Contact: ");
         builder_add(&rest, value);
         builder_text(&rest, "\r\n");

@@ -6,11 +6,13 @@
  * proves that we let the dialog through, so that a request with To tag and Route is no open relay,
  * and names the flow of each side that is NATed or on a stream (DESIGN.md, Flows):
  *
- *   kind, MAC(8 bytes) over Call-ID, caller's From tag hash and everything in the token,
- *   hash of the caller's tag (so that the direction is known), then per side (caller, callee),
- *   when needed: transport, listener, remote address, connection, AOR key and instance hash.
+ *   kind, MAC (8 bytes) over Call-ID, caller's tag and everything else in the token, then
+ *   per side (caller, callee), when needed: transport, listener, remote address, connection,
+ *   AOR key and instance hash. `local` of a flow is not kept.
  *
+ * The MAC is right with the caller's tag only, so the direction is known without more bytes.
  * Written as lower-case base32hex (digits and a-v): tokens are compared without case by some.
+ * 15 characters when no side needs its flow.
  */
 #ifndef PROXY_TOKEN_H
 #define PROXY_TOKEN_H

@@ -37,8 +37,8 @@ static void a_call_is_forwarded_answered_acknowledged_and_ended(void **state)
 
     world_pass(w, 100);
     memset(&w->request, 0, sizeof w->request);
-    world_write(w, "BYE", "sip:bob@198.51.100.1:5060",
-                "Route: <sip:203.0.113.1;lr;r=token>\r\n", "");
+    world_write(w, "BYE", "sip:bob@198.51.100.1:5060", "Route: <sip:203.0.113.1;lr;r=token>\r\n",
+                "");
     w->request.routes_drop = 1;
     w->request.in_dialog = true;
     assert_int_equal(world_forward(w, &bob, 1), OK);

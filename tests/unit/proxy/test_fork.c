@@ -367,9 +367,12 @@ static void challenges_of_all_branches_reach_the_caller_in_one_answer(void **sta
     struct sent *told = world_expect(w, "SIP/2.0 407");
     assert_int_equal(world_count_text(told->text, "\r\nProxy-Authenticate: "), 2);
     assert_int_equal(world_count_text(told->text, "\r\nWWW-Authenticate: "), 2);
-    assert_non_null(strstr(told->text, "\r\nProxy-Authenticate: Digest realm=\"two\", nonce=\"2\""));
-    assert_non_null(strstr(told->text, "\r\nWWW-Authenticate: Digest realm=\"three\", nonce=\"3b\""));
-    assert_non_null(strstr(told->text, "\r\nProxy-Authenticate: Digest realm=\"four\", nonce=\"4\""));
+    assert_non_null(
+        strstr(told->text, "\r\nProxy-Authenticate: Digest realm=\"two\", nonce=\"2\""));
+    assert_non_null(
+        strstr(told->text, "\r\nWWW-Authenticate: Digest realm=\"three\", nonce=\"3b\""));
+    assert_non_null(
+        strstr(told->text, "\r\nProxy-Authenticate: Digest realm=\"four\", nonce=\"4\""));
     world_close(w);
 }
 

@@ -8,10 +8,10 @@
 #ifndef TESTS_PROXY_WORLD_H
 #define TESTS_PROXY_WORLD_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -46,7 +46,7 @@ struct world {
     struct sent sent[SENT_MAX];
     unsigned sent_count;
     unsigned server_ends;
-    struct id server; /* of the last request given in */
+    struct id server;             /* of the last request given in */
     struct proxy_request request; /* facts for the next one; msg, server and source are set */
     struct flow source;
     /* what config.resolve gives */
@@ -404,8 +404,7 @@ static inline bool world_answer(struct world *w, const struct sent *request, uns
     struct builder b = builder_over(text, sizeof text);
     struct sip_msg *msg = malloc(sizeof *msg);
     assert_non_null(msg);
-    assert_int_equal(
-        sip_parse((struct slice){request->text, request->len}, SIP_DATAGRAM, msg), OK);
+    assert_int_equal(sip_parse((struct slice){request->text, request->len}, SIP_DATAGRAM, msg), OK);
     const struct sip_reply reply = {
         .status = (uint16_t)status,
         .to_tag = to_tag != NULL ? slice_of(to_tag) : SLICE_EMPTY,

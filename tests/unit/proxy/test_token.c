@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokens: round trip, size, direction, and that nothing but what we wrote is accepted. */
+#include "world.h"
+
+static const struct slice call_id = {"call-1@192.0.2.1", 16};
+static const struct slice caller_tag = {"caller-tag", 10};
+static const struct slice callee_tag = {"callee-tag", 10};
+
+static struct proxy_side side_of(const char *address, enum transport transport)
+{
+    return (struct proxy_side){.has_flow = true, .flow = world_flow(address, transport)};
+}
+
+static struct slice write_token(const struct proxy_token *token, char text[static PROXY_TOKEN_MAX])
+{
+    struct builder b = builder_over(text, PROXY_TOKEN_MAX);
+    assert_int_equal(proxy_token_write(&b, &world_key, token, call_id, caller_tag), OK);
+    return builder_slice(&b);
+}
+
+static void assert_side_equal(const struct proxy_side *a, const struct proxy_side *b)
+{
+    assert_int_equal(a->has_flow, b->has_flow);
+    if (!a->has_flow)
+        return;
+    assert_int_equal(a->flow.transport, b->flow.transport);
+    assert_int_equal(a->flow.flags, b->flow.flags);
+    assert_int_equal(a->flow.listener, b->flow.listener);
+    assert_memory_equal(&a->flow.remote, &b->flow.remote, sizeof a->flow.remote);
+    assert_int_equal(a->flow.conn.worker, b->flow.conn.worker);
+    assert_int_equal(a->flow.conn.id.slot, b->flow.conn.id.slot);
+    assert_int_equal(a->flow.conn.id.generation, b->flow.conn.id.generation);
+    assert_int_equal(a->instance, b->instance);
+    assert_true(slice_equal(a->aor, b->aor));
+}
+
+static enum err read_token(struct slice text, struct slice from, struct slice to,
+                           struct proxy_token *out, bool *from_caller)
+{
+    static char scratch[PROXY_TOKEN_SCRATCH];
+    return proxy_token_read(text, &world_key, call_id, from, to, scratch, out, from_caller);
+}
+
+static void check_round_trip(const struct proxy_token *token)
+{
+    char text[PROXY_TOKEN_MAX];
+    struct slice written = write_token(token, text);
+    struct proxy_token back;
+    bool from_caller;
+
+    assert_int_equal(read_token(written, caller_tag, callee_tag, &back, &from_caller), OK);
+    assert_true(from_caller);
+    assert_side_equal(&token->caller, &back.caller);
+    assert_side_equal(&token->callee, &back.callee);
+    assert_int_equal(read_token(written, callee_tag, caller_tag, &back, &from_caller), OK);
+    assert_false(from_caller);
+    assert_side_equal(&token->caller, &back.caller);
+    assert_side_equal(&token->callee, &back.callee);
+}
+
+static struct proxy_token some_token(unsigned which)
+{
+    struct proxy_token token = {0};
+
+    if (which & 1)
+        token.caller = side_of("192.0.2.1:5060", TRANSPORT_UDP);
+    if (which & 2) {
+        token.callee = side_of("[2001:db8::77]:49152", TRANSPORT_TCP);
+        token.callee.flow.listener = LISTENER_ANY;
+    }
+    if (which & 4) {
+        token.caller.aor = SLICE("alice@example.com");
+        token.callee.aor = SLICE("bob@example.com");
+    }
+    if (which & 8) {
+        token.caller.instance = 0xdeadbeef;
+        token.callee.instance = 1;
+    }
+    if (which & 16) {
+        token.caller.flow.conn = (struct conn_id){255, {0xffffff, UINT32_MAX}};
+        token.callee.flow.conn = (struct conn_id){0, {0, 1}};
+    }
+    if (which & 32)
+        token.callee.flow.remote.scope = 3;
+    if (which & 64)
+        token.callee.flow.flags = FLOW_ONLY_CONN;
+    return token;
+}
+
+enum {
+    SOME_TOKENS = 128
+};
+
+static void what_is_written_is_read_back_in_both_directions(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SOME_TOKENS; i++) {
+        struct proxy_token token = some_token(i);
+        check_round_trip(&token);
+    }
+}
+
+static void tokens_are_short(void **state)
+{
+    struct proxy_token plain = {0};
+    struct proxy_token flow = {.callee = side_of("192.0.2.1:5060", TRANSPORT_TCP)};
+    char text[PROXY_TOKEN_MAX];
+    (void)state;
+
+    assert_int_equal(write_token(&plain, text).len, 15);
+    flow.callee.flow.conn = (struct conn_id){1, {1000, 100000}};
+    flow.callee.instance = 0x12345678;
+    assert_true(write_token(&flow, text).len <= 60);
+}
+
+static void every_changed_character_is_refused(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SOME_TOKENS; i += 5) {
+        struct proxy_token token = some_token(i);
+        struct proxy_token back;
+        char text[PROXY_TOKEN_MAX];
+        bool from_caller;
+        struct slice written = write_token(&token, text);
+        for (size_t at = 0; at < written.len; at++) {
+            char was = text[at];
+            for (int c = 0; c < 256; c++) {
+                if (ascii_lower((char)c) == was)
+                    continue; /* others may change the case: it carries nothing */
+                text[at] = (char)c;
+                assert_int_equal(read_token(written, caller_tag, callee_tag, &back, &from_caller),
+                                 ERR_DENIED);
+            }
+            text[at] = was;
+        }
+    }
+}
+
+static void upper_case_is_the_same_token(void **state)
+{
+    struct proxy_token token = some_token(31);
+    struct proxy_token back;
+    char text[PROXY_TOKEN_MAX];
+    bool from_caller;
+    (void)state;
+
+    struct slice written = write_token(&token, text);
+    for (size_t i = 0; i < written.len; i++)
+        if (text[i] >= 'a')
+            text[i] = (char)(text[i] - 'a' + 'A');
+    assert_int_equal(read_token(written, caller_tag, callee_tag, &back, &from_caller), OK);
+}
+
+static void a_token_cut_or_lengthened_is_refused(void **state)
+{
+    struct proxy_token token = some_token(31);
+    struct proxy_token back;
+    char text[PROXY_TOKEN_MAX];
+    bool from_caller;
+    (void)state;
+
+    struct slice written = write_token(&token, text);
+    for (size_t len = 0; len < written.len; len++)
+        assert_int_equal(
+            read_token((struct slice){text, len}, caller_tag, callee_tag, &back, &from_caller),
+            ERR_DENIED);
+    for (const char *more = "0v"; *more != '\0'; more++) {
+        text[written.len] = *more;
+        assert_int_equal(read_token((struct slice){text, written.len + 1}, caller_tag, callee_tag,
+                                    &back, &from_caller),
+                         ERR_DENIED);
+    }
+}
+
+static void the_token_of_another_dialog_is_refused(void **state)
+{
+    static const struct hash_key other_key = {{1, 2}};
+    struct proxy_token token = some_token(3);
+    struct proxy_token back;
+    char text[PROXY_TOKEN_MAX];
+    char scratch[PROXY_TOKEN_SCRATCH];
+    bool from_caller;
+    (void)state;
+
+    struct slice written = write_token(&token, text);
+    assert_int_equal(proxy_token_read(written, &world_key, SLICE("call-2@192.0.2.1"), caller_tag,
+                                      callee_tag, scratch, &back, &from_caller),
+                     ERR_DENIED);
+    assert_int_equal(proxy_token_read(written, &world_key, call_id, SLICE("caller-tah"), callee_tag,
+                                      scratch, &back, &from_caller),
+                     ERR_DENIED);
+    assert_int_equal(proxy_token_read(written, &world_key, call_id, SLICE_EMPTY, SLICE_EMPTY,
+                                      scratch, &back, &from_caller),
+                     ERR_DENIED);
+    assert_int_equal(proxy_token_read(written, &other_key, call_id, caller_tag, callee_tag, scratch,
+                                      &back, &from_caller),
+                     ERR_DENIED);
+    /* Bytes moved from one piece to the next make another dialog. */
+    assert_int_equal(proxy_token_read(written, &world_key, SLICE("call-1@192.0.2.1c"),
+                                      SLICE("aller-tag"), callee_tag, scratch, &back, &from_caller),
+                     ERR_DENIED);
+}
+
+static void long_names_are_told_apart_too(void **state)
+{
+    char long_id[3000];
+    char text[PROXY_TOKEN_MAX];
+    char scratch[PROXY_TOKEN_SCRATCH];
+    struct proxy_token token = some_token(5);
+    struct proxy_token back;
+    bool from_caller;
+    (void)state;
+
+    memset(long_id, 'x', sizeof long_id);
+    struct slice id = {long_id, sizeof long_id};
+    struct builder b = builder_over(text, sizeof text);
+    assert_int_equal(proxy_token_write(&b, &world_key, &token, id, caller_tag), OK);
+    assert_int_equal(proxy_token_read(builder_slice(&b), &world_key, id, caller_tag, callee_tag,
+                                      scratch, &back, &from_caller),
+                     OK);
+    for (size_t i = 0; i < sizeof long_id; i += 37) {
+        long_id[i] = 'y';
+        assert_int_equal(proxy_token_read(builder_slice(&b), &world_key, id, caller_tag, callee_tag,
+                                          scratch, &back, &from_caller),
+                         ERR_DENIED);
+        long_id[i] = 'x';
+    }
+}
+
+static void a_token_that_does_not_fit_is_an_error(void **state)
+{
+    struct proxy_token token = {.caller = side_of("192.0.2.1:5060", TRANSPORT_UDP)};
+    static char aor[PROXY_TOKEN_SCRATCH];
+    char text[PROXY_TOKEN_MAX];
+    struct builder b = builder_over(text, 14);
+    (void)state;
+
+    memset(aor, 'a', sizeof aor);
+    struct proxy_token plain = {0};
+    assert_int_equal(proxy_token_write(&b, &world_key, &plain, call_id, caller_tag), ERR_TOO_BIG);
+    /* kind, MAC, 2 bytes, address, port and a length of two bytes are before the AOR */
+    size_t most = PROXY_TOKEN_SCRATCH - 9 - 2 - 6 - 2;
+    token.caller.aor = (struct slice){aor, most};
+    check_round_trip(&token);
+    token.caller.aor.len = most + 1;
+    b = builder_over(text, sizeof text);
+    assert_int_equal(proxy_token_write(&b, &world_key, &token, call_id, caller_tag), ERR_TOO_BIG);
+}
+
+static void random_bytes_are_refused(void **state)
+{
+    struct rng rng;
+    struct proxy_token back;
+    bool from_caller;
+    char text[PROXY_TOKEN_MAX + 8];
+    (void)state;
+
+    rng_seed(&rng, 11);
+    for (unsigned i = 0; i < 20000; i++) {
+        size_t len = rng_below(&rng, sizeof text);
+        for (size_t k = 0; k < len; k++)
+            text[k] = "0123456789abcdefghijklmnopqrstuvwxyz"[rng_below(&rng, i % 7 ? 32 : 36)];
+        assert_int_equal(
+            read_token((struct slice){text, len}, caller_tag, callee_tag, &back, &from_caller),
+            ERR_DENIED);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read_back_in_both_directions),
+        cmocka_unit_test(tokens_are_short),
+        cmocka_unit_test(every_changed_character_is_refused),
+        cmocka_unit_test(upper_case_is_the_same_token),
+        cmocka_unit_test(a_token_cut_or_lengthened_is_refused),
+        cmocka_unit_test(the_token_of_another_dialog_is_refused),
+        cmocka_unit_test(long_names_are_told_apart_too),
+        cmocka_unit_test(a_token_that_does_not_fit_is_an_error),
+        cmocka_unit_test(random_bytes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
