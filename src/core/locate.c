@@ -130,14 +130,16 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .aor = aor,
         .instance = instance_hash(core, binding),
     };
+    if (sip_uri_parse(binding->contact, &uri) != OK ||
+        (uri.scheme != SIP_SCHEME_SIP && uri.scheme != SIP_SCHEME_SIPS))
+        return false; /* mailto: and the like are kept and listed (§10.2.1), not called */
     if (binding->path.len > 0)
         return path_address(core, binding, listener, &out->to);
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);
     }
-    if (sip_uri_parse(binding->contact, &uri) == OK &&
-        locate_address(core, &uri, binding->flow.listener, &out->to))
+    if (locate_address(core, &uri, binding->flow.listener, &out->to))
         return true;
     out->nat = true;
     return binding_flow(core, binding, &out->to); /* a host name: the flow is what we know */
