@@ -5,7 +5,8 @@
  * Nonces are signed over time, realm and source address with a key that is kept over
  * restarts, so any worker can check one. How often a nonce was used is known by one
  * worker only: the one whose number stands in the nonce, in a bounded window per nonce; when
- * that window is lost the answer is stale=true.
+ * that window is lost the answer is stale=true. Clients without qop (RFC 2617) have no count: their
+ * nonce is good once.
  *
  * Which user a name belongs to, and what he may do, is the core's business. An
  * unknown user costs the same time and gets the same answer as a wrong password.
@@ -29,51 +30,67 @@ struct auth;
 struct auth_config {
     uint32_t worker;
     uint32_t nonce_lifetime_ms;
-    uint32_t windows_max;      /* nonces whose counts are remembered */
-    uint8_t algorithms[USER_ALGORITHMS_MAX]; /* offered, in order; 0s at the end */
-    struct slice realm;        /* immutable, outlives it */
-    struct hash_key nonce_key; /* kept over restarts */
+    uint32_t windows_max;                    /* nonces whose counts are remembered */
+    uint8_t algorithms[USER_ALGORITHMS_MAX]; /* offered, in order; 0s at the end; all 0: MD5 */
+    struct slice realm;                      /* immutable, outlives it; no quotes or backslashes */
+    struct hash_key nonce_key;               /* kept over restarts */
     struct rng *rng;
 };
 
+/** ERR_SYNTAX: the realm cannot be written into a challenge. ERR_MEMORY. */
 MUST_CHECK enum err auth_open(const struct auth_config *config, struct auth **out);
 void auth_close(struct auth *auth);
 
 enum auth_verdict {
     AUTH_NONE = 1, /* no usable credentials for our realm: challenge */
-    AUTH_STALE,    /* right answer, but the nonce is too old or its window is lost: challenge with stale=true */
-    AUTH_BAD,      /* wrong password, unknown user, count used again, wrong uri: challenge, count a failure */
+    AUTH_STALE, /* right answer, but the nonce is too old, of another key or address, or its window
+                 * is lost, or without qop it was used: challenge with stale=true */
+    AUTH_BAD,   /* wrong password, unknown user, count used again, wrong uri: challenge, count a
+                 * failure */
     AUTH_OK,
-    AUTH_ELSEWHERE, /* right so far; worker `owner` must say whether the count is fresh: ask it with auth_count() */
+    AUTH_ELSEWHERE, /* right so far; worker `owner` must say whether the count is fresh: ask it with
+                     * auth_count(). An owner that does not exist (any more) is AUTH_STALE */
 };
 
 struct auth_result {
     enum auth_verdict verdict;
-    const struct sip_field *field;    /* the credentials that were looked at; NULL: none */
+    const struct sip_field *field;      /* the credentials that were looked at; NULL: none */
     struct sip_credentials credentials; /* borrowed from the message */
-    uint32_t owner;                   /* with AUTH_ELSEWHERE */
+    uint32_t owner;                     /* with AUTH_ELSEWHERE */
 };
 
 /**
  * Finds the credentials for our realm in Authorization (`proxy` false) or Proxy-Authorization.
- * AUTH_NONE, or AUTH_OK meaning: there are some, look the user up by credentials.username.
+ * AUTH_NONE, or AUTH_OK meaning: there are some, look the user up by credentials.username. Those
+ * of other realms, unknown algorithms, or with an '@' in the username are passed over.
  */
 struct auth_result auth_find(const struct auth *auth, const struct sip_msg *msg, bool proxy);
 
 /**
  * Checks what auth_find() found. `user` may be NULL (unknown, disabled, no password): the same work
- * is done against a made-up digest. The uri of the credentials must fit the Request-URI (§22.4 point 5, leniently:
- * equal as URI, or equal user and host). Algorithms not offered are AUTH_NONE.
+ * is done against a made-up digest. The uri of the credentials must fit the Request-URI (§22.4
+ * point 5, leniently: equal as URI, or equal user and host). Algorithms not offered are AUTH_NONE.
+ * now_ms is UTC: nonces outlive the process.
  */
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,
                 const struct flow *source, uint64_t now_ms, struct auth_result *result);
 
-/** In the owner worker: is this count of this nonce new? AUTH_OK, AUTH_BAD (used) or AUTH_STALE (window lost). */
+/** What auth_count() is to be asked: the count, or 0 without qop. */
+static inline uint32_t auth_count_of(const struct sip_credentials *credentials)
+{
+    return credentials->has_qop ? credentials->nc : 0;
+}
+
+/**
+ * In the owner worker: is this count of this nonce new? AUTH_OK, AUTH_BAD (used) or AUTH_STALE
+ * (window lost). nc 0 stands for a use without qop: OK once, then AUTH_STALE.
+ */
 enum auth_verdict auth_count(struct auth *auth, struct slice nonce, uint32_t nc);
 
 /**
- * Writes one challenge line per algorithm ("WWW-Authenticate: Digest ...\r\n" or Proxy-), in the configured order
- * or the user's own. The nonce names this worker as its owner and opens a window.
+ * Writes one challenge line per algorithm ("WWW-Authenticate: Digest ...\r\n" or Proxy-), in the
+ * configured order or the user's own (RFC 8760 §2.3). The nonce, one for all lines, names this
+ * worker as its owner and opens a window.
  */
 void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale,
                     const struct user *user, const struct flow *source, uint64_t now_ms);
