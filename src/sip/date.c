@@ -10,6 +10,8 @@ enum {
     YEAR_MAX = 9999
 };
 
+#define SECONDS_MAX UINT64_C(253402300799) /* the last of YEAR_MAX: a year has four digits */
+
 static const char *const day_names[7] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
 static const char *const month_names[12] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -42,6 +44,8 @@ static void add_two_digits(struct builder *b, unsigned number)
 void sip_date_write(struct builder *b, uint64_t unix_ms)
 {
     uint64_t seconds = unix_ms / 1000;
+    if (seconds > SECONDS_MAX)
+        seconds = SECONDS_MAX;
     uint64_t days = seconds / DAY_SECONDS;
     unsigned second = (unsigned)(seconds % DAY_SECONDS);
 

@@ -477,6 +477,14 @@ TEST(dates_are_read_and_written_in_gmt)
     }
 }
 
+TEST(a_date_past_9999_is_written_as_the_last_one)
+{
+    char space[64];
+    struct builder b = builder_over(space, sizeof space);
+    sip_date_write(&b, UINT64_MAX);
+    CHECK_TEXT("Fri, 31 Dec 9999 23:59:59 GMT", builder_slice(&b), "four digits");
+}
+
 TEST(every_day_of_four_centuries_survives_being_written)
 {
     for (uint64_t day = 0; day < 146097; day++) {
@@ -506,6 +514,7 @@ int main(void)
         cmocka_unit_test(number_parse_stops_at_2_to_the_32),
         cmocka_unit_test(list_next_splits_at_commas_outside_quotes_and_brackets),
         cmocka_unit_test(dates_are_read_and_written_in_gmt),
+        cmocka_unit_test(a_date_past_9999_is_written_as_the_last_one),
         cmocka_unit_test(every_day_of_four_centuries_survives_being_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
