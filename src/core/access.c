@@ -70,7 +70,7 @@ static enum verdict ask_count(struct core *core, struct request *r,
     struct core_mail mail = {
         .kind = CORE_MAIL_COUNT_ASK,
         .from = (uint16_t)core->config.worker,
-        .number = result->credentials.has_qop ? result->credentials.nc : 1,
+        .number = auth_count_of(&result->credentials),
         .id = r->server,
         .bytes = result->credentials.nonce,
     };

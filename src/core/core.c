@@ -217,7 +217,18 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
-static void handle_cancel(struct core *core, const struct txn_received *got)
+/** The Reason lines of a CANCEL go along with ours (RFC 3326 §2). */
+static struct slice reason_lines(const struct sip_msg *msg)
+{
+    const struct sip_field *first = sip_field_first(msg, SIP_F_REASON);
+
+    if (first == NULL)
+        return SLICE_EMPTY;
+    return (struct slice){msg->buf.data + first->begin, (size_t)(first->end - first->begin)};
+}
+
+static void handle_cancel(struct core *core, const struct sip_msg *msg,
+                          const struct txn_received *got)
 {
     bool found = got->cancel_matched; /* a transaction of any method: 200 (§9.2) */
     struct sip_reply reply = {.status = found ? 200 : 481};
@@ -229,7 +240,7 @@ static void handle_cancel(struct core *core, const struct txn_received *got)
     if (got->cancelled.generation == 0 || txn_server_answered(core->txns, got->cancelled))
         return;
     if (txn_server_context_get(core->txns, got->cancelled) != 0) {
-        proxy_cancel(core->proxy, got->cancelled, core->now_ms);
+        proxy_cancel_with(core->proxy, got->cancelled, reason_lines(msg), core->now_ms);
         return;
     }
     struct sip_reply terminated = {.status = 487}; /* it still waits for something of ours */
@@ -253,7 +264,7 @@ static void handle_request(struct core *core, const struct sip_msg *msg, const s
         run_request(core, msg, source, none, false, 0);
         return;
     case TXN_CANCEL:
-        handle_cancel(core, &got);
+        handle_cancel(core, msg, &got);
         return;
     case TXN_NEW:
     case TXN_MERGED:
