@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/settings.h"
+
+#include "config/values.h"
+
+#define KEY(text)                                                                                  \
+    {                                                                                              \
+        "" text, sizeof(text) - 1                                                                  \
+    }
+#define AT(field) offsetof(struct config, field)
+#define NOT_BUILT(text, meaning)                                                                   \
+    {                                                                                              \
+        KEY(text), SETTING_NOT_BUILT, 0, NULL, 0, 0, meaning                                       \
+    }
+
+enum {
+    DAY_S = 86400,
+    DAY_MS = 86400000
+};
+
+// clang-format off
+const struct setting settings[] = {
+    {KEY("domains"), SETTING_DOMAINS, AT(domains), "[localhost]", 1, CONFIG_ITEMS_MAX,
+     "the domains that are ours; the first is the default"},
+    {KEY("listen"), SETTING_LISTEN, 0, "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060]", 1, LISTENERS_MAX,
+     "where SIP is taken: transport:address:port, or {at: ..., advertise: what others reach it by}"},
+    {KEY("workers"), SETTING_COUNT, AT(workers), NULL, 1, 256,
+     "worker threads; without it one per core"},
+    {KEY("currency"), SETTING_CURRENCY, AT(currency), "USD", 0, 0,
+     "of all money, as three letters (ISO 4217)"},
+    {KEY("time_zone"), SETTING_ZONE, AT(time_zone), NULL, 0, 0,
+     "of the business, such as America/New_York; without it the machine's"},
+    {KEY("insecure"), SETTING_BOOL, AT(insecure), "no", 0, 0,
+     "allows `auth.required: no` where others than this machine can reach us"},
+    {KEY("auth.required"), SETTING_BOOL, AT(auth.required), "yes", 0, 0,
+     "phones must prove who they are"},
+    {KEY("auth.realm"), SETTING_HOST, AT(auth.realm), NULL, 0, 0,
+     "what passwords are for; without it the first domain"},
+    {KEY("auth.algorithms"), SETTING_ALGORITHMS, AT(auth.algorithms), "[MD5]", 1, 3,
+     "offered in this order: MD5, SHA-256, SHA-512-256"},
+    {KEY("auth.nonce_lifetime"), SETTING_MS, AT(auth.nonce_lifetime_ms), "5m", 10000, DAY_MS,
+     "how long an answer to one challenge is taken"},
+    {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
+     "networks that are never challenged"},
+    {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
+     10, 365 * DAY_S, "for phones that name no time"},
+    {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",
+     1, 365 * DAY_S, "shorter registrations are refused with 423"},
+    {KEY("registrar.max_expires"), SETTING_SECONDS, AT(registrar.max_expires_s), "2h",
+     10, 365 * DAY_S, "longer ones are cut to it"},
+    {KEY("registrar.max_contacts"), SETTING_COUNT, AT(registrar.max_contacts), "10", 1, 64,
+     "phones per address-of-record"},
+    {KEY("proxy.timer_c"), SETTING_MS, AT(proxy.timer_c_ms), "3m", 1000, DAY_MS,
+     "how long a call may ring"},
+    {KEY("proxy.recurse_on_3xx"), SETTING_BOOL, AT(proxy.recurse_on_3xx), "no", 0, 0,
+     "follow a redirection instead of passing it on"},
+    {KEY("http.listen"), SETTING_ADDRESS, AT(http.listen), "127.0.0.1:8080", 0, 0,
+     "the web page and the API; or off"},
+    {KEY("http.plain"), SETTING_BOOL, AT(http.plain), "no", 0, 0,
+     "allows plain HTTP on an address that others can reach"},
+    {KEY("http.trusted_proxies"), SETTING_NETWORKS, AT(http.trusted_proxies), "[]", 0,
+     CONFIG_ITEMS_MAX, "whose X-Forwarded-For is believed"},
+    NOT_BUILT("http.tls_listen", "HTTPS"),
+    {KEY("control"), SETTING_CONTROL, AT(control), NULL, 0, 0,
+     "the socket of the command line, unix:PATH; without it unix:/run/strowger/control.sock for "
+     "root, else strowger.sock in $XDG_RUNTIME_DIR"},
+    {KEY("store"), SETTING_STORE, 0, "sqlite:./strowger.db", 0, 0,
+     "sqlite:PATH, or memory: keeps nothing"},
+    {KEY("records"), SETTING_RECORDS, AT(records), "off", 0, 0, "call records; not built yet"},
+    {KEY("log.format"), SETTING_LOG_FORMAT, AT(log.format), "text", 0, 0, "text or json"},
+    {KEY("log.level"), SETTING_LOG_LEVEL, AT(log.level), "info", 0, 0,
+     "error, warning, info or debug"},
+    {KEY("drain"), SETTING_MS, AT(drain_ms), "35s", 0, 3600000,
+     "how long the end waits for what is under way"},
+    {KEY("limits.transactions"), SETTING_COUNT, AT(limits.transactions), "200000", 100, 10000000,
+     "per worker; then 503"},
+    {KEY("limits.memory"), SETTING_SIZE, AT(limits.memory), "2GiB", 16 << 20, UINT64_C(1) << 40,
+     "per worker; then 503"},
+    {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
+     "per worker; then the longest idle one is closed"},
+    {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
+     "1000", 1, 10000000, "of one address; then refused"},
+    {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,
+     "bytes the store's journal may take; then registrations are refused"},
+    NOT_BUILT("tls", "certificates"),
+    NOT_BUILT("track", "call tracking on web sites"),
+    NOT_BUILT("cluster", "more than one node"),
+    NOT_BUILT("media", "media relays"),
+    NOT_BUILT("mail", "mail"),
+};
+// clang-format on
+
+const size_t settings_count = COUNT_OF(settings);
+
+const struct setting *setting_find(struct slice key)
+{
+    for (size_t i = 0; i < settings_count; i++)
+        if (slice_equal(settings[i].key, key))
+            return &settings[i];
+    return NULL;
+}
+
+bool setting_is_group(struct slice prefix)
+{
+    for (size_t i = 0; i < settings_count; i++)
+        if (slice_starts_with(settings[i].key, prefix) && settings[i].key.len > prefix.len &&
+            settings[i].key.data[prefix.len] == '.')
+            return true;
+    return false;
+}
+
+/* The word of `key` that stands below `prefix`; empty: none does. */
+static struct slice word_below(struct slice key, struct slice prefix)
+{
+    if (prefix.len > 0) {
+        if (!slice_starts_with(key, prefix) || key.len <= prefix.len || key.data[prefix.len] != '.')
+            return SLICE_EMPTY;
+        key = slice_from(key, prefix.len + 1);
+    }
+    size_t dot = slice_find(key, '.');
+    return dot != SIZE_MAX ? (struct slice){key.data, dot} : key;
+}
+
+static struct slice last_word(struct slice key)
+{
+    size_t dot = slice_find(key, '.');
+    return dot != SIZE_MAX ? slice_from(key, dot + 1) : key;
+}
+
+struct slice setting_nearest(struct slice prefix, struct slice word)
+{
+    unsigned limit = word.len < 4 ? 1 : word.len < 9 ? 2 : 3;
+    struct slice best = SLICE_EMPTY;
+
+    for (size_t i = 0; i < settings_count; i++) {
+        struct slice other = word_below(settings[i].key, prefix);
+        unsigned distance = other.len > 0 ? value_distance(word, other, limit) : limit + 1;
+        if (distance <= limit) {
+            limit = distance > 0 ? distance - 1 : 0;
+            best = other;
+        }
+    }
+    if (best.len > 0)
+        return best;
+    for (size_t i = 0; i < settings_count; i++) /* right word, wrong place */
+        if (slice_equal_nocase(last_word(settings[i].key), word))
+            return settings[i].key;
+    return SLICE_EMPTY;
+}
+
+/* --- Documentation -------------------------------------------------------------------------- */
+
+static void write_range(struct builder *b, const struct setting *setting)
+{
+    void (*write)(struct builder *, uint64_t) = setting->type == SETTING_COUNT ? builder_u64
+                                                : setting->type == SETTING_SIZE
+                                                    ? value_write_size
+                                                    : value_write_duration;
+    uint64_t unit = setting->type == SETTING_SECONDS ? 1000 : 1;
+
+    if (setting->type != SETTING_COUNT && setting->type != SETTING_SIZE &&
+        setting->type != SETTING_MS && setting->type != SETTING_SECONDS)
+        return;
+    builder_text(b, "; ");
+    write(b, setting->min * unit);
+    builder_text(b, " to ");
+    write(b, setting->max * unit);
+}
+
+void config_write_table(struct builder *b)
+{
+    builder_text(b, "| key | default | meaning |\n| --- | --- | --- |\n");
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *setting = &settings[i];
+        builder_text(b, "| `");
+        builder_add(b, setting->key);
+        builder_text(b, "` | ");
+        if (setting->type == SETTING_NOT_BUILT) {
+            builder_text(b, "not built yet | ");
+        } else if (setting->standard != NULL) {
+            builder_text(b, "`");
+            builder_add(b, slice_of(setting->standard));
+            builder_text(b, "` | ");
+        } else {
+            builder_text(b, "none | ");
+        }
+        builder_add(b, slice_of(setting->meaning));
+        write_range(b, setting);
+        builder_text(b, " |\n");
+    }
+}

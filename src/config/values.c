@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/values.h"
+
+enum {
+    DISTANCE_MAX = 64
+};
+
+bool value_bool(struct slice text, bool *out)
+{
+    static const struct {
+        struct slice word;
+        bool value;
+    } words[] = {
+        {{"true", 4}, true},   {{"yes", 3}, true}, {{"on", 2}, true},
+        {{"false", 5}, false}, {{"no", 2}, false}, {{"off", 3}, false},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (slice_equal_nocase(words[i].word, text)) {
+            *out = words[i].value;
+            return true;
+        }
+    return false;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
+}
+
+/* Digits at the front of `*rest`. */
+static bool take_u64(struct slice *rest, uint64_t *out)
+{
+    uint64_t value = 0;
+    size_t digits = 0;
+
+    for (; digits < rest->len && is_digit(rest->data[digits]); digits++)
+        if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
+            __builtin_add_overflow(value, (uint64_t)(rest->data[digits] - '0'), &value))
+            return false;
+    if (digits == 0)
+        return false;
+    slice_take(rest, digits);
+    *out = value;
+    return true;
+}
+
+bool value_u64(struct slice text, uint64_t *out)
+{
+    uint64_t value;
+
+    if (!take_u64(&text, &value) || text.len != 0)
+        return false;
+    *out = value;
+    return true;
+}
+
+struct unit {
+    struct slice name;
+    uint64_t factor;
+};
+
+static const struct unit times[] = {
+    {{"ms", 2}, 1},      {{"s", 1}, 1000},     {{"m", 1}, 60000},
+    {{"h", 1}, 3600000}, {{"d", 1}, 86400000}, {{"w", 1}, 604800000},
+};
+
+static const struct unit sizes[] = {
+    {{"", 0}, 1},
+    {{"KiB", 3}, 1 << 10},
+    {{"MiB", 3}, 1 << 20},
+    {{"GiB", 3}, 1 << 30},
+};
+
+static bool with_unit(struct slice text, const struct unit *units, size_t count, uint64_t *out)
+{
+    uint64_t value;
+
+    if (!take_u64(&text, &value))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(units[i].name, text))
+            return !__builtin_mul_overflow(value, units[i].factor, out);
+    return false;
+}
+
+bool value_duration_ms(struct slice text, uint64_t *out)
+{
+    uint64_t value;
+
+    if (!with_unit(text, times, COUNT_OF(times), &value))
+        return false;
+    *out = value;
+    return true;
+}
+
+bool value_size(struct slice text, uint64_t *out)
+{
+    uint64_t value;
+
+    if (!with_unit(text, sizes, COUNT_OF(sizes), &value))
+        return false;
+    *out = value;
+    return true;
+}
+
+static void write_unit(struct builder *b, uint64_t value, const struct unit *units, size_t count)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < count && value > 0; i++)
+        if (value % units[i].factor == 0)
+            best = i;
+    builder_u64(b, value / units[best].factor);
+    builder_add(b, units[best].name);
+}
+
+void value_write_duration(struct builder *b, uint64_t ms)
+{
+    write_unit(b, ms, times, COUNT_OF(times));
+}
+
+void value_write_size(struct builder *b, uint64_t bytes)
+{
+    write_unit(b, bytes, sizes, COUNT_OF(sizes));
+}
+
+bool value_host_name(struct slice text)
+{
+    size_t label = 0;
+
+    if (text.len == 0 || text.len > 253)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '.') {
+            if (label == 0 || text.data[i - 1] == '-')
+                return false;
+            label = 0;
+            continue;
+        }
+        if (!is_digit(c) && !is_letter(c) && (c != '-' || label == 0))
+            return false;
+        if (++label > 63)
+            return false;
+    }
+    return label > 0 && text.data[text.len - 1] != '-';
+}
+
+bool value_currency(struct slice text)
+{
+    if (text.len != 3)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < 'A' || text.data[i] > 'Z')
+            return false;
+    return true;
+}
+
+bool value_number(struct slice text)
+{
+    if (text.len < 3 || text.len > 16 || text.data[0] != '+' || text.data[1] == '0')
+        return false;
+    for (size_t i = 1; i < text.len; i++)
+        if (!is_digit(text.data[i]))
+            return false;
+    return true;
+}
+
+bool value_name(struct slice text, size_t max)
+{
+    if (text.len == 0 || text.len > max)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_digit(text.data[i]) && !is_letter(text.data[i]) &&
+            memchr("._~+-", text.data[i], 5) == NULL)
+            return false;
+    return true;
+}
+
+bool value_extension(struct slice text, size_t max)
+{
+    if (text.len == 0 || text.len > max)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_digit(text.data[i]) && text.data[i] != '*' && text.data[i] != '#')
+            return false;
+    return true;
+}
+
+/* Bytes of the UTF-8 character at the front of `rest`, 0: none (RFC 3629 §4). */
+static size_t utf8_bytes(struct slice rest)
+{
+    const unsigned char *c = (const unsigned char *)rest.data;
+    size_t len = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
+
+    if (len == 0 || len > rest.len || c[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+bool value_text(struct slice text)
+{
+    while (text.len > 0) {
+        size_t len = utf8_bytes(text);
+        if (len == 0 || (unsigned char)text.data[0] < ' ' || text.data[0] == 0x7f)
+            return false;
+        if (len == 2 && (unsigned char)text.data[0] == 0xc2 && (unsigned char)text.data[1] < 0xa0)
+            return false; /* C1 controls */
+        slice_take(&text, len);
+    }
+    return true;
+}
+
+bool value_language(struct slice text)
+{
+    size_t part = 0;
+
+    if (text.len < 2 || text.len > 35 || !is_letter(text.data[0]) || !is_letter(text.data[1]))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '-') {
+            if (part == 0)
+                return false;
+            part = 0;
+            continue;
+        }
+        if ((!is_letter(text.data[i]) && !is_digit(text.data[i])) || ++part > 8)
+            return false;
+    }
+    return part > 0;
+}
+
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
+    unsigned two = a < b ? a : b;
+    return two < c ? two : c;
+}
+
+unsigned value_distance(struct slice a, struct slice b, unsigned limit)
+{
+    unsigned row[DISTANCE_MAX + 1];
+
+    if (a.len > DISTANCE_MAX || b.len > DISTANCE_MAX)
+        return limit + 1;
+    for (unsigned j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= a.len; i++) { /* one row of the usual table at a time */
+        unsigned corner = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= b.len; j++) {
+            unsigned change = corner + (ascii_lower(a.data[i - 1]) != ascii_lower(b.data[j - 1]));
+            corner = row[j];
+            row[j] = least(row[j] + 1, row[j - 1] + 1, change);
+        }
+    }
+    return row[b.len] <= limit ? row[b.len] : limit + 1;
+}
