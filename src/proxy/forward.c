@@ -37,20 +37,26 @@ static bool starts_nocase(struct slice s, struct slice prefix)
     return s.len >= prefix.len && slice_equal_nocase((struct slice){s.data, prefix.len}, prefix);
 }
 
-static bool contains_nocase(struct slice s, struct slice word)
+/* Is there a parameter "method", which few URIs have? May be wrong about what is quoted. */
+static bool may_have_method(struct slice uri)
 {
-    for (size_t i = 0; i + word.len <= s.len; i++)
-        if (slice_equal_nocase((struct slice){s.data + i, word.len}, word))
+    const struct slice method = SLICE("method=");
+
+    for (;;) {
+        size_t at = slice_find(uri, ';');
+        if (at == SIZE_MAX)
+            return false;
+        uri = slice_from(uri, at + 1);
+        if (starts_nocase(uri, method))
             return true;
-    return false;
+    }
 }
 
 /* Cuts what may not stand in a Request-URI: headers and the method parameter (Table 1, §19.1.1).
  * `kept` receives the text if it had to be put together. */
 static struct slice clean_uri(struct slice text, char *kept, size_t capacity)
 {
-    const struct slice method = SLICE(";method=");
-    bool has_method = slice_find(text, ';') != SIZE_MAX && contains_nocase(text, method);
+    bool has_method = may_have_method(text);
 
     if (!has_method && slice_find(text, '?') == SIZE_MAX)
         return text;
@@ -67,7 +73,7 @@ static struct slice clean_uri(struct slice text, char *kept, size_t capacity)
     struct slice value;
     if (!has_method || !sip_uri_param(&uri, SLICE("method"), &value))
         return text;
-    const char *begin = value.data - method.len;
+    const char *begin = value.data - sizeof ";method=" + 1;
     struct builder b = builder_over(kept, capacity);
     builder_add(&b, slice_between(text.data, begin));
     builder_add(&b, slice_between(value.data + value.len, text.data + text.len));
@@ -85,16 +91,27 @@ static bool route_at(const struct sip_msg *msg, uint32_t n, struct slice *out)
     return false;
 }
 
+/* Without a comma it is one value; with one it must be looked at. */
+static bool is_one_value(struct slice list)
+{
+    return slice_find(list, ',') == SIZE_MAX;
+}
+
 static uint32_t count_routes(const struct sip_msg *msg)
 {
-    if (msg->first[SIP_F_ROUTE] == 0)
-        return 0;
-
-    struct sip_values it = sip_values(msg, SIP_F_ROUTE);
-    struct slice value;
+    const struct sip_field *field = sip_field_first(msg, SIP_F_ROUTE);
     uint32_t count = 0;
-    while (sip_values_next(&it, &value))
-        count++;
+
+    for (; field != NULL; field = sip_field_next(msg, field)) {
+        struct slice rest = sip_field_value(msg, field);
+        struct slice value;
+        if (is_one_value(rest)) {
+            count++;
+            continue;
+        }
+        while (sip_list_next(&rest, &value))
+            count++;
+    }
     return count;
 }
 
@@ -164,6 +181,12 @@ static uint32_t trim_route_field(struct forward *f, const struct sip_field *fiel
     const char *begin = NULL; /* of the first one kept */
     const char *end = NULL;   /* of the last one kept */
     uint32_t index = first;
+
+    if (is_one_value(all)) {
+        if (first < f->route_lo || first >= f->route_hi)
+            sip_edit_drop_field(f->edits, field);
+        return 1;
+    }
 
     for (; sip_list_next(&rest, &value); index++) {
         if (index < f->route_lo || index >= f->route_hi)

@@ -146,6 +146,25 @@ static void reply(struct context *c, uint16_t status, uint64_t now_ms)
         txn_server_drop(proxy->config.txns, c->server, now_ms);
 }
 
+/* §16.7 step 3: our Via, which is the first value. Where it ends is known from parsing. */
+static void drop_our_via(struct sip_edits *edits)
+{
+    const struct sip_msg *msg = edits->msg;
+    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
+    const char *end = msg->buf.data + field->value_end;
+    const char *at = msg->via_value.data + msg->via_value.len;
+
+    if (at == end) {
+        sip_edit_drop_field(edits, field);
+        return;
+    }
+    while (at < end && *at != ',')
+        at++;
+    struct slice others = slice_trim(slice_between(at + (at < end ? 1 : 0), end));
+    sip_edit_replace(edits, slice_between(msg->buf.data + field->value_begin, others.data),
+                     SLICE_EMPTY);
+}
+
 static enum err send_up(struct context *c, const struct sip_msg *response, struct slice challenges,
                         uint64_t now_ms)
 {
@@ -153,7 +172,7 @@ static enum err send_up(struct context *c, const struct sip_msg *response, struc
     struct sip_edits *edits = &proxy->work.edits;
 
     sip_edits_init(edits, response);
-    sip_edit_drop_first_value(edits, SIP_F_VIA);
+    drop_our_via(edits);
     if (challenges.len > 0)
         sip_edit_add_last(edits, challenges);
     return txn_forward_response(proxy->config.txns, c->server, edits, now_ms);

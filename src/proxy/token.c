@@ -116,16 +116,25 @@ static uint64_t token_mac(const struct hash_key *key, struct slice token, struct
 /* RFC 4648 §7 in lower case, without padding; the bits that are left over are zero. */
 static void write_base32hex(struct builder *b, struct slice bytes)
 {
-    unsigned bits = 0;
-    uint32_t held = 0;
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    const unsigned char *byte = (const unsigned char *)bytes.data;
+    char text[(PROXY_TOKEN_SCRATCH / 5 + 1) * 8];
+    char *at = text;
+    size_t left = bytes.len;
 
-    for (size_t i = 0; i < bytes.len; i++) {
-        held = held << 8 | (unsigned char)bytes.data[i];
-        for (bits += 8; bits >= 5; bits -= 5)
-            builder_char(b, "0123456789abcdefghijklmnopqrstuv"[held >> (bits - 5) & 31]);
+    assert(bytes.len <= PROXY_TOKEN_SCRATCH);
+    for (; left >= 5; left -= 5, byte += 5, at += 8) {
+        uint64_t held = (uint64_t)byte[0] << 32 | (uint64_t)byte[1] << 24 |
+                        (uint64_t)byte[2] << 16 | (uint64_t)byte[3] << 8 | byte[4];
+        for (unsigned i = 0; i < 8; i++)
+            at[i] = digits[held >> (35 - 5 * i) & 31];
     }
-    if (bits > 0)
-        builder_char(b, "0123456789abcdefghijklmnopqrstuv"[held << (5 - bits) & 31]);
+    uint64_t held = 0;
+    for (size_t i = 0; i < left; i++)
+        held |= (uint64_t)byte[i] << (32 - 8 * i);
+    for (size_t bits = 0; bits < left * 8; bits += 5)
+        *at++ = digits[held >> (35 - bits) & 31];
+    builder_add(b, slice_between(text, at));
 }
 
 enum err proxy_token_write(struct builder *b, const struct hash_key *key,
