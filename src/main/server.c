@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main/server - a node from its configuration to `ready`, and back.
+ */
+#include "main/server.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "main/port.h"
+#include "main/wiring.h"
+
+static uint64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t kernel_random(void)
+{
+    uint64_t value;
+
+    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
+        abort(); /* without randomness nothing here is safe */
+    return value;
+}
+
+/* ---- before the threads ---- */
+
+static struct config *load_config(const char *file)
+{
+    struct config_errors errors = {0};
+    struct config *config = NULL;
+
+    if (config_load(file, &errors, &config) != OK) {
+        for (size_t i = 0; i < errors.count; i++) {
+            char text[CONFIG_ERROR_TEXT_MAX + 512];
+            struct builder b = builder_over(text, sizeof text);
+            config_error_write(&errors.items[i], &b);
+            fprintf(stderr, "%.*s\n", SLICE_ARG(builder_slice(&b)));
+        }
+        config = NULL;
+    }
+    config_errors_release(&errors);
+    return config;
+}
+
+static void find_local_addrs(struct server *server)
+{
+    struct ifaddrs *all = NULL;
+
+    if (getifaddrs(&all) != 0)
+        return;
+    for (struct ifaddrs *at = all; at != NULL; at = at->ifa_next) {
+        if (at->ifa_addr == NULL || server->local_addr_count == SERVER_LOCAL_ADDRS_MAX)
+            continue;
+        struct addr *addr = &server->local_addrs[server->local_addr_count];
+        *addr = (struct addr){0};
+        if (at->ifa_addr->sa_family == AF_INET) {
+            struct sockaddr_in in;
+            memcpy(&in, at->ifa_addr, sizeof in);
+            addr->family = ADDR_V4;
+            memcpy(addr->bytes, &in.sin_addr, 4);
+            server->local_addr_count++;
+        } else if (at->ifa_addr->sa_family == AF_INET6) {
+            struct sockaddr_in6 in6;
+            memcpy(&in6, at->ifa_addr, sizeof in6);
+            addr->family = ADDR_V6;
+            memcpy(addr->bytes, &in6.sin6_addr, 16);
+            server->local_addr_count++;
+        }
+    }
+    freeifaddrs(all);
+}
+
+static bool open_log(struct server *server)
+{
+    const struct config *config = server->config;
+    enum log_format format = config->log.format == CONFIG_LOG_JSON ? LOG_JSON : LOG_TEXT;
+    enum log_level level = (enum log_level)((int)config->log.level - CONFIG_LOG_ERROR + LOG_ERROR);
+
+    if (log_open(format, level, STDERR_FILENO, &server->log) != OK)
+        return false;
+    server->log_writer = log_writer(server->log, "main");
+    return server->log_writer != NULL;
+}
+
+void server_log(struct server *server, enum log_level level, const char *event, const char *text)
+{
+    log_write(server->log_writer, level, 0, event, slice_of(text));
+}
+
+static bool open_store(struct server *server)
+{
+    const struct config *config = server->config;
+    struct store_problem problem = {{0}};
+    char path[4096];
+    struct store_options options = {
+        .workers = server->worker_count,
+        .on_receipts = wiring_receipts,
+        .log = wiring_store_log,
+        .user = server,
+        .journal_bytes_max = config->limits.journal,
+    };
+
+    if (!config->store.memory) {
+        snprintf(path, sizeof path, "%.*s", SLICE_ARG(config->store.path));
+        options.path = path;
+    }
+    if (store_open(&options, &problem, &server->store) == OK)
+        return true;
+    fprintf(stderr, "strowger: the store cannot be opened: %s\n", problem.text);
+    return false;
+}
+
+static bool open_tables(struct server *server)
+{
+    struct table_config table = {
+        .workers = server->worker_count,
+        .memory_max = server->config->limits.memory,
+        .quiesce = &server->quiesce,
+    };
+    struct loops_config loops = {
+        .workers = server->worker_count,
+        .mailbox_bytes = (size_t)8 << 20,
+        .quiesce = &server->quiesce,
+    };
+
+    quiesce_init(&server->quiesce);
+    return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK;
+}
+
+/** Names the process that holds a taken port, where that can be seen. */
+static void say_taken(const struct listener *listener, int error)
+{
+    char addr[ADDR_TEXT_MAX], holder[128];
+    const char *transport = listener->transport == TRANSPORT_UDP ? "udp" : "tcp";
+
+    fprintf(stderr, "strowger: %s:%s cannot be opened: %s", transport,
+            addr_text(&listener->bound, addr), strerror(error));
+    if (error == EADDRINUSE && port_holder(transport, listener->bound.port, holder, sizeof holder))
+        fprintf(stderr, "; it is held by %s. End that, or give another port in `listen`", holder);
+    fprintf(stderr, "\n");
+}
+
+static bool open_sockets(struct server *server)
+{
+    struct net_problem problem = {0};
+    uint32_t count = server->config->listener_count;
+
+    memcpy(server->listeners, server->config->listeners, count * sizeof server->listeners[0]);
+    if (net_sockets_open(server->listeners, count, server->worker_count, &problem,
+                         &server->sockets) == OK)
+        return true;
+    say_taken(&server->listeners[problem.listener], problem.error);
+    return false;
+}
+
+/* ---- the workers ---- */
+
+static struct core_config core_config_of(struct server_worker *worker)
+{
+    struct server *server = worker->server;
+    const struct config *config = server->config;
+    const struct store_keys *keys = store_keys(server->store);
+    struct core_config core = {
+        .worker = worker->index,
+        .workers = server->worker_count,
+        .boot = store_boot(server->store),
+        .seed = kernel_random(),
+        .hash_seed = keys->hash.k[0],
+        .token_key = keys->token,
+        .loop_key = keys->loop,
+        .nonce_key = keys->nonce,
+        .memory_max = config->limits.memory,
+        .transactions_max = config->limits.transactions,
+        .registrations_max = 65536,
+        .nonce_windows_max = 65536,
+        .listeners = server->listeners,
+        .listener_count = config->listener_count,
+        .local_addrs = server->local_addrs,
+        .local_addr_count = server->local_addr_count,
+        .auth_required = config->auth.required,
+        .realm = config->auth.realm,
+        .nonce_lifetime_ms = config->auth.nonce_lifetime_ms,
+        .trusted = config->auth.trusted.items,
+        .trusted_count = config->auth.trusted.count,
+        .registrar = {.default_expires = config->registrar.default_expires_s,
+                      .min_expires = config->registrar.min_expires_s,
+                      .max_expires = config->registrar.max_expires_s,
+                      .max_contacts = config->registrar.max_contacts},
+        .timer_c_ms = config->proxy.timer_c_ms,
+        .recurse_on_3xx = config->proxy.recurse_on_3xx,
+        .outbox = net_outbox(worker->net),
+        .location = table_interface(server->table),
+        .ops = wiring_core_ops(worker),
+        .policy = server->policy,
+    };
+    memcpy(core.algorithms, config->auth.algorithms, sizeof core.algorithms);
+    if (!config->store.memory)
+        core.durable = store_ops(server->store, worker->index);
+    return core;
+}
+
+static bool open_worker(struct server *server, unsigned index)
+{
+    struct server_worker *worker = &server->workers[index];
+
+    *worker = (struct server_worker){
+        .server = server, .index = index, .loop = loops_at(server->loops, index)};
+    worker->log = log_writer(server->log, "worker");
+    if (worker->log == NULL)
+        return false;
+    struct net_config net = wiring_net_config(worker);
+    if (net_open(&net, &worker->net) != OK)
+        return false;
+    struct core_config core = core_config_of(worker);
+    if (core_open(&core, server->started_ms, server->started_wall_ms, &worker->core) != OK)
+        return false;
+    wiring_hooks(worker);
+    return true;
+}
+
+static enum err restore_aor(void *user, struct slice aor, struct slice block)
+{
+    struct server *server = user;
+
+    for (unsigned i = 0; i < server->worker_count; i++)
+        core_restore(server->workers[i].core, aor, block, server->started_wall_ms);
+    return OK;
+}
+
+static bool open_workers(struct server *server)
+{
+    server->workers = calloc(server->worker_count, sizeof *server->workers);
+    if (server->workers == NULL)
+        return false;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (!open_worker(server, i)) {
+            fprintf(stderr, "strowger: worker %u could not be set up (see above)\n", i);
+            return false;
+        }
+    if (store_load_bindings(server->store, server->started_wall_ms, restore_aor, server) == OK)
+        return true;
+    fprintf(stderr, "strowger: the bindings cannot be read back from the store\n");
+    return false;
+}
+
+static bool open_api(struct server *server)
+{
+    struct api_config config = wiring_api_config(server);
+    char problem[API_PROBLEM_MAX] = "";
+
+    if (api_open(&config, problem, &server->api) == OK)
+        return true;
+    fprintf(stderr, "strowger: HTTP cannot be served: %s\n", problem);
+    return false;
+}
+
+static bool open_all(struct server *server)
+{
+    char problem[POLICY_PROBLEM_MAX] = "";
+
+    find_local_addrs(server);
+    if (!open_log(server) || !open_sockets(server) || !open_store(server) ||
+        !open_tables(server)) {
+        fprintf(stderr, "strowger: not started\n");
+        return false;
+    }
+    if (wiring_build_policy(server, &server->policy, problem) != OK) {
+        fprintf(stderr, "strowger: the stored users make no policy: %s\n", problem);
+        return false;
+    }
+    return open_workers(server) && loops_start(server->loops) == OK && open_api(server);
+}
+
+/* ---- while it runs ---- */
+
+static void print_ready(const struct server *server)
+{
+    char text[4096], addr[ADDR_TEXT_MAX];
+    struct builder b = builder_over(text, sizeof text);
+
+    builder_text(&b, "ready");
+    for (uint32_t i = 0; i < server->config->listener_count; i++) {
+        const struct listener *listener = &server->listeners[i];
+        builder_char(&b, ' ');
+        builder_add(&b, listener->transport == TRANSPORT_UDP ? SLICE("udp:") : SLICE("tcp:"));
+        builder_add(&b, slice_of(addr_text(&listener->bound, addr)));
+    }
+    if (!server->config->http.off) {
+        builder_text(&b, " http:");
+        builder_add(&b, slice_of(addr_text(&server->config->http.listen, addr)));
+    }
+    printf("%.*s\n", SLICE_ARG(builder_slice(&b)));
+    fflush(stdout);
+}
+
+/** Reads the file again: a mistake in it changes nothing. */
+static void reload(struct server *server)
+{
+    char file[4096], problem[POLICY_PROBLEM_MAX] = "";
+
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+               (unsigned long long)clock_ms(CLOCK_MONOTONIC) * 1000);
+    snprintf(file, sizeof file, "%.*s", SLICE_ARG(server->config->file));
+    struct config *fresh = load_config(file[0] != '\0' ? file : NULL);
+    if (fresh == NULL) {
+        server_log(server, LOG_ERROR, "reload", "the file has errors: nothing was changed");
+    } else {
+        config_free(fresh); /* sound; what it says of listeners and limits needs a restart */
+        if (wiring_policy_changed(server, problem) == OK)
+            server_log(server, LOG_INFO, "reload",
+                       "users read again; settings of the file take effect at the next start");
+        else
+            server_log(server, LOG_ERROR, "reload", problem);
+    }
+    sd_notify(0, "READY=1");
+}
+
+static void drain_worker(void *user, unsigned worker)
+{
+    struct server *server = user;
+    core_drain(server->workers[worker].core);
+}
+
+/** Waits for a signal at most until `until_ms`; 0: none came. */
+static int wait_signal(const sigset_t *signals, uint64_t until_ms)
+{
+    uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+    uint64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+    struct timespec timeout = {(time_t)(left_ms / 1000), (long)(left_ms % 1000) * 1000000};
+    int number = sigtimedwait(signals, NULL, &timeout);
+
+    return number > 0 ? number : 0;
+}
+
+/** No new call, until nothing is in flight or the time is up; a second signal ends it at once. */
+static void drain(struct server *server, const sigset_t *signals)
+{
+    uint64_t end_ms = clock_ms(CLOCK_MONOTONIC) + server->config->drain_ms;
+
+    server->draining = true;
+    sd_notify(0, "STOPPING=1");
+    server_log(server, LOG_INFO, "drain", "no new calls; what is in flight finishes");
+    if (loops_run_everywhere(server->loops, drain_worker, NULL, server) != OK)
+        return;
+    for (;;) {
+        bool idle = true;
+        server_collect(server);
+        for (unsigned i = 0; i < server->worker_count; i++)
+            idle = idle && server->workers[i].idle;
+        uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+        if (idle || now_ms >= end_ms)
+            return;
+        int number = wait_signal(signals, now_ms + 50 < end_ms ? now_ms + 50 : end_ms);
+        if (number == SIGTERM || number == SIGINT)
+            return;
+    }
+}
+
+static void serve_until_stopped(struct server *server, const sigset_t *signals)
+{
+    uint64_t watchdog_us = 0;
+
+    server->ready = true;
+    print_ready(server);
+    sd_notify(0, "READY=1");
+    bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
+    for (;;) {
+        uint64_t wait_ms = watched ? watchdog_us / 2000 : 3600000;
+        int number = wait_signal(signals, clock_ms(CLOCK_MONOTONIC) + wait_ms);
+        if (number == SIGTERM || number == SIGINT)
+            break;
+        if (number == SIGHUP)
+            reload(server);
+        if (watched) {
+            server_collect(server); /* every worker has answered */
+            sd_notify(0, "WATCHDOG=1");
+        }
+    }
+    drain(server, signals);
+}
+
+static void close_all(struct server *server)
+{
+    server->ready = false;
+    if (server->api != NULL)
+        api_close(server->api);
+    if (server->loops != NULL)
+        loops_stop(server->loops);
+    for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++) {
+        core_close(server->workers[i].core);
+        if (server->workers[i].net != NULL)
+            net_close(server->workers[i].net);
+    }
+    if (server->sockets != NULL)
+        net_sockets_close(server->sockets);
+    if (server->store != NULL)
+        store_close(server->store);
+    if (server->loops != NULL)
+        loops_close(server->loops);
+    if (server->table != NULL)
+        table_close(server->table);
+    policy_free(server->policy);
+    if (server->log != NULL)
+        log_close(server->log);
+    free(server->workers);
+    config_free(server->config);
+    sip_digest_release();
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int server_run(const char *config_file)
+{
+    sigset_t signals;
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return 1;
+
+    /* All threads inherit the mask: signals are only waited for, by this one. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+
+    pthread_mutex_init(&server->policy_lock, NULL);
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->swapped, NULL);
+    server->started_ms = clock_ms(CLOCK_MONOTONIC);
+    server->started_wall_ms = clock_ms(CLOCK_REALTIME);
+    server->config = load_config(config_file);
+    bool ok = server->config != NULL;
+    if (ok) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        server->worker_count = server->config->workers != 0 ? server->config->workers
+                               : cores > 0                  ? (unsigned)cores
+                                                            : 1;
+        ok = open_all(server);
+    }
+    if (ok)
+        serve_until_stopped(server, &signals);
+    close_all(server);
+    free(server);
+    return ok ? 0 : 1;
+}

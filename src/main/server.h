@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main/server - all rooms of one node, wired together. No logic of its own.
+ *
+ *   log, store, quiesce, table, policy          made first, by the main thread
+ *   loops: per worker a core and a net          touched by their worker only, once started
+ *   api                                         threads of its own
+ */
+#ifndef MAIN_SERVER_H
+#define MAIN_SERVER_H
+
+#include <pthread.h>
+
+#include "api/api.h"
+#include "config/config.h"
+#include "core/core.h"
+#include "loop/log.h"
+#include "loop/loop.h"
+#include "loop/table.h"
+#include "net/net.h"
+#include "store/store.h"
+
+enum { SERVER_LOCAL_ADDRS_MAX = 128 };
+
+struct server;
+
+/** What belongs to one worker. */
+struct server_worker {
+    struct server *server;
+    unsigned index;
+    struct loop *loop;
+    struct core *core;
+    struct net *net;
+    struct log_writer *log;
+    struct core_status status; /* copied here on demand, in the worker, for other threads */
+    struct net_counters net_counters;
+    bool idle;
+};
+
+struct server {
+    struct config *config;
+    unsigned worker_count;
+    struct server_worker *workers;
+    struct log *log;
+    struct log_writer *log_writer; /* of all other threads */
+    struct store *store;
+    struct quiesce quiesce;
+    struct table *table;
+    struct loops *loops;
+    struct listener listeners[LISTENERS_MAX]; /* with the ports that were bound */
+    struct net_sockets *sockets;
+    struct policy *policy;
+    pthread_mutex_t policy_lock; /* held while a change is made */
+    pthread_mutex_t lock;        /* guards what follows */
+    pthread_cond_t swapped;
+    bool swap_running, collecting;
+    uint64_t policy_version;
+    struct addr local_addrs[SERVER_LOCAL_ADDRS_MAX];
+    uint32_t local_addr_count;
+    struct api *api;
+    uint64_t started_wall_ms, started_ms;
+    bool ready, draining;
+};
+
+/** Builds everything and runs until a signal says stop. Returns the exit code. */
+int server_run(const char *config_file);
+
+/* status.c: for the API's hooks; `user` is the struct server */
+json_t *server_status_json(void *user);
+void server_metrics(void *user, struct api_text *out);
+
+/** Has each worker copy its counters to struct server_worker; returns when all have. */
+void server_collect(struct server *server);
+
+#endif
