@@ -330,7 +330,8 @@ def main():
     for message in messages:
         verdict, result, wrong, got = judge(tester, message, options.wait, options.transport)
         count[verdict] += 1
-        print("%-5s %-36s %-4s %-6s %s" % (verdict, message.name, options.transport or message.transport, result, wrong))
+        transport = options.transport or message.transport
+        print("%-5s %-36s %-4s %-6s %s" % (verdict, message.name, transport, result, wrong))
         if options.verbose:
             for g in got:
                 print("      | " + g.split(CRLF)[0].decode("latin1"))

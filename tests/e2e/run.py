@@ -91,7 +91,7 @@ class Runner:
         each other are unlikely to meet."""
         run = int(hashlib.sha256(str(self.base).encode()).hexdigest(), 16) % 120
         order = [c.name for c in cases.CASES].index(name)
-        return "127.%d.%d" % (100 + run, order + 1)
+        return "127.%d.%d" % (100 + (run + order // 250) % 120, order % 250 + 1)
 
     def one(self, chosen):
         folder = self.base / chosen.name

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A disk that forgets: loaded before a program (LD_PRELOAD), it remembers every change below one folder that
- * the program has not synced, and when told takes those changes back and ends the process, as a power cut would.
+ * A disk that forgets: loaded before a program (LD_PRELOAD), it remembers every change below one
+ * folder that the program has not synced, and when told takes those changes back and ends the
+ * process, as a power cut would.
  *
- *     LOSEFS_DIR=FOLDER       the folder whose files are watched (absolute); FOLDER.undo is used for copies
- *     LOSEFS_TRIGGER=FIFO     one byte into it is the power cut
- *     LOSEFS_KILL_SYNC=N      or: the power cut comes while the N-th sync is under way (0: never)
- *     LOSEFS_MODE=drop        what was not synced is gone (the default)
- *                 torn        and of the last write a random beginning stays
- *                 mix         of the unsynced writes a random choice stays, whole or torn: disks reorder
- *     LOSEFS_SEED=N           for the random choices
- *     LOSEFS_SYNC_US=N        how long a sync takes, microseconds
- *     LOSEFS_EIO_SYNC=N       the N-th sync fails once with EIO (0: never). What it should have saved is lost
- *                             for good, although later syncs succeed: so does Linux.
- *     LOSEFS_LOG=FILE         what was done, for the reader of a failed test
+ *     LOSEFS_DIR=FOLDER       the folder whose files are watched (absolute); FOLDER.undo is used
+ * for copies LOSEFS_TRIGGER=FIFO     one byte into it is the power cut LOSEFS_KILL_SYNC=N      or:
+ * the power cut comes while the N-th sync is under way (0: never) LOSEFS_MODE=drop        what was
+ * not synced is gone (the default) torn        and of the last write a random beginning stays mix
+ * of the unsynced writes a random choice stays, whole or torn: disks reorder LOSEFS_SEED=N for the
+ * random choices LOSEFS_SYNC_US=N        how long a sync takes, microseconds LOSEFS_EIO_SYNC=N the
+ * N-th sync fails once with EIO (0: never). What it should have saved is lost for good, although
+ * later syncs succeed: so does Linux. LOSEFS_LOG=FILE         what was done, for the reader of a
+ * failed test
  *
- * What counts as synced: a file's bytes and size with fsync or fdatasync of it (or O_DSYNC, RWF_DSYNC); a created,
- * renamed or removed name only with fsync of its folder. This is stricter than most file systems are, and what
- * POSIX promises.
+ * What counts as synced: a file's bytes and size with fsync or fdatasync of it (or O_DSYNC,
+ * RWF_DSYNC); a created, renamed or removed name only with fsync of its folder. This is stricter
+ * than most file systems are, and what POSIX promises.
  *
- * Not seen: memory maps (SQLite's -shm is one, and is rebuilt after a crash), stdio's own opening of files,
- * io_uring. A real fsync is not done: the process dies, the machine does not.
+ * Not seen: memory maps (SQLite's -shm is one, and is rebuilt after a crash), stdio's own opening
+ * of files, io_uring. A real fsync is not done: the process dies, the machine does not.
  *
- * One lock guards all. The log is a list in the order of the changes; syncing a file drops its entries, taking
- * back goes from the newest to the oldest.
+ * One lock guards all. The log is a list in the order of the changes; syncing a file drops its
+ * entries, taking back goes from the newest to the oldest.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -44,7 +43,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum change_kind { CHANGE_WRITE, CHANGE_TRUNCATE, CHANGE_CREATE, CHANGE_RENAME, CHANGE_UNLINK };
+enum change_kind {
+    CHANGE_WRITE,
+    CHANGE_TRUNCATE,
+    CHANGE_CREATE,
+    CHANGE_RENAME,
+    CHANGE_UNLINK
+};
 
 struct change {
     struct change *older, *newer;
@@ -58,11 +63,13 @@ struct change {
     size_t old_length, new_length;
     unsigned char *old_bytes, *new_bytes;
 
-    /* The names: path is what was made, removed or renamed; to is the new name. Kept copies are hard links. */
+    /* The names: path is what was made, removed or renamed; to is the new name. Kept copies are
+     * hard links. */
     char *path, *to, *kept, *kept_to;
 };
 
-/* A file that was changed. Its descriptor stays open: closing it would drop the program's own locks. */
+/* A file that was changed. Its descriptor stays open: closing it would drop the program's own
+ * locks. */
 struct file {
     struct file *next;
     dev_t device;
@@ -113,10 +120,12 @@ static void say(const char *format, ...)
     int length = vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     if (length > 0)
-        (void)!real_write(fs.log, line, (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1);
+        (void)!real_write(fs.log, line,
+                          (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1);
 }
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------
+ */
 
 static bool in_folder(const char *path)
 {
@@ -165,11 +174,13 @@ static bool watched_fd(int fd, struct stat *status, char *path)
         return false;
     path[length] = '\0';
     size_t end = (size_t)length;
-    /* SQLite's shared memory is mapped, not written; what is written into it is not meant to last. */
+    /* SQLite's shared memory is mapped, not written; what is written into it is not meant to last.
+     */
     return in_folder(path) && !(end > 4 && strcmp(path + end - 4, "-shm") == 0);
 }
 
-/* ---- the log of changes -------------------------------------------------------------------------- */
+/* ---- the log of changes
+ * -------------------------------------------------------------------------- */
 
 static struct change *change_new(enum change_kind kind)
 {
@@ -249,7 +260,8 @@ static struct change *before_write(int fd, const struct stat *status, off_t offs
     return change;
 }
 
-static void after_write(struct change *change, const struct iovec *pieces, int count, ssize_t written)
+static void after_write(struct change *change, const struct iovec *pieces, int count,
+                        ssize_t written)
 {
     if (written <= 0) {
         change_free(change);
@@ -290,12 +302,14 @@ static char *keep(const char *path)
     return linkat(AT_FDCWD, path, AT_FDCWD, name, 0) == 0 ? strdup(name) : NULL;
 }
 
-/* ---- syncing --------------------------------------------------------------------------------------- */
+/* ---- syncing
+ * --------------------------------------------------------------------------------------- */
 
 static bool same_folder(const char *path, const char *folder)
 {
     size_t length = strlen(folder);
-    return path && strncmp(path, folder, length) == 0 && path[length] == '/' && !strchr(path + length + 1, '/');
+    return path && strncmp(path, folder, length) == 0 && path[length] == '/' &&
+           !strchr(path + length + 1, '/');
 }
 
 /** Whether a sync of this file or folder saves that change. */
@@ -303,10 +317,12 @@ static bool covers(const struct change *change, const struct stat *status, const
 {
     if (S_ISDIR(status->st_mode))
         return same_folder(change->path, path) || same_folder(change->to, path);
-    return change->file && change->file->device == status->st_dev && change->file->inode == status->st_ino;
+    return change->file && change->file->device == status->st_dev &&
+           change->file->inode == status->st_ino;
 }
 
-/** A synced write or cut also lies over what a failed sync lost before: taking that back must not touch it. */
+/** A synced write or cut also lies over what a failed sync lost before: taking that back must not
+ * touch it. */
 static void outlive(struct change *lost, const struct change *synced)
 {
     off_t end = synced->offset + (off_t)synced->new_length;
@@ -342,7 +358,8 @@ static void settle(const struct stat *status, const char *path, uint64_t until, 
     }
 }
 
-/* ---- the power cut ------------------------------------------------------------------------------- */
+/* ---- the power cut
+ * ------------------------------------------------------------------------------- */
 
 static unsigned draw(unsigned below)
 {
@@ -355,8 +372,8 @@ static void take_back(struct change *change)
     case CHANGE_WRITE:
     case CHANGE_TRUNCATE:
         for (size_t done = 0; done < change->old_length;) {
-            ssize_t n = real_pwrite(change->file->fd, change->old_bytes + done, change->old_length - done,
-                                    change->offset + (off_t)done);
+            ssize_t n = real_pwrite(change->file->fd, change->old_bytes + done,
+                                    change->old_length - done, change->offset + (off_t)done);
             if (n <= 0)
                 abort();
             done += (size_t)n;
@@ -379,10 +396,12 @@ static void take_back(struct change *change)
     }
 }
 
-/** Writes again, after all was taken back, what the disk happened to have saved: `length` bytes of the write. */
+/** Writes again, after all was taken back, what the disk happened to have saved: `length` bytes of
+ * the write. */
 static void let_stand(const struct change *change, size_t length)
 {
-    say("stands: %zu of %zu bytes at %lld\n", length, change->new_length, (long long)change->offset);
+    say("stands: %zu of %zu bytes at %lld\n", length, change->new_length,
+        (long long)change->offset);
     (void)!real_pwrite(change->file->fd, change->new_bytes, length, change->offset);
 }
 
@@ -426,7 +445,8 @@ static int sync_file(int fd, int (*real)(int))
     unsigned long mine = ++fs.syncs;
     pthread_mutex_unlock(&fs.lock);
 
-    struct timespec pause = {.tv_sec = (time_t)(fs.sync_us / 1000000), .tv_nsec = (long)(fs.sync_us % 1000000) * 1000};
+    struct timespec pause = {.tv_sec = (time_t)(fs.sync_us / 1000000),
+                             .tv_nsec = (long)(fs.sync_us % 1000000) * 1000};
     if (fs.sync_us)
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 
@@ -486,7 +506,8 @@ __attribute__((constructor)) static void begin(void)
     real(&real_unlinkat, "unlinkat");
     real(&real_fsync, "fsync");
     real(&real_fdatasync, "fdatasync");
-    const char *folder = getenv("LOSEFS_DIR"), *log = getenv("LOSEFS_LOG"), *mode = getenv("LOSEFS_MODE");
+    const char *folder = getenv("LOSEFS_DIR"), *log = getenv("LOSEFS_LOG"),
+               *mode = getenv("LOSEFS_MODE");
     if (!folder || !realpath(folder, fs.folder))
         return;
     snprintf(fs.undo, sizeof(fs.undo), "%s.undo", fs.folder);
@@ -514,9 +535,11 @@ __attribute__((constructor)) static void begin(void)
     }
 }
 
-/* ---- what stands in place of the C library's functions ------------------------------------------ */
+/* ---- what stands in place of the C library's functions ------------------------------------------
+ */
 
-static ssize_t watched_writev(int fd, const struct iovec *pieces, int count, off_t offset, bool at_offset, int flags)
+static ssize_t watched_writev(int fd, const struct iovec *pieces, int count, off_t offset,
+                              bool at_offset, int flags)
 {
     struct stat status;
     char path[PATH_MAX];
@@ -524,7 +547,8 @@ static ssize_t watched_writev(int fd, const struct iovec *pieces, int count, off
     if (!watched_fd(fd, &status, path)) {
         if (!at_offset)
             return real_writev(fd, pieces, count);
-        return flags ? real_pwritev2(fd, pieces, count, offset, flags) : real_pwritev(fd, pieces, count, offset);
+        return flags ? real_pwritev2(fd, pieces, count, offset, flags)
+                     : real_pwritev(fd, pieces, count, offset);
     }
     for (int i = 0; i < count; i++)
         length += pieces[i].iov_len;
@@ -535,7 +559,8 @@ static ssize_t watched_writev(int fd, const struct iovec *pieces, int count, off
     if (status_flags & O_APPEND)
         from = status.st_size;
     struct change *change = before_write(fd, &status, from, length);
-    ssize_t written = at_offset ? real_pwritev(fd, pieces, count, offset) : real_writev(fd, pieces, count);
+    ssize_t written =
+        at_offset ? real_pwritev(fd, pieces, count, offset) : real_writev(fd, pieces, count);
     int error = errno;
     after_write(change, pieces, count, written);
     bool synced = (status_flags & O_DSYNC) || (flags & (RWF_DSYNC | RWF_SYNC));
@@ -552,7 +577,9 @@ ssize_t write(int fd, const void *bytes, size_t length)
     char path[PATH_MAX];
     if (!watched_fd(fd, &status, path))
         return real_write(fd, bytes, length);
-    return watched_writev(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = length}, 1, 0, false, 0);
+    return watched_writev(fd,
+                          &(struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = length},
+                          1, 0, false, 0);
 }
 
 ssize_t writev(int fd, const struct iovec *pieces, int count)
@@ -562,8 +589,9 @@ ssize_t writev(int fd, const struct iovec *pieces, int count)
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
 {
-    return watched_writev(fd, &(struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = length}, 1, offset, true,
-                          0);
+    return watched_writev(fd,
+                          &(struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = length},
+                          1, offset, true, 0);
 }
 
 ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
@@ -617,8 +645,8 @@ int posix_fallocate(int fd, off_t offset, off_t length)
 static int watched_open(int folder, const char *path, int flags, mode_t mode)
 {
     char whole[PATH_MAX];
-    if (inside || !fs.folder_length || !(flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE ||
-        !absolute(folder, path, whole) || !in_folder(whole))
+    if (inside || !fs.folder_length || !(flags & (O_CREAT | O_TRUNC)) ||
+        (flags & O_TMPFILE) == O_TMPFILE || !absolute(folder, path, whole) || !in_folder(whole))
         return real_openat(folder, path, flags, mode);
     pthread_mutex_lock(&fs.lock);
     bool there = access(whole, F_OK) == 0;
@@ -686,8 +714,8 @@ static int watched_rename(const char *path, const char *target)
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
     char path[PATH_MAX], target[PATH_MAX];
-    if (inside || !fs.folder_length || !absolute(from_folder, from, path) || !absolute(to_folder, to, target) ||
-        !(in_folder(path) || in_folder(target)))
+    if (inside || !fs.folder_length || !absolute(from_folder, from, path) ||
+        !absolute(to_folder, to, target) || !(in_folder(path) || in_folder(target)))
         return real_renameat(from_folder, from, to_folder, to);
     return watched_rename(path, target);
 }
@@ -724,7 +752,8 @@ int unlink(const char *path)
 int unlinkat(int folder, const char *path, int flags)
 {
     char whole[PATH_MAX];
-    if (inside || !fs.folder_length || (flags & AT_REMOVEDIR) || !absolute(folder, path, whole) || !in_folder(whole))
+    if (inside || !fs.folder_length || (flags & AT_REMOVEDIR) || !absolute(folder, path, whole) ||
+        !in_folder(whole))
         return real_unlinkat(folder, path, flags);
     return watched_unlink(whole);
 }
@@ -741,8 +770,10 @@ int fdatasync(int fd)
 
 /* The names for large files: the same functions, where off_t has 64 bits. */
 _Static_assert(sizeof(off_t) == 8, "64-bit file offsets");
-ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset) __attribute__((alias("pwrite")));
-ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t offset) __attribute__((alias("pwritev")));
+ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset)
+    __attribute__((alias("pwrite")));
+ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off_t offset)
+    __attribute__((alias("pwritev")));
 ssize_t pwritev64v2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
     __attribute__((alias("pwritev2")));
 int ftruncate64(int fd, off_t size) __attribute__((alias("ftruncate")));

@@ -157,12 +157,13 @@ def long_values_everywhere(env):
     ua = stranger(env, router)
     for size in (255, 256, 1023, 1024, 4095, 4096, 8191, 8192, 30000):
         long = "a" * size
-        for name, value in (("From", "<sip:%s@h>;tag=1" % long), ("From", '"%s" <sip:x@h>;tag=1' % long),
-                            ("From", "<sip:x@h>;tag=" + long), ("To", "<sip:x@h>;p=" + long), ("Call-ID", long),
-                            ("Route", "<sip:%s;lr;%s>" % (router.address, long)), ("Require", long),
-                            ("Proxy-Authorization", 'Digest username="%s"' % long), ("Max-Forwards", "9" * size),
-                            ("CSeq", "1 " + "O" * size), ("Via", "SIP/2.0/UDP %s;branch=z9hG4bK%s" % (ua.sent_by, long)),
-                            ("Contact", "<sip:x@h>;expires=" + "9" * size), ("Content-Type", long)):
+        for name, value in (
+                ("From", "<sip:%s@h>;tag=1" % long), ("From", '"%s" <sip:x@h>;tag=1' % long),
+                ("From", "<sip:x@h>;tag=" + long), ("To", "<sip:x@h>;p=" + long), ("Call-ID", long),
+                ("Route", "<sip:%s;lr;%s>" % (router.address, long)), ("Require", long),
+                ("Proxy-Authorization", 'Digest username="%s"' % long), ("Max-Forwards", "9" * size),
+                ("CSeq", "1 " + "O" * size), ("Via", "SIP/2.0/UDP %s;branch=z9hG4bK%s" % (ua.sent_by, long)),
+                ("Contact", "<sip:x@h>;expires=" + "9" * size), ("Content-Type", long)):
             ua.send(options(ua, router).set(name, value))
     alive(ua, router)
 
@@ -183,7 +184,10 @@ def garbage_for_five_seconds(env):
     end, count = time.monotonic() + 5, 0
     stream = None
     while time.monotonic() < end:
-        raw = bytearray(chance.choice(good)) if chance.random() < 0.8 else bytearray(chance.randbytes(chance.randint(0, 2000)))
+        if chance.random() < 0.8:
+            raw = bytearray(chance.choice(good))
+        else:
+            raw = bytearray(chance.randbytes(chance.randint(0, 2000)))
         for _ in range(chance.choice([0, 1, 1, 2, 5, 20])):
             at = chance.randint(0, len(raw))
             what = chance.randint(0, 4)
@@ -194,7 +198,7 @@ def garbage_for_five_seconds(env):
             elif what == 2:
                 raw[at:at] = raw[at:at + chance.randint(1, 200)]
             elif what == 3:
-                raw[at:at] = chance.choice([b"\r\n", b"\0", b",", b";", b'"', b"<", b">", b"=", b":", b"@", b"%", b"[", b"\r\n "])
+                raw[at:at] = chance.choice([b"\r\n", b"\r\n "] + [bytes([c]) for c in b'\0,;"<>=:@%['])
             else:
                 raw[at:at] = chance.choice([b"99999999999999999999", b"-1", b"4294967296", b"%00"])
         if chance.random() < 0.7:

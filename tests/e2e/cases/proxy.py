@@ -432,7 +432,8 @@ def cancel_reaches_the_callee_with_the_same_branch(env):
         ("Call-ID", sent.call_id), ("CSeq", "%d CANCEL" % sent.cseq)])
     equal(200, alice.exchange(cancel).status, "CANCEL")
     arrived = bob.request_in("CANCEL")
-    equal((came.branch, came.uri, 1), (arrived.branch, arrived.uri, len(arrived.all("via"))), "the CANCEL at the callee")
+    equal((came.branch, came.uri, 1), (arrived.branch, arrived.uri, len(arrived.all("via"))),
+          "the CANCEL at the callee")
     bob.reply(arrived, 200)
     bob.reply(came, 487, "Terminated", to_tag=tag)
     equal(487, alice.final(sent).status, "INVITE")
