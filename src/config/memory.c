@@ -50,6 +50,7 @@ void memory_release(struct memory *memory)
     while (memory->blocks != NULL) {
         struct memory_block *block = memory->blocks;
         memory->blocks = block->next;
+        explicit_bzero(block->data, block->size);
         free(block);
     }
     memory->used = 0;

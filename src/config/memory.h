@@ -22,6 +22,7 @@ MUST_CHECK void *memory_alloc(struct memory *memory, size_t size);
 /** A copy, with a NUL after it; data is NULL when there is no memory. */
 struct slice memory_copy(struct memory *memory, struct slice text);
 
+/** Wipes them too: there may be passwords among them. */
 void memory_release(struct memory *memory);
 
 #endif

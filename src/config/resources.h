@@ -43,6 +43,7 @@ size_t resources_user_count(const struct resources *resources);
 struct resources_files {
     struct resources_source *items;
     size_t count;
+    char **owned; /* names and texts */
 };
 
 /** Reads the files, and of folders all *.yaml and *.yml in order of their names. */
