@@ -211,7 +211,8 @@ def bad_requests_are_survived(env):
     router = env.router()
     for raw in (b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", b"\0\0\0\0\r\n\r\n",
                 b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
-                b"POST /api/v1/apply HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffff\r\n", b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"POST /api/v1/apply HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffff\r\n",
+                b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
                 b"GET /api/v1/users/%00%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n"):
         with socket.create_connection((router.address, router.http_port), timeout=5) as s:
             s.sendall(raw)

@@ -2,6 +2,7 @@
 """Two phones that others wrote register, one calls the other, they hear each other, they hang up."""
 from harness.baresip import Baresip, check_heard
 from harness.case import case, check
+from harness.deadline import until
 from harness.linphone import Linphone, ended
 from harness.router import ALICE, BOB
 
@@ -165,3 +166,29 @@ def baresip_calls_linphone_by_name_over_udp(env):
 @case()
 def baresip_calls_linphone_by_extension_over_tcp(env):
     baresip_calls_linphone(env, "tcp", "sip:102@example.com;transport=tcp")
+
+
+@case()
+def linphones_when_sha_256_and_md5_are_offered(env):
+    """RFC 8760: it takes the first challenge that it knows, SHA-256. baresip and SIPp would give up."""
+    router = env.router(auth={"algorithms": ["SHA-256", "MD5"]})
+    router.apply(ALICE, BOB)
+    alice = Linphone(env, router, "alice", 2, ALICE_HZ)
+    bob = Linphone(env, router, "bob", 3, BOB_HZ)
+    alice.registered()
+    bob.registered()
+    alice.dial("sip:bob@example.com")
+    alice.established()
+    bob.established()
+    # Both keep their recordings in memory until the end; so the call must simply last.
+    until("the call lasts", lambda: lasted(alice) >= 3, 15, step=0.3)
+    alice.hang_up()
+    ended(alice)
+    ended(bob)
+    check_heard(alice, BOB_HZ)
+    check_heard(bob, ALICE_HZ)
+
+
+def lasted(phone):
+    """Seconds that its call is up."""
+    return int(phone.say("status hook", r"hook=\S+ duration=(\d+)").group(1))
