@@ -165,6 +165,18 @@ def apply_export_get_delete(env):
 
 
 @case()
+def an_export_moves_to_another_server(env):
+    """With the digests in it, so that nobody needs a new password."""
+    router = env.router()
+    router.apply(ALICE, BOB)
+    exported = router.done("export")
+    other = env.router(last=2, name="other")
+    equal(0, other.run("apply", "-", text=exported).status, "apply on another server")
+    equal(exported, other.done("export"), "its export")
+    UA(other, "alice", address=env.address(3)).register()
+
+
+@case()
 def apply_replaces_whole_and_keeps_secrets(env):
     router = env.router()
     router.apply(dict(ALICE, display_name="Alice"))
