@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A nonce is 48 lower-case hexadecimal digits:
+ * A nonce is 27 characters, base64url (RFC 4648 §5) of 20 bytes:
  *
- *   12  time it was made, milliseconds, UTC
- *    4  worker that made it and counts its uses
- *   16  random
- *   16  MAC over these, the realm and the source address without its port
+ *   6   time it was made, milliseconds, UTC, most significant byte first
+ *   2   worker that made it and counts its uses
+ *   4   random
+ *   8   MAC over these, the realm and the source address without its port
+ *
+ * Short, because it is hashed in every response and stands in every request. Of the random bytes
+ * nothing is asked but that one millisecond's nonces differ; that nobody else can make one is the
+ * MAC's work.
  *
  * The port is left out because a NAT may give a phone another one between two requests; the address
  * is in so that a nonce that was overheard is of no use elsewhere.
  *
  * Windows: a nonce has one from its challenge on, since what has none counts as lost. They stand in
  * two queues, `fresh` (never used) and `used` (by last use). A flood of requests without
- * credentials opens windows at will; while more than half of all are fresh only fresh ones are
+ * credentials opens windows at will; while half of all or more are fresh only fresh ones are
  * given up for new ones, so phones that work keep theirs.
  */
 #include "auth/auth.h"
@@ -20,11 +24,9 @@
 #include <stdlib.h>
 
 enum {
-    TIME_DIGITS = 12,
-    OWNER_DIGITS = 4,
-    RANDOM_DIGITS = 16,
-    MAC_DIGITS = 16,
-    NONCE_DIGITS = TIME_DIGITS + OWNER_DIGITS + RANDOM_DIGITS + MAC_DIGITS,
+    NONCE_BYTES = 20,
+    NONCE_CHARS = 27, /* the last one carries 4 bits; its other 2 are 0 */
+    OWNER_BITS = 16,
     SKEW_MS = 10000,    /* workers read the clock at different times; it may be set back a little */
     WINDOW_COUNTS = 64, /* counts below the highest that may still come (RFC 7616 §3.4.6) */
 };
@@ -32,16 +34,16 @@ enum {
 #define NO_WINDOW UINT32_MAX
 
 struct nonce {
-    uint64_t time_ms; /* 48 bits */
-    uint64_t random;
+    uint64_t head; /* time in the high bits, owner in the low ones */
+    uint32_t random;
     uint64_t mac;
-    uint16_t owner;
 };
 
 /** Which counts of a nonce were used. */
 struct window {
-    uint64_t random; /* of the nonce: its name here */
-    uint64_t seen;   /* bit i: count `highest` - i was used */
+    uint64_t head; /* with `random`: of the nonce, its name here */
+    uint64_t seen; /* bit i: count `highest` - i was used */
+    uint32_t random;
     uint32_t highest;
     uint32_t chain;          /* next in its bucket, or NO_WINDOW */
     uint32_t previous, next; /* in its queue, or NO_WINDOW */
@@ -56,8 +58,8 @@ struct queue {
 
 struct auth {
     struct auth_config config;
-    uint64_t realm_mac;
-    uint32_t made; /* windows that were ever used */
+    struct hash_key key; /* the nonce key, for this realm only */
+    uint32_t made;       /* windows that were ever used */
     uint32_t bucket_mask;
     struct queue fresh, used;
     uint32_t *buckets;
@@ -103,15 +105,16 @@ static void dequeue(struct auth *auth, uint32_t at)
     queue->count--;
 }
 
-static uint32_t *bucket_of(const struct auth *auth, uint64_t random)
+static uint32_t *bucket_of(const struct auth *auth, uint64_t head, uint32_t random)
 {
-    return &auth->buckets[random & auth->bucket_mask];
+    return &auth->buckets[((head >> OWNER_BITS) ^ random) & auth->bucket_mask];
 }
 
-static uint32_t window_find(const struct auth *auth, uint64_t random)
+static uint32_t window_find(const struct auth *auth, const struct nonce *nonce)
 {
-    uint32_t at = *bucket_of(auth, random);
-    while (at != NO_WINDOW && auth->windows[at].random != random)
+    uint32_t at = *bucket_of(auth, nonce->head, nonce->random);
+    while (at != NO_WINDOW &&
+           (auth->windows[at].random != nonce->random || auth->windows[at].head != nonce->head))
         at = auth->windows[at].chain;
     return at;
 }
@@ -124,7 +127,7 @@ static uint32_t window_reclaim(struct auth *auth)
     uint32_t at = flooded || auth->used.count == 0 ? fresh->head : auth->used.head;
     assert(at != NO_WINDOW);
 
-    uint32_t *link = bucket_of(auth, auth->windows[at].random);
+    uint32_t *link = bucket_of(auth, auth->windows[at].head, auth->windows[at].random);
     while (*link != at)
         link = &auth->windows[*link].chain;
     *link = auth->windows[at].chain;
@@ -132,12 +135,13 @@ static uint32_t window_reclaim(struct auth *auth)
     return at;
 }
 
-static void window_open(struct auth *auth, uint64_t random)
+static void window_open(struct auth *auth, const struct nonce *nonce)
 {
     uint32_t at = auth->made < auth->config.windows_max ? auth->made++ : window_reclaim(auth);
-    uint32_t *bucket = bucket_of(auth, random);
+    uint32_t *bucket = bucket_of(auth, nonce->head, nonce->random);
 
-    auth->windows[at] = (struct window){.random = random, .chain = *bucket};
+    auth->windows[at] =
+        (struct window){.head = nonce->head, .random = nonce->random, .chain = *bucket};
     *bucket = at;
     enqueue(auth, at);
 }
@@ -169,62 +173,92 @@ static enum auth_verdict window_count(struct window *window, uint32_t count)
 
 /* --- Nonces ---------------------------------------------------------------------------------- */
 
-static void put_u64(char **at, uint64_t value)
-{
-    memcpy(*at, &value, sizeof value);
-    *at += sizeof value;
-}
-
 static uint64_t nonce_mac(const struct auth *auth, const struct nonce *nonce,
                           const struct addr *source)
 {
-    char bytes[4 * sizeof(uint64_t) + sizeof source->bytes];
-    char *at = bytes;
+    struct {
+        uint64_t head;
+        uint32_t random;
+        uint32_t scope;
+        uint8_t bytes[sizeof source->bytes]; /* fewer are hashed for IPv4: the length tells */
+    } input = {.head = nonce->head, .random = nonce->random, .scope = source->scope};
+    size_t used = source->family == ADDR_V4 ? 4 : sizeof input.bytes;
 
-    put_u64(&at, nonce->time_ms << 16 | nonce->owner);
-    put_u64(&at, nonce->random);
-    put_u64(&at, auth->realm_mac);
-    put_u64(&at, (uint64_t)source->scope << 8 | source->family);
-    memcpy(at, source->bytes, sizeof source->bytes);
-    return hash_mac(&auth->config.nonce_key, (struct slice){bytes, sizeof bytes});
+    memcpy(input.bytes, source->bytes, used);
+    return hash_mac(&auth->key,
+                    (struct slice){(const char *)&input, sizeof input - sizeof input.bytes + used});
+}
+
+static void put_bytes(uint8_t **at, uint64_t value, unsigned count)
+{
+    while (count > 0)
+        *(*at)++ = (uint8_t)(value >> 8 * --count);
+}
+
+static uint64_t take_bytes(const uint8_t **at, unsigned count)
+{
+    uint64_t value = 0;
+    while (count-- > 0)
+        value = value << 8 | *(*at)++;
+    return value;
 }
 
 static void nonce_write(struct builder *b, const struct nonce *nonce)
 {
-    builder_hex(b, nonce->time_ms, TIME_DIGITS);
-    builder_hex(b, nonce->owner, OWNER_DIGITS);
-    builder_hex(b, nonce->random, RANDOM_DIGITS);
-    builder_hex(b, nonce->mac, MAC_DIGITS);
-}
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[NONCE_BYTES + 1] = {0}; /* to whole groups of three */
+    char text[NONCE_CHARS + 1];
+    uint8_t *at = bytes;
 
-/** Takes `digits` lower-case hexadecimal digits; any other byte clears `*good`. */
-static uint64_t take_hex(struct slice *rest, size_t digits, bool *good)
-{
-    struct slice text = slice_take(rest, digits);
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < digits; i++) {
-        char c = text.data[i];
-        bool decimal = c >= '0' && c <= '9';
-        if (!decimal && (c < 'a' || c > 'f'))
-            *good = false;
-        value = value << 4 | (unsigned)(decimal ? c - '0' : c - 'a' + 10);
+    put_bytes(&at, nonce->head, 8);
+    put_bytes(&at, nonce->random, 4);
+    put_bytes(&at, nonce->mac, 8);
+    for (size_t i = 0, j = 0; i < sizeof bytes; i += 3) {
+        unsigned group = (unsigned)bytes[i] << 16 | (unsigned)bytes[i + 1] << 8 | bytes[i + 2];
+        for (unsigned shift = 24; shift > 0; j++) {
+            shift -= 6;
+            text[j] = digits[group >> shift & 63];
+        }
     }
-    return value;
+    builder_add(b, (struct slice){text, NONCE_CHARS});
 }
+
+/* A digit's value plus 1; 0: no digit of base64url. */
+static const uint8_t digit_values[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
+};
 
 /** Is it written as ours are? Who made it is another question. */
 static bool nonce_read(struct slice text, struct nonce *out)
 {
-    bool good = true;
+    uint8_t bytes[NONCE_BYTES + 1];
+    unsigned group = 0;
 
-    if (text.len != NONCE_DIGITS)
+    if (text.len != NONCE_CHARS)
         return false;
-    out->time_ms = take_hex(&text, TIME_DIGITS, &good);
-    out->owner = (uint16_t)take_hex(&text, OWNER_DIGITS, &good);
-    out->random = take_hex(&text, RANDOM_DIGITS, &good);
-    out->mac = take_hex(&text, MAC_DIGITS, &good);
-    return good;
+    for (unsigned i = 0, j = 0; i < NONCE_CHARS + 1; i++) {
+        unsigned value = i < NONCE_CHARS ? digit_values[(unsigned char)text.data[i]] : 1;
+        if (value == 0)
+            return false;
+        group = group << 6 | (value - 1);
+        if (i % 4 != 3)
+            continue;
+        bytes[j++] = (uint8_t)(group >> 16);
+        bytes[j++] = (uint8_t)(group >> 8);
+        bytes[j++] = (uint8_t)group;
+    }
+    const uint8_t *at = bytes;
+    out->head = take_bytes(&at, 8);
+    out->random = (uint32_t)take_bytes(&at, 4);
+    out->mac = take_bytes(&at, 8);
+    return *at == 0; /* each nonce is written in one way only */
 }
 
 /** Made by us, for this address, and not too long ago. */
@@ -235,8 +269,8 @@ static bool nonce_good(const struct auth *auth, const struct nonce *nonce,
 
     if (!sip_digest_equal(&mac, &nonce->mac, sizeof mac))
         return false;
-    return nonce->time_ms <= now_ms + SKEW_MS &&
-           nonce->time_ms + auth->config.nonce_lifetime_ms > now_ms;
+    uint64_t time_ms = nonce->head >> OWNER_BITS;
+    return time_ms <= now_ms + SKEW_MS && time_ms + auth->config.nonce_lifetime_ms > now_ms;
 }
 
 /* --- Credentials ----------------------------------------------------------------------------- */
@@ -316,6 +350,20 @@ static bool response_right(const struct auth *auth, const struct sip_msg *msg,
     return right & known;
 }
 
+/** Marks a use in the nonce's window. */
+static enum auth_verdict nonce_count(struct auth *auth, const struct nonce *nonce, uint32_t nc)
+{
+    uint32_t at = window_find(auth, nonce);
+    if (at == NO_WINDOW)
+        return AUTH_STALE;
+
+    struct window *window = &auth->windows[at];
+    dequeue(auth, at);
+    window->used = true;
+    enqueue(auth, at);
+    return window_count(window, nc);
+}
+
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,
                 const struct flow *source, uint64_t now_ms, struct auth_result *result)
 {
@@ -341,26 +389,16 @@ void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user 
         result->verdict = AUTH_STALE;
         return;
     }
-    if (nonce.owner != auth->config.worker) {
-        result->verdict = AUTH_ELSEWHERE;
-        result->owner = nonce.owner;
-        return;
-    }
-    result->verdict = auth_count(auth, credentials->nonce, auth_count_of(credentials));
+    result->owner = nonce.head & ((1u << OWNER_BITS) - 1);
+    result->verdict = result->owner == auth->config.worker
+                          ? nonce_count(auth, &nonce, auth_count_of(credentials))
+                          : AUTH_ELSEWHERE;
 }
 
 enum auth_verdict auth_count(struct auth *auth, struct slice text, uint32_t nc)
 {
     struct nonce nonce;
-    uint32_t at = nonce_read(text, &nonce) ? window_find(auth, nonce.random) : NO_WINDOW;
-    if (at == NO_WINDOW)
-        return AUTH_STALE;
-
-    struct window *window = &auth->windows[at];
-    dequeue(auth, at);
-    window->used = true;
-    enqueue(auth, at);
-    return window_count(window, nc);
+    return nonce_read(text, &nonce) ? nonce_count(auth, &nonce, nc) : AUTH_STALE;
 }
 
 /* --- Challenges ------------------------------------------------------------------------------ */
@@ -384,9 +422,8 @@ void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale
                     const struct user *user, const struct flow *source, uint64_t now_ms)
 {
     struct nonce nonce = {
-        .time_ms = now_ms & ((UINT64_C(1) << 4 * TIME_DIGITS) - 1),
-        .random = rng_u64(auth->config.rng),
-        .owner = (uint16_t)auth->config.worker,
+        .head = now_ms << OWNER_BITS | auth->config.worker,
+        .random = (uint32_t)rng_u64(auth->config.rng),
     };
     nonce.mac = nonce_mac(auth, &nonce, &source->remote);
 
@@ -394,7 +431,7 @@ void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale
     for (size_t i = 0; i < USER_ALGORITHMS_MAX && algorithms[i] != SIP_ALGORITHM_NONE; i++)
         write_challenge(b, auth, proxy, stale, &nonce, algorithms[i]);
     if (!b->overflow)
-        window_open(auth, nonce.random);
+        window_open(auth, &nonce);
 }
 
 /* --- Opening and closing --------------------------------------------------------------------- */
@@ -433,7 +470,8 @@ enum err auth_open(const struct auth_config *config, struct auth **out)
     auth->config = *config;
     if (auth->config.algorithms[0] == SIP_ALGORITHM_NONE)
         auth->config.algorithms[0] = SIP_MD5;
-    auth->realm_mac = hash_mac(&config->nonce_key, config->realm);
+    auth->key.k[0] = hash_mac(&config->nonce_key, config->realm);
+    auth->key.k[1] = config->nonce_key.k[1] ^ auth->key.k[0];
     *out = auth;
     return OK;
 }
