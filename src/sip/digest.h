@@ -18,7 +18,10 @@ enum sip_algorithm {
     SIP_ALGORITHM_COUNT,
 };
 
-enum { SIP_HASH_MAX = 32, SIP_HASH_HEX_MAX = 64 };
+enum {
+    SIP_HASH_MAX = 32,
+    SIP_HASH_HEX_MAX = 64
+};
 
 /** "MD5", "SHA-256", "SHA-512-256". */
 struct slice sip_algorithm_name(enum sip_algorithm algorithm);
@@ -39,7 +42,8 @@ struct sip_credentials {
     struct slice username, realm, nonce, uri, response, cnonce, opaque, qop;
 };
 
-/** ERR_NOT_FOUND: another scheme than Digest. ERR_SYNTAX: a needed parameter is missing, twice, or malformed. */
+/** ERR_NOT_FOUND: another scheme than Digest. ERR_SYNTAX: a needed parameter is missing, twice, or
+ * malformed. */
 MUST_CHECK enum err sip_credentials_parse(struct slice value, struct sip_credentials *out);
 
 /** A1 = hash(username:realm:password), as it is stored. */
@@ -59,7 +63,8 @@ void sip_digest_response(const struct sip_credentials *credentials,
                          const uint8_t a1[static SIP_HASH_MAX], struct slice method,
                          struct slice body, char out[static SIP_HASH_HEX_MAX]);
 
-/** Gives back what this thread keeps for hashing. Called before a thread ends, so that none leaks. */
+/** Gives back what this thread keeps for hashing. Called before a thread ends, so that none leaks.
+ */
 void sip_digest_release(void);
 
 /** Constant-time comparison of equally long bytes. */

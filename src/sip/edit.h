@@ -14,7 +14,9 @@
 
 #include "sip/msg.h"
 
-enum { SIP_EDITS_MAX = 64 };
+enum {
+    SIP_EDITS_MAX = 64
+};
 
 struct sip_edit {
     uint32_t at;

@@ -82,17 +82,20 @@ struct sip_cseq {
     uint8_t method; /* enum sip_method */
     struct slice method_name;
 };
-enum { SIP_CSEQ_MAX = 0x7fffffff };
+enum {
+    SIP_CSEQ_MAX = 0x7fffffff
+};
 MUST_CHECK enum err sip_cseq_parse(struct slice value, struct sip_cseq *out);
 
-/** From, To, Contact, Route, Record-Route, Path, P-Asserted-Identity ...: RFC 3261 §25.1 name-addr. */
+/** From, To, Contact, Route, Record-Route, Path, P-Asserted-Identity ...: RFC 3261 §25.1 name-addr.
+ */
 struct sip_name_addr {
-    bool brackets;          /* written with < > */
-    struct slice display;   /* as written, quotes included */
-    struct slice uri_text;  /* without < > */
-    struct slice params;    /* from the first ';' after the URI on; empty if none */
-    struct slice tag;       /* of From and To; empty when absent */
-    struct slice value;     /* all of it */
+    bool brackets;         /* written with < > */
+    struct slice display;  /* as written, quotes included */
+    struct slice uri_text; /* without < > */
+    struct slice params;   /* from the first ';' after the URI on; empty if none */
+    struct slice tag;      /* of From and To; empty when absent */
+    struct slice value;    /* all of it */
 };
 
 /**
@@ -107,7 +110,7 @@ struct sip_contact {
     bool star; /* "*": nothing else is set */
     bool has_expires;
     bool has_q;
-    uint16_t q; /* 0..1000; 1000 when absent */
+    uint16_t q;       /* 0..1000; 1000 when absent */
     uint32_t expires; /* seconds; a number too large is 2^32-1 (§20.19), garbage is as absent */
     struct sip_name_addr addr;
     struct slice instance; /* +sip.instance without quotes; empty when absent */

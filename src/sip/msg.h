@@ -16,12 +16,12 @@
 #include "sip/header.h"
 
 enum {
-    SIP_MESSAGE_MAX = 65535,     /* bytes; 513 (Message Too Large) where framing allows an answer */
-    SIP_FIELDS_MAX = 200,        /* header fields; more: 400 */
-    SIP_START_LINE_MAX = 8192,   /* bytes; longer: 414 for a request */
-    SIP_VIAS_MAX = 70,           /* values; more: 400 */
-    SIP_ROUTES_MAX = 64,         /* values; more: 400 */
-    SIP_CONTACTS_MAX = 64,       /* values in a REGISTER; more: 400 */
+    SIP_MESSAGE_MAX = 65535,   /* bytes; 513 (Message Too Large) where framing allows an answer */
+    SIP_FIELDS_MAX = 200,      /* header fields; more: 400 */
+    SIP_START_LINE_MAX = 8192, /* bytes; longer: 414 for a request */
+    SIP_VIAS_MAX = 70,         /* values; more: 400 */
+    SIP_ROUTES_MAX = 64,       /* values; more: 400 */
+    SIP_CONTACTS_MAX = 64,     /* values in a REGISTER; more: 400 */
 };
 
 /** Header fields that we give a number. Compact forms are the same id. */
@@ -88,9 +88,9 @@ struct sip_field {
     uint16_t begin;       /* of the name */
     uint16_t value_begin; /* LWS trimmed; folding inside stays */
     uint16_t value_end;
-    uint16_t end;  /* after the CRLF that ends the field */
-    uint8_t id;    /* enum sip_field_id */
-    uint8_t next;  /* index + 1 of the next field with this id, 0: none */
+    uint16_t end; /* after the CRLF that ends the field */
+    uint8_t id;   /* enum sip_field_id */
+    uint8_t next; /* index + 1 of the next field with this id, 0: none */
 };
 
 /** Why a request cannot be processed, and what to answer. status 0: nothing wrong. */
@@ -100,29 +100,29 @@ struct sip_fault {
 };
 
 struct sip_msg {
-    struct slice buf;    /* from the first byte of the start line to the end of the body */
+    struct slice buf; /* from the first byte of the start line to the end of the body */
     bool is_request;
-    bool is_response;    /* neither: not SIP at all */
-    uint8_t method;      /* enum sip_method; of a response: the CSeq's */
-    uint16_t status;     /* of a response, 100..699 */
+    bool is_response; /* neither: not SIP at all */
+    uint8_t method;   /* enum sip_method; of a response: the CSeq's */
+    uint16_t status;  /* of a response, 100..699 */
     uint16_t field_count;
-    uint16_t head_end;   /* offset of the body: after the empty line */
+    uint16_t head_end; /* offset of the body: after the empty line */
     struct slice method_name;
-    struct slice uri;    /* Request-URI as written */
+    struct slice uri;           /* Request-URI as written */
     struct sip_uri request_uri; /* the same, parsed: of a request without a fault */
     struct slice reason;
-    struct slice body;   /* Content-Length bytes, or the rest of the datagram */
+    struct slice body;      /* Content-Length bytes, or the rest of the datagram */
     struct sip_fault fault; /* of a request; a faulty response is not given out */
 
     /* Parsed always; empty or zero when absent or when the fault lies before them. */
-    struct sip_via via;         /* the topmost value */
-    struct slice via_value;     /* its text */
+    struct sip_via via;     /* the topmost value */
+    struct slice via_value; /* its text */
     struct slice call_id;
     struct sip_cseq cseq;
     struct sip_name_addr from;
     struct sip_name_addr to;
-    int32_t max_forwards;    /* 0..255; -1 absent */
-    int32_t content_length;  /* -1 absent */
+    int32_t max_forwards;   /* 0..255; -1 absent */
+    int32_t content_length; /* -1 absent */
 
     uint8_t first[SIP_F_COUNT]; /* index + 1 of the first field with this id, 0: none */
     struct sip_field fields[SIP_FIELDS_MAX];

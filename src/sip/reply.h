@@ -13,12 +13,12 @@ const char *sip_reason(unsigned status);
 
 struct sip_reply {
     uint16_t status;
-    struct slice reason;   /* empty: the standard phrase */
-    struct slice to_tag;   /* added when the request's To has none; empty: none (100 only) */
-    struct slice received; /* written as received= of the top Via; empty: not */
-    uint16_t rport;        /* written as rport= when the top Via asks for it; 0: not */
-    struct slice fields;   /* further header lines, each with CRLF; may be empty */
-    struct slice body;     /* Content-Length is written in any case */
+    struct slice reason;    /* empty: the standard phrase */
+    struct slice to_tag;    /* added when the request's To has none; empty: none (100 only) */
+    struct slice received;  /* written as received= of the top Via; empty: not */
+    uint16_t rport;         /* written as rport= when the top Via asks for it; 0: not */
+    struct slice fields;    /* further header lines, each with CRLF; may be empty */
+    struct slice body;      /* Content-Length is written in any case */
     bool with_record_route; /* copy Record-Route: answers that make dialogs */
 };
 
@@ -30,8 +30,8 @@ struct sip_reply {
 MUST_CHECK enum err sip_reply_write(const struct sip_msg *request, const struct sip_reply *reply,
                                     struct builder *b);
 
-/** The CANCEL for an INVITE as we sent it: same Request-URI, single top Via, Route, From, To, Call-ID,
- * CSeq number; Max-Forwards 70; `fields` (e.g. Reason) added (RFC 3261 §9.1). */
+/** The CANCEL for an INVITE as we sent it: same Request-URI, single top Via, Route, From, To,
+ * Call-ID, CSeq number; Max-Forwards 70; `fields` (e.g. Reason) added (RFC 3261 §9.1). */
 MUST_CHECK enum err sip_cancel_write(const struct sip_msg *invite, struct slice fields,
                                      struct builder *b);
 

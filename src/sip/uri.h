@@ -15,7 +15,10 @@
 #include "base/slice.h"
 
 /** In one URI; more: ERR_SYNTAX. They bound what a comparison may cost. */
-enum { SIP_URI_PARAMS_MAX = 32, SIP_URI_HEADERS_MAX = 32 };
+enum {
+    SIP_URI_PARAMS_MAX = 32,
+    SIP_URI_HEADERS_MAX = 32
+};
 
 enum sip_scheme {
     SIP_SCHEME_OTHER = 0, /* syntactically a URI, nothing we route */
@@ -25,19 +28,19 @@ enum sip_scheme {
 };
 
 struct sip_uri {
-    uint8_t scheme;       /* enum sip_scheme */
-    uint8_t transport;    /* enum transport, of the parameter; NONE when absent or unknown */
-    bool has_user;        /* "sip:@host" is a syntax error, so a user is never empty */
-    bool has_transport;   /* a transport parameter stands there, known or not */
-    bool lr;              /* ;lr */
-    bool has_gr;          /* ;gr (RFC 5627) */
-    bool ob;              /* ;ob (RFC 5626) */
-    bool user_phone;      /* ;user=phone */
-    uint16_t port;        /* 0: none given */
-    struct slice text;    /* all of it, scheme and headers included */
-    struct slice user;    /* escaped; of tel: the number as written */
+    uint8_t scheme;     /* enum sip_scheme */
+    uint8_t transport;  /* enum transport, of the parameter; NONE when absent or unknown */
+    bool has_user;      /* "sip:@host" is a syntax error, so a user is never empty */
+    bool has_transport; /* a transport parameter stands there, known or not */
+    bool lr;            /* ;lr */
+    bool has_gr;        /* ;gr (RFC 5627) */
+    bool ob;            /* ;ob (RFC 5626) */
+    bool user_phone;    /* ;user=phone */
+    uint16_t port;      /* 0: none given */
+    struct slice text;  /* all of it, scheme and headers included */
+    struct slice user;  /* escaped; of tel: the number as written */
     struct slice password;
-    struct slice host;    /* as written, IPv6 with its brackets; empty for tel: */
+    struct slice host; /* as written, IPv6 with its brackets; empty for tel: */
     struct slice maddr;
     struct slice params;  /* "a=b;c" without the first ';' */
     struct slice headers; /* what follows '?', without it */
