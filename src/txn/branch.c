@@ -2,60 +2,30 @@
 /*
  * Our branches: z9hG4bK boot(8) worker(2) slot(6) generation(8) loop(8) key(16), lower-case hex.
  */
+#include "txn/hex.h"
 #include "txn/txn.h"
 
 enum {
-    COOKIE_LEN = sizeof(SIP_BRANCH_COOKIE) - 1
+    COOKIE_LEN = sizeof(SIP_BRANCH_COOKIE) - 1,
+    SLOT_BITS = 24,
+    SLOT_MASK = (1 << SLOT_BITS) - 1,
 };
 
-_Static_assert(TXN_BRANCH_LEN == COOKIE_LEN + 8 + 2 + 6 + 8 + 8 + 16, "as the fields add up");
-
-static char *put_hex(char *at, uint64_t value, unsigned digits)
-{
-    for (unsigned i = digits; i > 0; i--) {
-        at[i - 1] = "0123456789abcdef"[value & 15];
-        value >>= 4;
-    }
-    return at + digits;
-}
-
-/* The value of a digit; 16 for any other byte. */
-static unsigned hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    if (c >= 'a' && c <= 'f')
-        return (unsigned)(c - 'a') + 10;
-    return 16;
-}
-
-/* Moves `*at` on. Anything but a digit leaves a trace in `*bad`. */
-static uint64_t take_hex(const char **at, unsigned digits, unsigned *bad)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; i < digits; i++) {
-        unsigned digit = hex_value((*at)[i]);
-        *bad |= digit & 16;
-        value = value << 4 | (digit & 15);
-    }
-    *at += digits;
-    return value;
-}
+_Static_assert(TXN_BRANCH_LEN == COOKIE_LEN + 6 * 8, "six times eight digits");
 
 void txn_branch_write(const struct txn_branch *branch, char out[static TXN_BRANCH_LEN])
 {
     assert(branch->worker <= 0xff);
-    assert(branch->id.slot <= 0xffffff);
+    assert(branch->id.slot <= SLOT_MASK);
 
     memcpy(out, SIP_BRANCH_COOKIE, COOKIE_LEN);
     char *at = out + COOKIE_LEN;
-    at = put_hex(at, branch->boot, 8);
-    at = put_hex(at, branch->worker, 2);
-    at = put_hex(at, branch->id.slot, 6);
-    at = put_hex(at, branch->id.generation, 8);
-    at = put_hex(at, branch->loop, 8);
-    put_hex(at, branch->key, 16);
+    at = hex8_write(at, branch->boot);
+    at = hex8_write(at, branch->worker << SLOT_BITS | branch->id.slot);
+    at = hex8_write(at, branch->id.generation);
+    at = hex8_write(at, branch->loop);
+    at = hex8_write(at, (uint32_t)(branch->key >> 32));
+    hex8_write(at, (uint32_t)branch->key);
 }
 
 bool txn_branch_parse(struct slice branch, struct txn_branch *out)
@@ -63,18 +33,19 @@ bool txn_branch_parse(struct slice branch, struct txn_branch *out)
     if (branch.len != TXN_BRANCH_LEN || memcmp(branch.data, SIP_BRANCH_COOKIE, COOKIE_LEN) != 0)
         return false;
 
-    const char *at = branch.data + COOKIE_LEN;
-    unsigned bad = 0;
-    struct txn_branch found = {0};
-    found.boot = (uint32_t)take_hex(&at, 8, &bad);
-    found.worker = (uint32_t)take_hex(&at, 2, &bad);
-    found.id.slot = (uint32_t)take_hex(&at, 6, &bad);
-    found.id.generation = (uint32_t)take_hex(&at, 8, &bad);
-    found.loop = (uint32_t)take_hex(&at, 8, &bad);
-    found.key = take_hex(&at, 16, &bad);
-    if (bad)
+    uint32_t words[6];
+    uint64_t bad = 0;
+    for (unsigned i = 0; i < 6; i++)
+        words[i] = hex8_read(branch.data + COOKIE_LEN + i * 8, &bad);
+    if (bad != 0)
         return false;
 
-    *out = found;
+    *out = (struct txn_branch){
+        .boot = words[0],
+        .worker = words[1] >> SLOT_BITS,
+        .id = {words[1] & SLOT_MASK, words[2]},
+        .loop = words[3],
+        .key = (uint64_t)words[4] << 32 | words[5],
+    };
     return true;
 }

@@ -8,9 +8,10 @@
  */
 #include "txn/table.h"
 
-/* Longer hosts are hashed in pieces. */
+/* Branch and sent-by of every client we know of fit in one piece; longer ones are hashed in more.
+ */
 enum {
-    HOST_PIECE = 64
+    PIECE_BYTES = 192
 };
 
 /* Hashes that go on from each other: each piece's length counts, so pieces cannot be confused. */
@@ -20,25 +21,33 @@ static void key_add(struct server_key *key, struct slice s)
     key->b = hash_bytes(key->b, s);
 }
 
-/* Host without case; the port, or the transport's default (§18.2.2). */
-static void key_add_sent_by(struct server_key *key, const struct sip_via *via)
+/*
+ * Branch, a NUL, the host without case, and the port or the transport's default (§18.2.2). A host
+ * that does not fit behind the branch begins a piece of its own.
+ */
+static void key_add_branch(struct server_key *key, const struct sip_via *via)
 {
-    char piece[HOST_PIECE + 2];
-    struct slice rest = via->host;
+    char piece[PIECE_BYTES + 3];
+    size_t len = 0;
 
-    while (rest.len > HOST_PIECE) {
-        struct slice head = slice_take(&rest, HOST_PIECE);
-        for (size_t i = 0; i < HOST_PIECE; i++)
-            piece[i] = ascii_lower(head.data[i]);
-        key_add(key, (struct slice){piece, HOST_PIECE});
+    if (via->branch.len <= PIECE_BYTES) {
+        memcpy(piece, via->branch.data, via->branch.len);
+        len = via->branch.len;
+    } else {
+        key_add(key, via->branch);
     }
-    for (size_t i = 0; i < rest.len; i++)
-        piece[i] = ascii_lower(rest.data[i]);
-
+    piece[len++] = 0;
+    for (size_t i = 0; i < via->host.len; i++) {
+        if (len >= PIECE_BYTES) {
+            key_add(key, (struct slice){piece, len});
+            len = 0;
+        }
+        piece[len++] = ascii_lower(via->host.data[i]);
+    }
     uint16_t port = via->port != 0 ? via->port : sip_transport_port(via->transport);
-    piece[rest.len] = (char)(port >> 8);
-    piece[rest.len + 1] = (char)(port & 0xff);
-    key_add(key, (struct slice){piece, rest.len + 2});
+    piece[len++] = (char)(port >> 8);
+    piece[len++] = (char)(port & 0xff);
+    key_add(key, (struct slice){piece, len});
 }
 
 /* Request-URI, From tag, Call-ID, CSeq number and top Via; the To tag is compared beside. */
@@ -73,8 +82,7 @@ struct server_key server_key(const struct txn_table *table, const struct sip_msg
         key.to_tag = tag_hash(table, request->to.tag);
         return key;
     }
-    key_add(&key, request->via.branch);
-    key_add_sent_by(&key, &request->via);
+    key_add_branch(&key, &request->via);
     return key;
 }
 

@@ -2,6 +2,7 @@
 /*
  * Server transactions: carries out what the machines IST and NIST decide.
  */
+#include "txn/hex.h"
 #include "txn/ist.h"
 #include "txn/nist.h"
 #include "txn/table.h"
@@ -263,8 +264,8 @@ static struct server *make(struct txn_table *table, const struct sip_msg *reques
     server->source = *source;
     server->reply_to = txn_response_flow(&request->via, source).remote;
 
-    struct builder b = builder_over(server->to_tag, TXN_TO_TAG_LEN);
-    builder_hex(&b, rng_u64(table->config.rng), TXN_TO_TAG_LEN);
+    uint64_t tag = rng_u64(table->config.rng);
+    hex8_write(hex8_write(server->to_tag, (uint32_t)(tag >> 32)), (uint32_t)tag);
     return server;
 }
 

@@ -21,7 +21,7 @@
  * Memory:  a pool of transactions; bytes from the worker's mem. A transaction that has
  *          finished keeps only what absorbing retransmissions needs.
  * Limit:   config.transactions_max per worker; then ERR_FULL.
- * Public headers: txn.h ict.h nict.h ist.h nist.h timers.h
+ * Public headers: txn.h step.h ict.h nict.h ist.h nist.h timers.h
  */
 #ifndef TXN_TXN_H
 #define TXN_TXN_H

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "txn_world.h"
 
-#include <assert.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static const uint64_t BEGIN_MS = 1000000;
 
@@ -67,7 +70,7 @@ static void on_client_end(void *user, struct id client, uint64_t context, uint64
 struct world *world_open(uint32_t transactions_max)
 {
     struct world *w = calloc(1, sizeof *w);
-    assert(w != NULL);
+    assert_true(w != NULL);
 
     mem_init(&w->mem, 64 << 20);
     w->now_ms = BEGIN_MS;
@@ -76,7 +79,7 @@ struct world *world_open(uint32_t transactions_max)
     w->outbox.flush = collect;
     w->outbox.user = w;
     w->outbox.buffer = malloc(OUTBOX_BYTES);
-    assert(w->outbox.buffer != NULL);
+    assert_true(w->outbox.buffer != NULL);
     w->config = (struct txn_config){
         .worker = 3,
         .boot = 77,
@@ -91,8 +94,7 @@ struct world *world_open(uint32_t transactions_max)
         .handlers = {w, on_response, on_failure, on_server_end, on_client_end},
     };
     enum err err = txn_table_open(&w->config, &w->table);
-    assert(err == OK);
-    (void)err;
+    assert_true(err == OK);
     w->empty_bytes = w->mem.used_bytes;
     return w;
 }
@@ -100,8 +102,8 @@ struct world *world_open(uint32_t transactions_max)
 void world_close(struct world *w)
 {
     txn_table_close(w->table);
-    assert(w->wheel.count == 0);
-    assert(w->mem.used_bytes == 0);
+    assert_true(w->wheel.count == 0);
+    assert_true(w->mem.used_bytes == 0);
     mem_release(&w->mem);
     free(w->outbox.buffer);
     free(w);
@@ -178,7 +180,7 @@ struct slice world_request_text(const struct request *r, char text[static WORLD_
         or_else(r->call_id, "call@example.com"), r->cseq != 0 ? r->cseq : 1, method,
         or_else(r->fields, ""));
 
-    assert(len > 0 && len < WORLD_TEXT_MAX);
+    assert_true(len > 0 && len < WORLD_TEXT_MAX);
     return (struct slice){text, (size_t)len};
 }
 
@@ -188,13 +190,12 @@ struct txn_received world_receive(struct world *w, const struct request *request
     char text[WORLD_TEXT_MAX];
     struct slice bytes = world_request_text(request, text);
     struct sip_msg *msg = malloc(sizeof *msg);
-    assert(msg != NULL);
+    assert_true(msg != NULL);
 
     enum err err =
         sip_parse(bytes, source->transport == TRANSPORT_UDP ? SIP_DATAGRAM : SIP_STREAM, msg);
-    assert(err == OK);
-    (void)err;
-    assert(msg->is_request && msg->fault.status == 0);
+    assert_true(err == OK);
+    assert_true(msg->is_request && msg->fault.status == 0);
     struct txn_received received = txn_receive_request(w->table, msg, source, w->now_ms);
     free(msg);
     world_flush(w);
@@ -206,8 +207,7 @@ void world_reply(struct world *w, struct id server, uint16_t status)
     struct sip_reply reply = {.status = status};
     enum err err = txn_reply(w->table, server, &reply, w->now_ms);
 
-    assert(err == OK);
-    (void)err;
+    assert_true(err == OK);
     world_flush(w);
 }
 
@@ -227,10 +227,10 @@ enum err world_forward(struct world *w, struct id server, const struct request *
                  r->cseq != 0 ? r->cseq : 1, or_else(r->method, "INVITE"));
     struct sip_msg *msg = malloc(sizeof *msg);
     struct sip_edits *edits = malloc(sizeof *edits);
-    assert(msg != NULL && edits != NULL);
+    assert_true(msg != NULL && edits != NULL);
 
     enum err err = sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, msg);
-    assert(err == OK);
+    assert_true(err == OK);
     sip_edits_init(edits, msg);
     sip_edit_drop_first_value(edits, SIP_F_VIA);
     err = txn_forward_response(w->table, server, edits, w->now_ms);
@@ -254,12 +254,11 @@ struct id world_send(struct world *w, const struct request *request, const struc
     enum sip_method method = sip_method_parse(slice_of(or_else(request->method, "INVITE")));
     enum err err = txn_client_open(w->table, method, 0x1234, context, &id, w->branch);
 
-    assert(err == OK);
+    assert_true(err == OK);
     ours.branch = w->branch;
     ours.via = to->transport == TRANSPORT_UDP ? "SIP/2.0/UDP 192.0.2.1" : "SIP/2.0/TCP 192.0.2.1";
     err = txn_client_send(w->table, id, world_request_text(&ours, text), to, w->now_ms);
-    assert(err == OK);
-    (void)err;
+    assert_true(err == OK);
     world_flush(w);
     return id;
 }
@@ -275,11 +274,10 @@ bool world_answer_branch(struct world *w, struct slice branch, const char *metho
                        "\r\nCall-ID: call@example.com\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n",
                        status, SLICE_ARG(branch), status, method);
     struct sip_msg *msg = malloc(sizeof *msg);
-    assert(msg != NULL);
+    assert_true(msg != NULL);
 
     enum err err = sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, msg);
-    assert(err == OK);
-    (void)err;
+    assert_true(err == OK);
     bool found = txn_receive_response(w->table, msg, source, w->now_ms);
     free(msg);
     world_flush(w);
@@ -292,11 +290,10 @@ bool world_answer(struct world *w, uint32_t index, unsigned status, const struct
     char branch[TXN_BRANCH_LEN];
     char method[32];
 
-    assert(msg != NULL && index < w->sent_count && index < WORLD_SENT_MAX);
+    assert_true(msg != NULL && index < w->sent_count && index < WORLD_SENT_MAX);
     const struct sent *sent = &w->sent[index];
     enum err err = sip_parse((struct slice){sent->text, sent->len}, SIP_DATAGRAM, msg);
-    assert(err == OK && msg->is_request && msg->via.branch.len == TXN_BRANCH_LEN);
-    (void)err;
+    assert_true(err == OK && msg->is_request && msg->via.branch.len == TXN_BRANCH_LEN);
     memcpy(branch, msg->via.branch.data, TXN_BRANCH_LEN);
     snprintf(method, sizeof method, "%.*s", SLICE_ARG(msg->cseq.method_name));
     free(msg);

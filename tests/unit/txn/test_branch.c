@@ -80,12 +80,37 @@ static void other_branches_are_refused(void **unused)
             fail_msg("taken: %s", cases[i].why);
 }
 
+/* Each byte in each place: a digit is read as such, all else refused. */
+static void every_byte_in_every_place_is_a_digit_or_refused(void **unused)
+{
+    char text[TXN_BRANCH_LEN + 1] = EXAMPLE;
+    struct txn_branch out;
+    (void)unused;
+
+    for (size_t at = 7; at < TXN_BRANCH_LEN; at++) {
+        char was = text[at];
+        for (int byte = 0; byte < 256; byte++) {
+            bool digit = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
+            text[at] = (char)byte;
+            if (txn_branch_parse((struct slice){text, TXN_BRANCH_LEN}, &out) != digit)
+                fail_msg("byte %d at %zu", byte, at);
+            char again[TXN_BRANCH_LEN];
+            if (digit) {
+                txn_branch_write(&out, again);
+                assert_memory_equal(again, text, TXN_BRANCH_LEN);
+            }
+        }
+        text[at] = was;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_branch_is_cookie_and_48_hex_digits),
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(other_branches_are_refused),
+        cmocka_unit_test(every_byte_in_every_place_is_a_digit_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
