@@ -1,0 +1,890 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection's life:
+ *
+ *   connect() -> CONNECTING -> OPEN <- accept()
+ *                    |          |  \
+ *                    |          |   CLOSING (queue goes out) -> ENDED (peer's end is awaited)
+ *                    v          v      v                          v
+ *                  DEAD: closed, forgotten by all maps; freed at the turn's end, so that whoever
+ *                  is still working with it in this turn may look at its state.
+ *
+ * Messages are read into the worker's one buffer; only what is incomplete is kept, in a block of
+ * its own: an idle connection has no buffer.
+ */
+#include "net/internal.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+
+enum {
+    READ_BYTES = 2 * (FRAMING_MESSAGE_MAX + 1), /* at once into the worker's buffer */
+    IN_BYTES_MIN = 2048,
+    IN_BYTES_MAX = MEM_MAX_ALLOC,
+    KEEPALIVE_S = 120, /* of an idle TCP connection: finds dead peers long before idle_ms */
+    KEEPALIVE_GAP_S = 20,
+    KEEPALIVE_PROBES = 3,
+};
+
+static uint64_t now_of(const struct conn *conn)
+{
+    return loop_now_ms(conn->net->loop);
+}
+
+static struct slice bytes_of(const void *data, size_t len)
+{
+    return (struct slice){data, len};
+}
+
+static struct conn_id conn_name(const struct conn *conn)
+{
+    return (struct conn_id){.worker = (uint16_t)loop_worker(conn->net->loop), .id = conn->id};
+}
+
+static uint64_t remote_hash(const struct net *net, enum transport transport,
+                            const struct addr *remote)
+{
+    return hash_bytes(net->config.hash_seed + transport, bytes_of(remote, sizeof *remote));
+}
+
+/* --- Sources --------------------------------------------------------------------------------- */
+
+/* The count of the remote host, made if there is none; NULL: no memory. */
+static struct source *source_of(struct net *net, const struct addr *remote)
+{
+    struct addr host = *remote;
+    host.port = 0;
+    uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&host, sizeof host));
+
+    for (struct map_node *n = map_first(&net->sources, hash); n != NULL; n = map_next(n)) {
+        struct source *source = CONTAINER_OF(n, struct source, node);
+        if (addr_equal(&source->host, &host))
+            return source;
+    }
+    struct source *source = mem_zalloc(&net->mem, sizeof *source);
+    if (source == NULL)
+        return NULL;
+    source->host = host;
+    map_add(&net->sources, &source->node, hash);
+    return source;
+}
+
+static void source_drop(struct net *net, struct source *source)
+{
+    if (source == NULL || source->count > 0)
+        return;
+    map_remove(&net->sources, &source->node);
+    mem_free(&net->mem, source, sizeof *source);
+}
+
+/* --- Timers ---------------------------------------------------------------------------------- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When something has to be done about this connection if nothing happens, and why. */
+static uint64_t conn_deadline(const struct conn *conn, enum net_reason *reason)
+{
+    const struct net_limits *limits = &conn->net->config.limits;
+    uint64_t due;
+
+    switch ((enum conn_state)conn->state) {
+    case CONN_CONNECTING:
+        *reason = NET_R_CONNECT_TIMEOUT;
+        return conn->begun_ms + limits->connect_ms;
+    case CONN_CLOSING:
+    case CONN_ENDED:
+        *reason = NET_R_STALLED;
+        return conn->begun_ms + CLOSE_MS;
+    case CONN_OPEN:
+        break;
+    case CONN_DEAD:
+        return UINT64_MAX;
+    }
+    *reason = NET_R_IDLE;
+    due = conn->active_ms + limits->idle_ms;
+    if (conn->in_len > 0 && conn->begun_ms + limits->message_ms < due) {
+        *reason = NET_R_SLOW_MESSAGE;
+        due = conn->begun_ms + limits->message_ms;
+    } else if (!conn->heard && !conn->outgoing) {
+        *reason = NET_R_SLOW_MESSAGE;
+        due = earlier(due, conn->begun_ms + limits->first_ms);
+    }
+    if (conn->out_bytes > 0 && conn->stalled_ms + limits->stall_ms < due) {
+        *reason = NET_R_STALLED;
+        due = conn->stalled_ms + limits->stall_ms;
+    }
+    return due;
+}
+
+/* Makes sure that the timer runs no later than the deadline. It may run too early: see there. */
+static void conn_arm(struct conn *conn)
+{
+    enum net_reason reason;
+    uint64_t due = conn_deadline(conn, &reason);
+
+    if (due != UINT64_MAX && (!timer_armed(&conn->timer) || due < conn->timer.due_ms))
+        timer_start(loop_timers(conn->net->loop), &conn->timer, due);
+}
+
+static void on_conn_timer(struct timer *timer, uint64_t now_ms)
+{
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    enum net_reason reason = NET_R_IDLE;
+
+    if (conn_deadline(conn, &reason) <= now_ms)
+        conn_lose(conn, reason);
+    else
+        conn_arm(conn);
+}
+
+/* --- Opening --------------------------------------------------------------------------------- */
+
+static void on_conn(struct loop_watch *watch, uint32_t events);
+
+static void conn_watch(struct conn *conn)
+{
+    uint32_t events = conn->filter->ops->wants(conn->filter);
+    bool wants_write = conn->state == CONN_CONNECTING || conn->out_bytes > 0;
+
+    if (conn->state == CONN_DEAD)
+        return;
+    events |= wants_write ? (uint32_t)EPOLLOUT : 0;
+    events |= conn->state != CONN_CONNECTING && !conn->paused ? (uint32_t)EPOLLIN : 0;
+    if (loop_watch(conn->net->loop, &conn->watch, conn->tcp.fd, events, on_conn) != OK)
+        conn_lose(conn, NET_R_DESCRIPTORS);
+}
+
+static void tcp_tune(int fd)
+{
+    const struct {
+        int level, option, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_GAP_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+    };
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+                   sizeof options[i].value);
+}
+
+/* A new connection over `fd`, which it owns from now on; NULL (counted, fd closed): no room. */
+static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct addr *remote)
+{
+    struct id id;
+    struct conn *conn = NULL;
+
+    if (net->conns.count >= net->config.limits.connections_max)
+        net_count(net, NET_R_CONNECTIONS);
+    else if ((conn = pool_alloc(&net->conns, &id)) == NULL)
+        net_count(net, NET_R_MEMORY);
+    if (conn == NULL) {
+        close(fd);
+        return NULL;
+    }
+    conn->id = id;
+    conn->net = net;
+    tcp_filter_init(&conn->tcp, fd);
+    conn->filter = &conn->tcp.filter;
+    conn->timer.fn = on_conn_timer;
+    list_init(&conn->out);
+    conn->begun_ms = conn->active_ms = loop_now_ms(net->loop);
+    conn->flow = (struct flow){
+        .transport = net->config.listeners[listener].transport,
+        .listener = listener,
+        .conn = conn_name(conn),
+        .remote = *remote,
+        .local = net->config.listeners[listener].bound,
+    };
+    tcp_tune(fd);
+    return conn;
+}
+
+/* A wildcard listener's connections each have a local address of their own. */
+static void conn_learn_local(struct conn *conn)
+{
+    union sockaddr_any name;
+    socklen_t len = sizeof name;
+
+    if (!addr_is_any(&conn->flow.local) && !conn->outgoing)
+        return;
+    uint16_t port = conn->flow.local.port;
+    if (getsockname(conn->tcp.fd, &name.sa, &len) != 0)
+        return;
+    conn->flow.local = addr_of(&name);
+    if (conn->outgoing)
+        conn->flow.local.port = port; /* ours to be reached at, not this connection's */
+}
+
+static void conn_accepted(struct net *net, uint8_t listener, int fd, const struct addr *remote)
+{
+    struct source *source = source_of(net, remote);
+
+    if (source == NULL || source->count >= net->config.limits.connections_per_source_max) {
+        net_count(net, source == NULL ? NET_R_MEMORY : NET_R_SOURCE);
+        close(fd);
+        return;
+    }
+    struct conn *conn = conn_new(net, fd, listener, remote);
+    if (conn == NULL) {
+        source_drop(net, source);
+        return;
+    }
+    conn->source = source;
+    source->count++;
+    conn->state = CONN_OPEN;
+    net->counters.accepted++;
+    conn_learn_local(conn);
+    conn_watch(conn);
+    conn_arm(conn);
+}
+
+static void accept_watch(struct net *net, bool on)
+{
+    for (uint32_t i = 0; i < net->config.listener_count; i++) {
+        struct tcp_listener *listener = &net->tcp[i];
+        if (listener->net == NULL)
+            continue;
+        if (loop_watch(net->loop, &listener->watch, listener->watch.fd, on ? EPOLLIN : 0,
+                       listener->watch.fn) != OK)
+            net_count(net, NET_R_DESCRIPTORS);
+    }
+}
+
+static void on_accept_again(struct timer *timer, uint64_t now_ms)
+{
+    struct net *net = CONTAINER_OF(timer, struct net, accept_timer);
+    (void)now_ms;
+    if (!net->stopped)
+        accept_watch(net, true);
+}
+
+/* No descriptor is left: the connection stays in the kernel's queue, and we look again later. */
+static void accept_pause(struct net *net)
+{
+    net_count(net, NET_R_DESCRIPTORS);
+    accept_watch(net, false);
+    net->accept_timer.fn = on_accept_again;
+    timer_start(loop_timers(net->loop), &net->accept_timer, loop_now_ms(net->loop) + 100);
+}
+
+static void on_accept(struct loop_watch *watch, uint32_t events)
+{
+    struct tcp_listener *listener = CONTAINER_OF(watch, struct tcp_listener, watch);
+    struct net *net = listener->net;
+
+    (void)events;
+    for (unsigned n = 0; n < ACCEPTS_PER_TURN; n++) {
+        union sockaddr_any name;
+        socklen_t len = sizeof name;
+        int fd = accept4(watch->fd, &name.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            struct addr remote = addr_of(&name);
+            conn_accepted(net, listener->listener, fd, &remote);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            accept_pause(net);
+            return;
+        } else if (errno == EAGAIN) {
+            return;
+        }
+    }
+}
+
+enum err tcp_listen(struct net *net, uint8_t listener, int fd)
+{
+    struct tcp_listener *self = &net->tcp[listener];
+
+    *self = (struct tcp_listener){.net = net, .listener = listener};
+    enum err err = loop_watch(net->loop, &self->watch, fd, EPOLLIN, on_accept);
+    if (err) {
+        close(fd);
+        self->net = NULL;
+    }
+    return err;
+}
+
+void tcp_stop(struct net *net)
+{
+    timer_stop(loop_timers(net->loop), &net->accept_timer);
+    for (uint32_t i = 0; i < net->config.listener_count; i++) {
+        struct tcp_listener *listener = &net->tcp[i];
+        if (listener->net == NULL)
+            continue;
+        loop_unwatch(net->loop, &listener->watch);
+        close(listener->watch.fd);
+        listener->net = NULL;
+    }
+}
+
+/* A socket that is connecting to `remote`, from the listener's address if it has one; or -1. */
+static int connect_socket(const struct listener *listener, const struct addr *remote)
+{
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(addr_domain(remote), type, 0);
+    if (fd < 0)
+        return -1;
+
+    bool ok = true;
+    union sockaddr_any name;
+    if (!addr_is_any(&listener->bound)) {
+        struct addr local = listener->bound;
+        int one = 1;
+        local.port = 0;
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        ok = bind(fd, &name.sa, sockaddr_of(&local, &name)) == 0;
+    }
+    if (ok)
+        ok = connect(fd, &name.sa, sockaddr_of(remote, &name)) == 0 || errno == EINPROGRESS;
+    if (ok)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A connection to where `to` leads, being made; NULL (counted): it cannot be. */
+static struct conn *conn_connect(struct net *net, const struct flow *to, uint64_t hash)
+{
+    uint8_t listener = net_pick_listener(net, to);
+    if (listener == LISTENER_ANY) {
+        net_count(net, NET_R_NO_LISTENER);
+        return NULL;
+    }
+    int fd = connect_socket(&net->config.listeners[listener], &to->remote);
+    if (fd < 0) {
+        net_count(net, NET_R_CONNECT);
+        return NULL;
+    }
+    struct conn *conn = conn_new(net, fd, listener, &to->remote);
+    if (conn == NULL)
+        return NULL;
+    conn->state = CONN_CONNECTING;
+    conn->outgoing = true;
+    map_add(&net->by_remote, &conn->by_remote, hash);
+    conn_watch(conn);
+    conn_arm(conn);
+    return conn->state != CONN_DEAD ? conn : NULL;
+}
+
+/* --- Closing --------------------------------------------------------------------------------- */
+
+/* Everything in the queue has failed. */
+static void conn_drop_queue(struct conn *conn)
+{
+    struct net *net = conn->net;
+
+    for (struct list *node = list_pop(&conn->out); node != NULL; node = list_pop(&conn->out)) {
+        struct out_chunk *chunk = CONTAINER_OF(node, struct out_chunk, node);
+        if (chunk->len > 2) /* not a pong */
+            net_report_failed(net, NET_R_NO_CONNECTION, bytes_of(chunk->bytes, chunk->len));
+        mem_free(&net->mem, chunk, sizeof *chunk + chunk->len);
+    }
+    conn->out_bytes = 0;
+}
+
+/* Closes and forgets. */
+static void conn_die(struct conn *conn)
+{
+    struct net *net = conn->net;
+    assert(conn->state != CONN_DEAD);
+
+    if (conn->outgoing)
+        map_remove(&net->by_remote, &conn->by_remote);
+    if (conn->source != NULL) {
+        conn->source->count--;
+        source_drop(net, conn->source);
+        conn->source = NULL;
+    }
+    timer_stop(loop_timers(net->loop), &conn->timer);
+    loop_unwatch(net->loop, &conn->watch);
+    list_remove(&conn->list);
+    conn->filter->ops->close(conn->filter);
+    conn->state = CONN_DEAD;
+    list_push(&net->dead, &conn->list);
+    net->counters.closed++;
+}
+
+void conn_lose(struct conn *conn, enum net_reason reason)
+{
+    if (conn->state == CONN_DEAD)
+        return;
+    bool failed_early = conn->state == CONN_CONNECTING;
+    bool was_ours = conn->state == CONN_CLOSING || conn->state == CONN_ENDED;
+    if (!was_ours)
+        net_count(conn->net, reason);
+    conn_die(conn);
+    conn_drop_queue(conn);
+    if (!failed_early)
+        net_report_lost(conn->net, conn_name(conn));
+}
+
+/* The peer has ended the stream in order: nothing to count. */
+static void conn_ended_by_peer(struct conn *conn)
+{
+    if (!list_empty(&conn->out)) {
+        conn_lose(conn, NET_R_RESET);
+        return;
+    }
+    conn_die(conn);
+    net_report_lost(conn->net, conn_name(conn));
+}
+
+/* Says our end of the stream; the peer's is awaited, or what we have sent last might be lost. */
+static void conn_end(struct conn *conn)
+{
+    conn->state = CONN_ENDED;
+    conn->begun_ms = now_of(conn);
+    conn->filter->ops->end(conn->filter);
+    conn_arm(conn);
+}
+
+/* Takes nothing any more, and ends the stream when the queue is out. */
+static void conn_close_soon(struct conn *conn)
+{
+    if (conn->state == CONN_CONNECTING) {
+        conn_lose(conn, NET_R_CONNECT);
+        return;
+    }
+    if (conn->state != CONN_OPEN)
+        return;
+    conn->state = CONN_CLOSING;
+    conn->begun_ms = now_of(conn);
+    conn_arm(conn);
+    list_remove(&conn->list);
+    conn->paused = false;
+    list_push(&conn->net->closing, &conn->list); /* this turn's sends still come */
+}
+
+void net_close_conn(struct net *net, struct conn_id name)
+{
+    struct conn *conn = pool_get(&net->conns, name.id);
+    if (conn != NULL && name.worker == loop_worker(net->loop))
+        conn_close_soon(conn);
+}
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+/* Keeps a message (of which `sent` bytes are out) until the socket takes it. */
+static void conn_queue(struct conn *conn, struct slice bytes, size_t sent)
+{
+    struct net *net = conn->net;
+    bool fits = bytes.len <= net->config.limits.write_queue_bytes &&
+                conn->out_bytes <= net->config.limits.write_queue_bytes - bytes.len;
+    struct out_chunk *chunk = NULL;
+
+    if (fits && sizeof *chunk + bytes.len <= MEM_MAX_ALLOC)
+        chunk = mem_alloc(&net->mem, sizeof *chunk + bytes.len);
+    if (chunk == NULL) {
+        net_report_failed(net, fits ? NET_R_MEMORY : NET_R_WRITE_QUEUE, bytes);
+        if (sent > 0)
+            conn_lose(conn, NET_R_MEMORY); /* half a message is out */
+        return;
+    }
+    *chunk = (struct out_chunk){.len = (uint32_t)bytes.len, .sent = (uint32_t)sent};
+    memcpy(chunk->bytes, bytes.data, bytes.len);
+    if (conn->out_bytes == 0)
+        conn->stalled_ms = now_of(conn);
+    list_push(&conn->out, &chunk->node);
+    conn->out_bytes += (uint32_t)bytes.len;
+    conn_watch(conn);
+    conn_arm(conn);
+}
+
+static void conn_send(struct conn *conn, struct slice bytes)
+{
+    struct net *net = conn->net;
+    size_t sent = 0;
+
+    net->counters.stream_sent++;
+    net->counters.bytes_sent += bytes.len;
+    if (conn->state == CONN_CONNECTING || conn->out_bytes > 0) {
+        conn_queue(conn, bytes, 0);
+        return;
+    }
+    switch (conn->filter->ops->write(conn->filter, bytes, &sent)) {
+    case IO_DONE:
+        conn->active_ms = now_of(conn);
+        if (sent < bytes.len)
+            conn_queue(conn, bytes, sent);
+        return;
+    case IO_AGAIN:
+        conn_queue(conn, bytes, 0);
+        return;
+    case IO_END:
+    case IO_BROKEN:
+        net_report_failed(net, NET_R_NO_CONNECTION, bytes);
+        conn_lose(conn, NET_R_RESET);
+        return;
+    }
+}
+
+/* Writes what is queued, as far as the socket takes it. */
+static void conn_writable(struct conn *conn)
+{
+    struct net *net = conn->net;
+
+    while (!list_empty(&conn->out)) {
+        struct out_chunk *chunk = CONTAINER_OF(conn->out.next, struct out_chunk, node);
+        size_t sent = 0;
+        enum io io = conn->filter->ops->write(
+            conn->filter, bytes_of(chunk->bytes + chunk->sent, chunk->len - chunk->sent), &sent);
+        if (io == IO_AGAIN)
+            break;
+        if (io != IO_DONE) {
+            conn_lose(conn, NET_R_RESET);
+            return;
+        }
+        conn->active_ms = conn->stalled_ms = now_of(conn);
+        chunk->sent += (uint32_t)sent;
+        if (chunk->sent < chunk->len)
+            continue;
+        conn->out_bytes -= chunk->len;
+        list_remove(&chunk->node);
+        mem_free(&net->mem, chunk, sizeof *chunk + chunk->len);
+    }
+    if (conn->out_bytes == 0 && conn->state == CONN_CLOSING)
+        conn_end(conn);
+    conn_watch(conn);
+}
+
+/* The outgoing connection to `to`, there or to be made by this worker. */
+static struct conn *conn_towards(struct net *net, const struct flow *to, uint64_t hash)
+{
+    for (struct map_node *n = map_first(&net->by_remote, hash); n != NULL; n = map_next(n)) {
+        struct conn *conn = CONTAINER_OF(n, struct conn, by_remote);
+        bool usable = conn->state == CONN_CONNECTING || conn->state == CONN_OPEN;
+        if (usable && addr_equal(&conn->flow.remote, &to->remote) &&
+            conn->flow.transport == to->transport)
+            return conn;
+    }
+    return conn_connect(net, to, hash);
+}
+
+/* Gives a message to the worker that owns the connection. */
+static void stream_hand_over(struct net *net, unsigned worker, const struct flow *to,
+                             struct slice bytes)
+{
+    struct slice parts[] = {bytes_of(to, sizeof *to), bytes};
+
+    if (worker < loop_workers(net->loop) &&
+        loop_post(net->loop, worker, MAILBOX_ORDINARY, LETTER_NET, parts, COUNT_OF(parts)))
+        net->counters.letters_sent++;
+    else
+        net_report_failed(net, NET_R_MAILBOX, bytes);
+}
+
+/* Sends by any connection to the remote address: that of the worker which its hash names. */
+static void stream_send_to(struct net *net, const struct flow *to, struct slice bytes)
+{
+    uint64_t hash = remote_hash(net, to->transport, &to->remote);
+    unsigned owner = (unsigned)(hash % loop_workers(net->loop));
+    struct flow elsewhere = *to;
+
+    elsewhere.conn = (struct conn_id){0};
+    if (owner != loop_worker(net->loop)) {
+        stream_hand_over(net, owner, &elsewhere, bytes);
+        return;
+    }
+    struct conn *conn = NULL;
+    if (to->remote.family != ADDR_NONE && to->remote.port != 0)
+        conn = conn_towards(net, &elsewhere, hash);
+    if (conn != NULL)
+        conn_send(conn, bytes);
+    else
+        net_report_failed(net, NET_R_NO_CONNECTION, bytes);
+}
+
+void stream_send(struct net *net, const struct flow *to, struct slice bytes)
+{
+    if (flow_has_conn(to)) {
+        if (to->conn.worker != loop_worker(net->loop)) {
+            stream_hand_over(net, to->conn.worker, to, bytes);
+            return;
+        }
+        struct conn *conn = pool_get(&net->conns, to->conn.id);
+        bool usable = conn != NULL && conn->state != CONN_DEAD && conn->state != CONN_ENDED;
+        if (usable) {
+            conn_send(conn, bytes);
+            return;
+        }
+    }
+    if ((to->flags & FLOW_ONLY_CONN) != 0) {
+        net_report_failed(net, NET_R_NO_CONNECTION, bytes);
+        return;
+    }
+    stream_send_to(net, to, bytes);
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+static void on_resume(struct timer *timer, uint64_t now_ms)
+{
+    struct net *net = CONTAINER_OF(timer, struct net, pause_timer);
+
+    if (loop_pressed(net->loop)) {
+        timer_start(loop_timers(net->loop), timer, now_ms + PAUSE_MS);
+        return;
+    }
+    for (struct list *node = list_pop(&net->paused); node != NULL; node = list_pop(&net->paused)) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, list);
+        conn->paused = false;
+        conn_watch(conn);
+    }
+}
+
+/* A mailbox is getting full: the peer's TCP is made to wait instead of losing messages. */
+static void conn_pause(struct conn *conn)
+{
+    struct net *net = conn->net;
+
+    net->counters.reading_paused++;
+    conn->paused = true;
+    list_push(&net->paused, &conn->list);
+    conn_watch(conn);
+    net->pause_timer.fn = on_resume;
+    if (!timer_armed(&net->pause_timer))
+        timer_start(loop_timers(net->loop), &net->pause_timer, now_of(conn) + PAUSE_MS);
+}
+
+/* One result of the framing. False: no more is read from this connection. */
+static bool conn_handle(struct conn *conn, enum framing_kind kind, struct slice bytes)
+{
+    struct net *net = conn->net;
+    bool lost = kind == FRAMING_BROKEN || kind == FRAMING_TOO_LONG;
+
+    if (kind == FRAMING_PING) {
+        net->counters.stream_pings++;
+        conn->heard = true;
+        if (conn->out_bytes == 0)
+            conn_send(conn, SLICE("\r\n"));
+    }
+    if (lost)
+        net_count(net, NET_R_FRAMING);
+    if (kind == FRAMING_MESSAGE || (lost && bytes.len > 0)) {
+        conn->heard = true;
+        net->counters.stream_received++;
+        /* What is broken can still be answered: its header section is there. */
+        if (!net->config.ops.receive(net->config.ops.user, bytes, true, &conn->flow))
+            lost = true;
+    }
+    if (lost && conn->state == CONN_OPEN)
+        conn_close_soon(conn);
+    return conn->state == CONN_OPEN;
+}
+
+/* Hands over all whole messages; returns how many bytes are used up. */
+static size_t conn_parse(struct conn *conn, struct slice bytes)
+{
+    struct slice rest = bytes;
+
+    for (;;) {
+        size_t len;
+        enum framing_kind kind = framing_next(&conn->framing, rest, &len);
+        if (kind == FRAMING_MORE)
+            break;
+        struct slice piece = slice_take(&rest, len);
+        if (!conn_handle(conn, kind, piece))
+            return bytes.len; /* nobody wants the rest */
+    }
+    return bytes.len - rest.len;
+}
+
+static void conn_free_in(struct conn *conn)
+{
+    if (conn->in != NULL)
+        mem_free(&conn->net->mem, conn->in, conn->in_capacity);
+    conn->in = NULL;
+    conn->in_len = 0;
+    conn->in_capacity = 0;
+}
+
+/* Keeps the incomplete rest for the next time. `rest` may lie in the present block. */
+static void conn_keep(struct conn *conn, struct slice rest)
+{
+    if (rest.len == 0) {
+        conn_free_in(conn);
+        return;
+    }
+    size_t wanted = rest.len * 2 < IN_BYTES_MIN ? IN_BYTES_MIN : rest.len * 2;
+    wanted = wanted > IN_BYTES_MAX ? IN_BYTES_MAX : wanted;
+    assert(rest.len < wanted); /* the framing gives up before */
+    if (conn->in != NULL && rest.len < conn->in_capacity) {
+        memmove(conn->in, rest.data, rest.len);
+        conn->in_len = (uint32_t)rest.len;
+        return;
+    }
+    char *block = mem_alloc(&conn->net->mem, wanted);
+    if (block == NULL) {
+        conn_lose(conn, NET_R_MEMORY);
+        return;
+    }
+    memcpy(block, rest.data, rest.len);
+    conn_free_in(conn);
+    conn->in = block;
+    conn->in_capacity = (uint32_t)wanted;
+    conn->in_len = (uint32_t)rest.len;
+}
+
+/* Some bytes have arrived behind the incomplete ones. */
+static void conn_arrived(struct conn *conn, struct slice bytes)
+{
+    uint32_t before = conn->in_len;
+    size_t used = conn_parse(conn, bytes);
+
+    if (conn->state != CONN_OPEN)
+        return;
+    conn_keep(conn, slice_from(bytes, used));
+    if (conn->state != CONN_OPEN || conn->in_len == 0)
+        return;
+    if (before == 0 || used > 0)
+        conn->begun_ms = now_of(conn); /* of this message */
+    conn_arm(conn);
+}
+
+/* One read. False: there is nothing more now. */
+static bool conn_read(struct conn *conn)
+{
+    struct net *net = conn->net;
+    char *buffer = conn->in != NULL ? conn->in : net->read_buffer;
+    size_t capacity = conn->in != NULL ? conn->in_capacity : READ_BYTES;
+    size_t got = 0;
+
+    if (conn->state == CONN_ENDED || conn->state == CONN_CLOSING) { /* only for its end */
+        buffer = net->read_buffer;
+        capacity = READ_BYTES;
+    }
+    size_t have = buffer == conn->in ? conn->in_len : 0;
+    switch (conn->filter->ops->read(conn->filter, buffer + have, capacity - have, &got)) {
+    case IO_DONE:
+        break;
+    case IO_AGAIN:
+        return false;
+    case IO_END:
+        conn_ended_by_peer(conn);
+        return false;
+    case IO_BROKEN:
+        conn_lose(conn, NET_R_RESET);
+        return false;
+    }
+    net->counters.bytes_received += got;
+    conn->active_ms = now_of(conn);
+    if (conn->state == CONN_OPEN)
+        conn_arrived(conn, bytes_of(buffer, have + got));
+    return conn->state != CONN_DEAD && got == capacity - have;
+}
+
+static void conn_readable(struct conn *conn)
+{
+    for (unsigned n = 0; n < READS_PER_TURN; n++) {
+        if (conn->state == CONN_OPEN && loop_pressed(conn->net->loop)) {
+            conn_pause(conn);
+            return;
+        }
+        if (!conn_read(conn))
+            return;
+    }
+}
+
+/* connect() has succeeded or failed. */
+static void conn_connected(struct conn *conn)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(conn->tcp.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        conn_lose(conn, NET_R_CONNECT);
+        return;
+    }
+    conn->state = CONN_OPEN;
+    conn->active_ms = conn->stalled_ms = now_of(conn);
+    conn->net->counters.connected++;
+    conn_learn_local(conn);
+    timer_stop(loop_timers(conn->net->loop), &conn->timer);
+    conn_arm(conn);
+    conn_writable(conn);
+}
+
+static void on_conn(struct loop_watch *watch, uint32_t events)
+{
+    struct conn *conn = CONTAINER_OF(watch, struct conn, watch);
+
+    if (conn->state == CONN_CONNECTING) {
+        conn_connected(conn);
+        return;
+    }
+    if ((events & EPOLLOUT) != 0)
+        conn_writable(conn);
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && conn->state != CONN_DEAD &&
+        !conn->paused)
+        conn_readable(conn);
+    else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && conn->state != CONN_DEAD)
+        conn_lose(conn, NET_R_RESET);
+}
+
+/* --- All connections ------------------------------------------------------------------------- */
+
+/* Connections that are to be closed and have nothing left to send say their end now. */
+void conns_end_closing(struct net *net)
+{
+    for (struct list *node = list_pop(&net->closing); node != NULL;
+         node = list_pop(&net->closing)) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, list);
+        if (conn->state == CONN_CLOSING && conn->out_bytes == 0)
+            conn_end(conn);
+    }
+}
+
+void conns_bury(struct net *net)
+{
+    for (struct list *node = list_pop(&net->dead); node != NULL; node = list_pop(&net->dead)) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, list);
+        conn_free_in(conn);
+        pool_free(&net->conns, conn->id);
+    }
+}
+
+enum err conns_open(struct net *net)
+{
+    list_init(&net->paused);
+    list_init(&net->closing);
+    list_init(&net->dead);
+    enum err err = pool_init(&net->conns, &net->mem, sizeof(struct conn),
+                             net->config.limits.connections_max + 1);
+    if (err == OK)
+        err = map_init(&net->by_remote, 64);
+    if (err == OK)
+        err = map_init(&net->sources, 64);
+    if (err == OK && (net->read_buffer = malloc(READ_BYTES)) == NULL)
+        err = ERR_MEMORY;
+    return err;
+}
+
+void conns_close(struct net *net)
+{
+    uint32_t cursor = 0;
+    struct id id;
+
+    if (net->conns.slabs != NULL) {
+        for (struct conn *c; (c = pool_next(&net->conns, &cursor, &id)) != NULL;) {
+            if (c->state == CONN_DEAD)
+                continue;
+            conn_die(c);
+            conn_drop_queue(c);
+        }
+        conns_bury(net);
+    }
+    timer_stop(loop_timers(net->loop), &net->pause_timer);
+    pool_release(&net->conns);
+    map_release(&net->by_remote);
+    map_release(&net->sources);
+    free(net->read_buffer);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net/internal - what the files of this room share.
+ */
+#ifndef NET_INTERNAL_H
+#define NET_INTERNAL_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "net/filter.h"
+#include "net/framing.h"
+#include "net/net.h"
+
+enum {
+    UDP_BATCH = 64,           /* datagrams per recvmmsg and sendmmsg */
+    UDP_BATCHES_PER_TURN = 4, /* then the next socket has its turn */
+    UDP_BUFFER_BYTES = 65536, /* the largest datagram, and one to see that there was more */
+    READS_PER_TURN = 4,       /* of one connection */
+    ACCEPTS_PER_TURN = 64,
+    PAUSE_MS = 5,            /* a stream is not read while a mailbox is getting full */
+    CLOSE_MS = 2000,         /* from our end of the stream to the peer's */
+    REPORT_BYTES_MAX = 4096, /* of a message that failed: its Via is in there */
+    LOCAL_CACHE = 256,
+    LOCAL_CACHE_MS = 30000,
+};
+
+union sockaddr_any {
+    struct sockaddr sa;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage storage;
+};
+
+/* socket.c: addresses of the kernel's kind, and the listening sockets. */
+socklen_t sockaddr_of(const struct addr *addr, union sockaddr_any *out);
+struct addr addr_of(const union sockaddr_any *from);
+int addr_domain(const struct addr *addr);
+/** The descriptor, now the caller's; -1 if it was taken before. */
+int net_sockets_take(struct net_sockets *sockets, uint32_t listener, unsigned worker);
+
+/** One UDP socket of a listener. */
+struct udp_socket {
+    struct loop_watch watch;
+    struct net *net;
+    uint8_t listener;
+    bool wildcard;
+};
+
+/** One listening TCP socket. */
+struct tcp_listener {
+    struct loop_watch watch;
+    struct net *net;
+    uint8_t listener;
+};
+
+enum conn_state {
+    CONN_CONNECTING = 1,
+    CONN_OPEN,
+    CONN_CLOSING, /* what is queued goes out, nothing is taken any more */
+    CONN_ENDED,   /* our end is said; waits for the peer's, so that nothing of ours gets lost */
+    CONN_DEAD,    /* freed at the turn's end */
+};
+
+/** A message, or the rest of one, that waits for the socket. */
+struct out_chunk {
+    struct list node;
+    uint32_t len;
+    uint32_t sent; /* bytes of `bytes` that are out */
+    char bytes[];
+};
+
+/** Connections from one host. */
+struct source {
+    struct map_node node;
+    struct addr host; /* port 0 */
+    uint32_t count;
+};
+
+struct conn {
+    struct id id;
+    uint8_t state; /* enum conn_state */
+    bool paused;   /* in net.paused: not read for a while */
+    bool outgoing;
+    bool heard; /* at least one whole message */
+    struct net *net;
+    struct filter *filter; /* the topmost */
+    struct tcp_filter tcp;
+    struct loop_watch watch;
+    struct timer timer;
+    struct list list;          /* in net.paused, net.closing or net.dead */
+    struct map_node by_remote; /* outgoing ones, in net.by_remote */
+    struct source *source;     /* accepted ones */
+    struct flow flow;          /* of messages received here */
+    struct framing framing;
+    char *in; /* an incomplete message, in_capacity bytes of net->mem; NULL: none */
+    uint32_t in_len, in_capacity;
+    struct list out; /* struct out_chunk */
+    uint32_t out_bytes;
+    uint64_t active_ms;  /* the last byte in either direction */
+    uint64_t begun_ms;   /* the first byte of the incomplete message; opened; connecting */
+    uint64_t stalled_ms; /* since when the queue has not got shorter */
+};
+
+/** Something to be told when the core is not in the middle of something else. */
+struct report {
+    struct list node;
+    struct conn_id lost; /* generation 0: a message failed */
+    uint32_t len;
+    char bytes[];
+};
+
+struct local_entry {
+    struct addr remote; /* port 0; family NONE: empty */
+    struct addr local;
+    uint64_t until_ms;
+};
+
+struct net {
+    struct net_config config;
+    struct loop *loop;
+    struct mem mem;
+    struct net_counters counters;
+    struct udp_socket udp[LISTENERS_MAX];
+    struct tcp_listener tcp[LISTENERS_MAX];
+    struct timer accept_timer; /* listens again after descriptors had run out */
+    bool stopped;              /* listening */
+
+    struct pool conns;
+    struct map by_remote;
+    struct map sources;
+    struct list paused; /* struct conn: reading waits */
+    struct timer pause_timer;
+    struct list closing; /* struct conn: end when this turn's sends are out */
+    struct list dead;    /* struct conn: to be freed */
+    struct list reports; /* struct report */
+
+    struct outbox outbox;
+    char *read_buffer; /* one read of a stream */
+    char *udp_buffers;
+    struct udp_batch *batch;
+    int local_fd[2]; /* v4, v6; for net_local_address() */
+    struct local_entry local_cache[LOCAL_CACHE];
+};
+
+static inline void net_count(struct net *net, enum net_reason reason)
+{
+    net->counters.refused[reason]++;
+}
+
+/* net.c */
+/** Remembers that a message failed, with the reason; told at the turn's end. */
+void net_report_failed(struct net *net, enum net_reason reason, struct slice message);
+void net_report_lost(struct net *net, struct conn_id conn);
+/** The listener of this transport by which `remote` can be reached; LISTENER_ANY: none. */
+uint8_t net_pick_listener(const struct net *net, const struct flow *to);
+
+/* udp.c */
+MUST_CHECK enum err udp_open(struct net *net, uint8_t listener, int fd);
+void udp_close(struct net *net, uint8_t listener);
+/** Makes the buffers for both directions. */
+MUST_CHECK enum err udp_buffers_open(struct net *net);
+void udp_buffers_close(struct net *net);
+/** Adds to the batch; sends it first when it is full or another socket's. */
+void udp_send(struct net *net, const struct flow *to, struct slice bytes);
+/** Sends the batch. */
+void udp_flush(struct net *net);
+
+/* conn.c */
+MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
+void tcp_stop(struct net *net);
+MUST_CHECK enum err conns_open(struct net *net);
+/** Sends by the connection that `to` names, or by one to its remote address. */
+void stream_send(struct net *net, const struct flow *to, struct slice bytes);
+/** Closes at once; its queue failed. */
+void conn_lose(struct conn *conn, enum net_reason reason);
+/** Ends the streams that are to be closed and have nothing left to send. */
+void conns_end_closing(struct net *net);
+/** Frees what died in this turn. */
+void conns_bury(struct net *net);
+void conns_close(struct net *net);
+
+#endif

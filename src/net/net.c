@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/internal.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    ROUNDS_PER_TURN = 4, /* of: send, report what failed, send what that made */
+};
+
+const char *net_reason_name(enum net_reason reason)
+{
+    static const char *const names[NET_R_COUNT] = {
+        [NET_R_CONNECTIONS] = "connections",
+        [NET_R_SOURCE] = "connections_per_source",
+        [NET_R_DESCRIPTORS] = "descriptors",
+        [NET_R_WRITE_QUEUE] = "write_queue",
+        [NET_R_MEMORY] = "memory",
+        [NET_R_SLOW_MESSAGE] = "slow_message",
+        [NET_R_STALLED] = "stalled",
+        [NET_R_IDLE] = "idle",
+        [NET_R_CONNECT_TIMEOUT] = "connect_timeout",
+        [NET_R_CONNECT] = "connect",
+        [NET_R_FRAMING] = "framing",
+        [NET_R_MAILBOX] = "mailbox",
+        [NET_R_NO_CONNECTION] = "no_connection",
+        [NET_R_NO_LISTENER] = "no_listener",
+        [NET_R_SEND] = "send",
+        [NET_R_SEND_BUFFER] = "send_buffer",
+        [NET_R_ICMP] = "icmp",
+        [NET_R_RESET] = "reset",
+    };
+    assert(reason < NET_R_COUNT);
+    return names[reason];
+}
+
+/* --- Reports --------------------------------------------------------------------------------- */
+
+/* One more report, at the end; NULL: no memory (the one who waits for it has his timers). */
+static struct report *report_add(struct net *net, size_t len)
+{
+    struct report *report = mem_alloc(&net->mem, sizeof *report + len);
+    if (report == NULL) {
+        net_count(net, NET_R_MEMORY);
+        return NULL;
+    }
+    *report = (struct report){.len = (uint32_t)len};
+    list_push(&net->reports, &report->node);
+    return report;
+}
+
+void net_report_failed(struct net *net, enum net_reason reason, struct slice message)
+{
+    size_t len = message.len < REPORT_BYTES_MAX ? message.len : REPORT_BYTES_MAX;
+
+    net_count(net, reason);
+    struct report *report = report_add(net, len);
+    if (report != NULL && len > 0)
+        memcpy(report->bytes, message.data, len);
+}
+
+void net_report_lost(struct net *net, struct conn_id conn)
+{
+    struct report *report = report_add(net, 0);
+    if (report != NULL)
+        report->lost = conn;
+}
+
+/* Tells what has been reported so far; what that leads to comes in the next round. */
+static void reports_tell(struct net *net)
+{
+    struct list *last = net->reports.prev;
+    const struct net_ops *ops = &net->config.ops;
+
+    while (!list_empty(&net->reports)) {
+        struct list *node = list_pop(&net->reports);
+        struct report *report = CONTAINER_OF(node, struct report, node);
+        if (report->lost.id.generation != 0)
+            ops->conn_lost(ops->user, report->lost);
+        else
+            ops->send_failed(ops->user, (struct slice){report->bytes, report->len});
+        mem_free(&net->mem, report, sizeof *report + report->len);
+        if (node == last)
+            break;
+    }
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
+/* How well a listener suits: 0 not at all. The same kind of address counts most. */
+static unsigned listener_suits(const struct listener *listener, const struct flow *to)
+{
+    if (listener->transport != to->transport || listener->bound.family != to->remote.family)
+        return 0;
+    if (addr_is_any(&listener->bound))
+        return 2;
+    return addr_is_loopback(&listener->bound) == addr_is_loopback(&to->remote) ? 3 : 1;
+}
+
+uint8_t net_pick_listener(const struct net *net, const struct flow *to)
+{
+    uint8_t best = LISTENER_ANY;
+    unsigned best_suits = 0;
+
+    if (to->listener < net->config.listener_count &&
+        listener_suits(&net->config.listeners[to->listener], to) > 0)
+        return to->listener;
+    for (uint8_t i = 0; i < net->config.listener_count; i++) {
+        unsigned suits = listener_suits(&net->config.listeners[i], to);
+        if (suits > best_suits) {
+            best_suits = suits;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* The outbox's flush: sends everything, tells nobody anything. */
+static void net_send_all(struct outbox *outbox, void *user)
+{
+    struct net *net = user;
+
+    for (uint32_t i = 0; i < outbox->count; i++) {
+        const struct outbox_item *item = &outbox->items[i];
+        struct slice bytes = {outbox->buffer + item->offset, item->len};
+        if (item->to.transport == TRANSPORT_UDP)
+            udp_send(net, &item->to, bytes);
+        else
+            stream_send(net, &item->to, bytes);
+    }
+    udp_flush(net); /* the batch points into the outbox */
+    outbox->count = 0;
+    outbox->used = 0;
+}
+
+struct outbox *net_outbox(struct net *net)
+{
+    return &net->outbox;
+}
+
+bool net_turn(struct net *net)
+{
+    for (unsigned round = 0; round < ROUNDS_PER_TURN; round++) {
+        if (net->outbox.count > 0)
+            net_send_all(&net->outbox, net);
+        conns_end_closing(net);
+        if (list_empty(&net->reports))
+            break;
+        reports_tell(net);
+    }
+    conns_bury(net);
+    return net->outbox.count > 0 || !list_empty(&net->reports) || !list_empty(&net->closing);
+}
+
+/* Another worker's message for a connection of ours. */
+static void on_letter(void *user, const struct letter *letter)
+{
+    struct net *net = user;
+    struct flow to;
+    struct slice rest = letter->body;
+
+    assert(rest.len >= sizeof to);
+    memcpy(&to, slice_take(&rest, sizeof to).data, sizeof to);
+    net->counters.letters_received++;
+    stream_send(net, &to, rest);
+}
+
+/* --- Opening and closing --------------------------------------------------------------------- */
+
+static enum err open_sockets(struct net *net)
+{
+    for (uint8_t i = 0; i < net->config.listener_count; i++) {
+        int fd = net_sockets_take(net->config.sockets, i, loop_worker(net->loop));
+        assert(fd >= 0);
+        enum err err = net->config.listeners[i].transport == TRANSPORT_UDP ? udp_open(net, i, fd)
+                                                                           : tcp_listen(net, i, fd);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+enum err net_open(const struct net_config *config, struct net **out)
+{
+    struct net *net = calloc(1, sizeof *net);
+    if (net == NULL)
+        return ERR_MEMORY;
+    net->config = *config;
+    net->loop = config->loop;
+    net->local_fd[0] = net->local_fd[1] = -1;
+    list_init(&net->reports);
+    mem_init(&net->mem, config->limits.memory_max);
+    net->outbox.flush = net_send_all;
+    net->outbox.user = net;
+    net->outbox.buffer = malloc(OUTBOX_BYTES);
+
+    enum err err = net->outbox.buffer != NULL ? conns_open(net) : ERR_MEMORY;
+    if (err == OK)
+        err = udp_buffers_open(net);
+    if (err == OK)
+        err = open_sockets(net);
+    if (err) {
+        net_close(net);
+        return err;
+    }
+    loop_on_letter(net->loop, LETTER_NET, on_letter, net);
+    *out = net;
+    return OK;
+}
+
+void net_close(struct net *net)
+{
+    if (net == NULL)
+        return;
+    tcp_stop(net);
+    conns_close(net);
+    for (uint8_t i = 0; i < net->config.listener_count; i++)
+        udp_close(net, i);
+    udp_buffers_close(net);
+    for (size_t i = 0; i < COUNT_OF(net->local_fd); i++)
+        if (net->local_fd[i] >= 0)
+            close(net->local_fd[i]);
+    for (struct list *node = list_pop(&net->reports); node != NULL;
+         node = list_pop(&net->reports)) {
+        struct report *report = CONTAINER_OF(node, struct report, node);
+        mem_free(&net->mem, report, sizeof *report + report->len);
+    }
+    mem_release(&net->mem);
+    free(net->outbox.buffer);
+    free(net);
+}
+
+void net_stop_listening(struct net *net)
+{
+    net->stopped = true;
+    tcp_stop(net);
+}
+
+void net_counters(const struct net *net, struct net_counters *out)
+{
+    *out = net->counters;
+    out->connections = net->conns.count;
+    out->memory_used = net->mem.used_bytes;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net - the SIP sockets of a worker: UDP and TCP over IPv4 and IPv6.
+ *
+ * Receives in batches and hands every message over where it arrives; collects what is to be sent
+ * in an outbox and sends it once per turn. Opens, reuses and closes connections; a connection
+ * belongs to one worker for life, and an outgoing one to the worker that the hash of (address,
+ * port, transport) names, so that a peer sees one. Who sends on another worker's connection
+ * writes it a letter. What could not be sent is told to the worker that wanted it or owns the
+ * connection; ICMP refusals to the worker whose socket heard them.
+ *
+ * Thread:  net_sockets_*() the one that starts; a struct net its worker.
+ * Memory:  a `mem` of its own, bounded by limits.memory_max.
+ * Limit:   struct net_limits; each has a counter, and what happens then stands beside it.
+ * Public headers: net.h framing.h
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "base/outbox.h"
+#include "loop/loop.h"
+
+struct net;
+struct net_sockets;
+
+/** Why the listening sockets could not be opened. */
+struct net_problem {
+    uint32_t listener; /* which one */
+    int error;         /* errno; EADDRINUSE: the port is taken */
+};
+
+/**
+ * Opens each listener (UDP or TCP) `workers` times with SO_REUSEPORT and fills in the ports that
+ * were given as 0. A port that any other process holds is refused. ERR_IO: see `*problem`.
+ */
+MUST_CHECK enum err net_sockets_open(struct listener *listeners, uint32_t count, unsigned workers,
+                                     struct net_problem *problem, struct net_sockets **out);
+
+/** Closes what no struct net has taken over. */
+void net_sockets_close(struct net_sockets *sockets);
+
+struct net_limits {
+    uint32_t connections_max;            /* per worker; one more: closed at once */
+    uint32_t connections_per_source_max; /* per worker and remote host; one more: closed at once */
+    uint32_t write_queue_bytes;          /* per connection; one more: that message failed */
+    uint32_t message_ms; /* from the first byte of a message to its last; then closed */
+    uint32_t first_ms;   /* from accepting to the first message; then closed */
+    uint32_t stall_ms;   /* of a write queue that does not get shorter; then closed */
+    uint32_t connect_ms; /* then failed */
+    uint32_t idle_ms;    /* without a byte in either direction; then closed */
+    size_t memory_max;   /* bytes of buffers and queues of this worker; then as a full queue */
+};
+
+static inline struct net_limits net_limits_default(void)
+{
+    return (struct net_limits){
+        .connections_max = 50000,
+        .connections_per_source_max = 4000,
+        .write_queue_bytes = 256 * 1024,
+        .message_ms = 10000,
+        .first_ms = 32000,
+        .stall_ms = 20000,
+        .connect_ms = 5000,
+        .idle_ms = 2 * 3600 * 1000 + 300000, /* longer than any registration is kept alive */
+        .memory_max = (size_t)512 << 20,
+    };
+}
+
+/** What net tells its worker. Never called from within net_outbox()'s flush. */
+struct net_ops {
+    void *user;
+    /** One message; `bytes` is borrowed. False: a stream that is to be closed when all is out. */
+    bool (*receive)(void *user, struct slice bytes, bool stream, const struct flow *source);
+    /** A message could not be delivered; `sent` is its beginning, as it was sent. */
+    void (*send_failed)(void *user, struct slice sent);
+    /** A connection of this worker is gone. */
+    void (*conn_lost)(void *user, struct conn_id conn);
+};
+
+struct net_config {
+    struct loop *loop; /* borrowed, as all below */
+    struct net_sockets *sockets;
+    const struct listener *listeners; /* as net_sockets_open() left them */
+    uint32_t listener_count;
+    uint64_t hash_seed; /* the same in all workers */
+    struct net_limits limits;
+    struct net_ops ops;
+};
+
+/** Before the loops start. Takes over the sockets of the loop's worker. */
+MUST_CHECK enum err net_open(const struct net_config *config, struct net **out);
+
+/** After the loops have ended. Closes all connections without a word. */
+void net_close(struct net *net);
+
+/** Where this worker's sends are collected. */
+struct outbox *net_outbox(struct net *net);
+
+/** The turn's end: sends, and reports what failed. True: more is to be done at once. */
+bool net_turn(struct net *net);
+
+/** Closes a connection of this worker once its queue is out. An unknown one is fine. */
+void net_close_conn(struct net *net, struct conn_id conn);
+
+/** No new connection is accepted from now on. */
+void net_stop_listening(struct net *net);
+
+/** Our address that packets to `remote` leave by: the listener's, or what the kernel's routes
+ * say; family NONE: there is no route. Cached; the port is the listener's. */
+struct addr net_local_address(struct net *net, uint8_t listener, const struct addr *remote);
+
+/** Why net refused, dropped or closed something. The names are metric labels. */
+enum net_reason {
+    NET_R_CONNECTIONS = 0, /* limits.connections_max */
+    NET_R_SOURCE,          /* limits.connections_per_source_max */
+    NET_R_DESCRIPTORS,     /* the process has no descriptor left */
+    NET_R_WRITE_QUEUE,     /* limits.write_queue_bytes */
+    NET_R_MEMORY,          /* limits.memory_max, or the system's */
+    NET_R_SLOW_MESSAGE,    /* limits.message_ms, first_ms */
+    NET_R_STALLED,         /* limits.stall_ms */
+    NET_R_IDLE,            /* limits.idle_ms */
+    NET_R_CONNECT_TIMEOUT, /* limits.connect_ms */
+    NET_R_CONNECT,         /* refused or unreachable */
+    NET_R_FRAMING,         /* broken, no Content-Length, or too long */
+    NET_R_MAILBOX,         /* the connection's owner takes no more letters */
+    NET_R_NO_CONNECTION,   /* gone, and no other may be used */
+    NET_R_NO_LISTENER,     /* none of ours can send to such an address */
+    NET_R_SEND,            /* the kernel refused: no route, a firewall */
+    NET_R_SEND_BUFFER,     /* UDP: the socket's buffer is full, the datagram is dropped */
+    NET_R_ICMP,            /* UDP: refused by the destination or on the way */
+    NET_R_RESET,           /* TCP: closed by the peer with an error */
+    NET_R_COUNT,
+};
+const char *net_reason_name(enum net_reason reason);
+
+/** This worker's; to be read in its thread. */
+struct net_counters {
+    uint64_t udp_received, udp_sent, udp_receive_calls, udp_send_calls, udp_keepalives;
+    uint64_t stream_received, stream_sent, stream_pings;
+    uint64_t bytes_received, bytes_sent;
+    uint64_t accepted, connected, closed;
+    uint64_t letters_sent, letters_received;
+    uint64_t reading_paused; /* because a mailbox was getting full */
+    uint64_t refused[NET_R_COUNT];
+    uint32_t connections; /* now */
+    size_t memory_used;   /* now */
+};
+void net_counters(const struct net *net, struct net_counters *out);
+
+#endif

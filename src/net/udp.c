@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/internal.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    /*
+     * From one receive buffer to the next. Not a power of two: the first lines of 64 messages
+     * would otherwise fall into the same few sets of the processor's caches.
+     */
+    UDP_STRIDE = UDP_BUFFER_BYTES + 1088,
+    ERRORS_PER_TURN = 64,
+    ERROR_BYTES = 2048,
+};
+
+/* Room for the local address of a datagram, of either family. */
+struct control {
+    alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+/* The arrays of recvmmsg and sendmmsg, used in turn by both. */
+struct udp_batch {
+    struct udp_socket *socket; /* of the datagrams to send */
+    unsigned count;
+    struct mmsghdr in[UDP_BATCH];
+    struct mmsghdr out[UDP_BATCH];
+    struct iovec in_pieces[UDP_BATCH];
+    struct iovec out_pieces[UDP_BATCH];
+    union sockaddr_any in_names[UDP_BATCH];
+    union sockaddr_any out_names[UDP_BATCH];
+    struct control in_control[UDP_BATCH];
+    struct control out_control[UDP_BATCH];
+};
+
+/* --- Receiving ------------------------------------------------------------------------------- */
+
+/* Our address that the datagram was sent to. */
+static struct addr local_of(const struct udp_socket *socket, struct msghdr *header)
+{
+    struct addr local = socket->net->config.listeners[socket->listener].bound;
+    if (!socket->wildcard)
+        return local;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            memcpy(local.bytes, &info.ipi_addr, 4);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            memcpy(local.bytes, &info.ipi6_addr, 16);
+            if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+                local.scope = (uint32_t)info.ipi6_ifindex;
+        }
+    }
+    return local;
+}
+
+/* Only line ends and NULs: a phone that keeps its way through a NAT open. */
+static bool is_keepalive(struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        if (bytes.data[i] != '\r' && bytes.data[i] != '\n' && bytes.data[i] != '\0')
+            return false;
+    return true;
+}
+
+static void udp_received(struct udp_socket *socket, struct mmsghdr *datagram, unsigned n)
+{
+    struct net *net = socket->net;
+    struct slice bytes = {net->batch->in_pieces[n].iov_base, datagram->msg_len};
+
+    net->counters.udp_received++;
+    net->counters.bytes_received += bytes.len;
+    if (is_keepalive(bytes)) {
+        net->counters.udp_keepalives++;
+        return;
+    }
+    struct flow source = {
+        .transport = TRANSPORT_UDP,
+        .listener = socket->listener,
+        .remote = addr_of(&net->batch->in_names[n]),
+        .local = local_of(socket, &datagram->msg_hdr),
+    };
+    net->config.ops.receive(net->config.ops.user, bytes, false, &source);
+}
+
+/* Makes the first `count` headers as recvmmsg wants them: it has changed those it filled. */
+static void prepare_receive(struct udp_batch *batch, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        batch->in[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->in_names[i],
+            .msg_namelen = sizeof batch->in_names[i],
+            .msg_iov = &batch->in_pieces[i],
+            .msg_iovlen = 1,
+            .msg_control = &batch->in_control[i],
+            .msg_controllen = sizeof batch->in_control[i],
+        };
+}
+
+/* An ICMP error that means: what was sent there did not arrive and will not. */
+static bool is_refusal(const struct sock_extended_err *error)
+{
+    if (error->ee_origin != SO_EE_ORIGIN_ICMP && error->ee_origin != SO_EE_ORIGIN_ICMP6)
+        return false;
+    return error->ee_errno == ECONNREFUSED || error->ee_errno == EHOSTUNREACH ||
+           error->ee_errno == ENETUNREACH || error->ee_errno == EACCES ||
+           error->ee_errno == EHOSTDOWN || error->ee_errno == ENOPROTOOPT;
+}
+
+/* Takes the returned datagrams off the error queue and reports those that were refused. */
+static void udp_read_errors(struct udp_socket *socket)
+{
+    char bytes[ERROR_BYTES];
+    alignas(struct cmsghdr) char control[512];
+
+    for (unsigned n = 0; n < ERRORS_PER_TURN; n++) {
+        struct iovec piece = {bytes, sizeof bytes};
+        struct msghdr header = {
+            .msg_iov = &piece,
+            .msg_iovlen = 1,
+            .msg_control = control,
+            .msg_controllen = sizeof control,
+        };
+        ssize_t len = recvmsg(socket->watch.fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+        if (len < 0)
+            return;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
+            struct sock_extended_err error;
+            bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+            bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
+            if (!v4 && !v6)
+                continue;
+            memcpy(&error, CMSG_DATA(c), sizeof error);
+            if (is_refusal(&error))
+                net_report_failed(socket->net, NET_R_ICMP, (struct slice){bytes, (size_t)len});
+        }
+    }
+}
+
+static void on_udp(struct loop_watch *watch, uint32_t events)
+{
+    struct udp_socket *socket = CONTAINER_OF(watch, struct udp_socket, watch);
+    struct net *net = socket->net;
+
+    if ((events & EPOLLERR) != 0)
+        udp_read_errors(socket);
+    for (unsigned n = 0; n < UDP_BATCHES_PER_TURN; n++) {
+        int count = recvmmsg(watch->fd, net->batch->in, UDP_BATCH, MSG_DONTWAIT, NULL);
+        net->counters.udp_receive_calls++;
+        if (count < 0 && errno == EAGAIN)
+            return;
+        for (int i = 0; i < count; i++)
+            udp_received(socket, &net->batch->in[i], (unsigned)i);
+        if (count > 0)
+            prepare_receive(net->batch, (unsigned)count);
+        if (count >= 0 && count < UDP_BATCH)
+            return; /* that was all; what has come since is seen in the next turn */
+        if (count < 0)
+            udp_read_errors(socket); /* an error of an earlier send: told once, here */
+    }
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
+/* Which of our addresses the datagram leaves by, where the socket has several. */
+static void set_local(struct msghdr *header, struct control *control, const struct addr *local)
+{
+    memset(control, 0, sizeof *control);
+    struct cmsghdr *c = (struct cmsghdr *)(void *)control;
+    header->msg_control = control;
+    if (local->family == ADDR_V4) {
+        struct in_pktinfo info = {0};
+        memcpy(&info.ipi_spec_dst, local->bytes, 4);
+        header->msg_controllen = CMSG_SPACE(sizeof info);
+        c->cmsg_level = IPPROTO_IP;
+        c->cmsg_type = IP_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+        return;
+    }
+    struct in6_pktinfo info = {.ipi6_ifindex = local->scope};
+    memcpy(&info.ipi6_addr, local->bytes, 16);
+    header->msg_controllen = CMSG_SPACE(sizeof info);
+    c->cmsg_level = IPPROTO_IPV6;
+    c->cmsg_type = IPV6_PKTINFO;
+    c->cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(c), &info, sizeof info);
+}
+
+static struct slice piece_of(const struct iovec *piece)
+{
+    return (struct slice){piece->iov_base, piece->iov_len};
+}
+
+/* The first datagram of the rest was refused: whose fault, and shall it be tried again? */
+static bool udp_try_again(struct udp_socket *socket, struct slice datagram, bool second_try)
+{
+    switch (errno) {
+    case EINTR:
+        return true;
+    case EAGAIN:
+    case ENOBUFS:
+        net_count(socket->net, NET_R_SEND_BUFFER); /* as if the network had lost it */
+        return false;
+    default:
+        if (!second_try) {
+            udp_read_errors(socket); /* perhaps the error of an earlier one, told only now */
+            return true;
+        }
+        net_report_failed(socket->net, NET_R_SEND, datagram);
+        return false;
+    }
+}
+
+void udp_flush(struct net *net)
+{
+    struct udp_batch *batch = net->batch;
+    unsigned at = 0;
+    bool second_try = false;
+
+    while (at < batch->count) {
+        int sent =
+            sendmmsg(batch->socket->watch.fd, batch->out + at, batch->count - at, MSG_DONTWAIT);
+        net->counters.udp_send_calls++;
+        if (sent > 0) {
+            at += (unsigned)sent;
+            net->counters.udp_sent += (unsigned)sent;
+            second_try = false;
+        } else if (udp_try_again(batch->socket, piece_of(&batch->out_pieces[at]), second_try)) {
+            second_try = true;
+        } else {
+            at++;
+            second_try = false;
+        }
+    }
+    batch->count = 0;
+}
+
+void udp_send(struct net *net, const struct flow *to, struct slice bytes)
+{
+    struct udp_batch *batch = net->batch;
+    uint8_t listener = net_pick_listener(net, to);
+    if (listener == LISTENER_ANY) {
+        net_report_failed(net, NET_R_NO_LISTENER, bytes);
+        return;
+    }
+    struct udp_socket *socket = &net->udp[listener];
+    if (batch->count == UDP_BATCH || (batch->count > 0 && batch->socket != socket))
+        udp_flush(net);
+
+    unsigned n = batch->count++;
+    batch->socket = socket;
+    /* The kernel only reads what an iovec of sendmmsg points to. */
+    batch->out_pieces[n].iov_base = (void *)(uintptr_t)bytes.data;
+    batch->out_pieces[n].iov_len = bytes.len;
+    batch->out[n].msg_hdr = (struct msghdr){
+        .msg_name = &batch->out_names[n],
+        .msg_namelen = sockaddr_of(&to->remote, &batch->out_names[n]),
+        .msg_iov = &batch->out_pieces[n],
+        .msg_iovlen = 1,
+    };
+    if (socket->wildcard && to->local.family == to->remote.family && !addr_is_any(&to->local))
+        set_local(&batch->out[n].msg_hdr, &batch->out_control[n], &to->local);
+    net->counters.bytes_sent += bytes.len;
+}
+
+/* --- Opening and closing --------------------------------------------------------------------- */
+
+enum err udp_buffers_open(struct net *net)
+{
+    net->batch = calloc(1, sizeof *net->batch);
+    void *buffers = mmap(NULL, (size_t)UDP_STRIDE * UDP_BATCH, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    net->udp_buffers = buffers != MAP_FAILED ? buffers : NULL;
+    if (net->batch == NULL || net->udp_buffers == NULL)
+        return ERR_MEMORY;
+
+    /* Without this a huge page would make every untouched byte cost. */
+    madvise(net->udp_buffers, (size_t)UDP_STRIDE * UDP_BATCH, MADV_NOHUGEPAGE);
+    for (unsigned i = 0; i < UDP_BATCH; i++)
+        net->batch->in_pieces[i] =
+            (struct iovec){net->udp_buffers + (size_t)i * UDP_STRIDE, UDP_BUFFER_BYTES};
+    prepare_receive(net->batch, UDP_BATCH);
+    return OK;
+}
+
+void udp_buffers_close(struct net *net)
+{
+    free(net->batch);
+    if (net->udp_buffers != NULL)
+        munmap(net->udp_buffers, (size_t)UDP_STRIDE * UDP_BATCH);
+}
+
+enum err udp_open(struct net *net, uint8_t listener, int fd)
+{
+    struct udp_socket *socket = &net->udp[listener];
+
+    *socket = (struct udp_socket){
+        .net = net,
+        .listener = listener,
+        .wildcard = addr_is_any(&net->config.listeners[listener].bound),
+    };
+    enum err err = loop_watch(net->loop, &socket->watch, fd, EPOLLIN, on_udp);
+    if (err)
+        close(fd);
+    return err;
+}
+
+void udp_close(struct net *net, uint8_t listener)
+{
+    struct udp_socket *socket = &net->udp[listener];
+    if (socket->net == NULL || !socket->watch.watched)
+        return;
+    loop_unwatch(net->loop, &socket->watch);
+    close(socket->watch.fd);
+}

@@ -1,0 +1,835 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Real sockets on loopback: two workers in threads, peers played by this thread with plain
+ * blocking sockets. What the workers hear is kept in a box that the test looks into.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/net.h"
+
+enum {
+    WORKERS = 2,
+    HEARD_MAX = 4000,
+    TEXT_MAX = 2048,
+    WAIT_MS = 15000
+};
+enum {
+    UDP4,
+    TCP4,
+    UDP6,
+    TCP6,
+    UDP_ANY,
+    LISTENERS
+};
+
+enum what {
+    MESSAGE,
+    FAILED,
+    LOST
+};
+
+/* One thing that a worker was told. */
+struct heard {
+    enum what what;
+    unsigned worker;
+    bool stream;
+    struct flow flow;
+    struct conn_id conn;
+    size_t len;
+    char text[TEXT_MAX];
+};
+
+struct fixture;
+
+struct worker {
+    struct fixture *f;
+    struct loop *loop;
+    struct net *net;
+};
+
+/* What a worker shall do, given by loops_run_in(). */
+struct order {
+    struct fixture *f;
+    struct flow to;
+    struct slice bytes;
+    struct conn_id conn;
+    struct addr remote;
+    struct addr local; /* an answer */
+    struct net_counters counters;
+    unsigned repeat;
+    bool close;
+    bool done; /* guarded by the lock */
+};
+
+struct fixture {
+    struct quiesce quiesce;
+    struct loops *loops;
+    struct net_sockets *sockets;
+    struct listener listeners[LISTENERS];
+    struct worker workers[WORKERS];
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    bool refuse; /* receive() says that the stream is to be closed */
+    bool echo;   /* receive() answers what it gets */
+    unsigned count;
+    struct heard heard[HEARD_MAX];
+};
+
+static struct heard *hear(struct worker *worker, enum what what, struct slice bytes)
+{
+    struct fixture *f = worker->f;
+    pthread_mutex_lock(&f->lock);
+    assert(f->count < HEARD_MAX);
+    struct heard *heard = &f->heard[f->count++];
+    heard->what = what;
+    heard->worker = loop_worker(worker->loop);
+    heard->len = bytes.len;
+    memcpy(heard->text, bytes.data != NULL ? bytes.data : "",
+           bytes.len < TEXT_MAX ? bytes.len : TEXT_MAX);
+    return heard;
+}
+
+static void heard_done(struct fixture *f)
+{
+    pthread_cond_broadcast(&f->news);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static bool on_receive(void *user, struct slice bytes, bool stream, const struct flow *source)
+{
+    struct worker *worker = user;
+    if (worker->f->echo)
+        outbox_send(net_outbox(worker->net), bytes, source);
+    struct heard *heard = hear(worker, MESSAGE, bytes);
+    heard->stream = stream;
+    heard->flow = *source;
+    heard_done(worker->f);
+    return !worker->f->refuse;
+}
+
+static void on_failed(void *user, struct slice sent)
+{
+    struct worker *worker = user;
+    hear(worker, FAILED, sent);
+    heard_done(worker->f);
+}
+
+static void on_lost(void *user, struct conn_id conn)
+{
+    struct worker *worker = user;
+    hear(worker, LOST, SLICE_EMPTY)->conn = conn;
+    heard_done(worker->f);
+}
+
+static bool on_flush(void *user)
+{
+    struct worker *worker = user;
+    return net_turn(worker->net);
+}
+
+static struct addr addr_text_of(const char *text)
+{
+    struct addr addr;
+    assert_int_equal(OK, addr_parse(slice_of(text), 0, &addr));
+    return addr;
+}
+
+static struct fixture *fixture_open(const struct net_limits *limits)
+{
+    static const struct {
+        enum transport transport;
+        const char *at;
+    } where[LISTENERS] = {
+        [UDP4] = {TRANSPORT_UDP, "127.0.0.1"},  [TCP4] = {TRANSPORT_TCP, "127.0.0.1"},
+        [UDP6] = {TRANSPORT_UDP, "::1"},        [TCP6] = {TRANSPORT_TCP, "::1"},
+        [UDP_ANY] = {TRANSPORT_UDP, "0.0.0.0"},
+    };
+    struct fixture *f = aligned_alloc(64, (sizeof *f + 63) / 64 * 64);
+    assert_non_null(f);
+    memset((void *)f, 0, sizeof *f);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->news, NULL);
+    quiesce_init(&f->quiesce);
+    for (unsigned i = 0; i < LISTENERS; i++)
+        f->listeners[i] = (struct listener){.transport = (uint8_t)where[i].transport,
+                                            .bound = addr_text_of(where[i].at)};
+    struct net_problem problem;
+    assert_int_equal(OK, net_sockets_open(f->listeners, LISTENERS, WORKERS, &problem, &f->sockets));
+    struct loops_config loops = {.workers = WORKERS, .quiesce = &f->quiesce};
+    assert_int_equal(OK, loops_open(&loops, &f->loops));
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct worker *worker = &f->workers[i];
+        *worker = (struct worker){.f = f, .loop = loops_at(f->loops, i)};
+        struct net_config config = {
+            .loop = worker->loop,
+            .sockets = f->sockets,
+            .listeners = f->listeners,
+            .listener_count = LISTENERS,
+            .hash_seed = 1,
+            .limits = limits != NULL ? *limits : net_limits_default(),
+            .ops = {worker, on_receive, on_failed, on_lost},
+        };
+        assert_int_equal(OK, net_open(&config, &worker->net));
+        struct loop_hooks hooks = {.user = worker, .flush = on_flush};
+        loop_set_hooks(worker->loop, &hooks);
+    }
+    assert_int_equal(OK, loops_start(f->loops));
+    return f;
+}
+
+static void fixture_close(struct fixture *f)
+{
+    loops_stop(f->loops);
+    for (unsigned i = 0; i < WORKERS; i++)
+        net_close(f->workers[i].net);
+    net_sockets_close(f->sockets);
+    loops_close(f->loops);
+    pthread_cond_destroy(&f->news);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static unsigned heard_count(struct fixture *f)
+{
+    pthread_mutex_lock(&f->lock);
+    unsigned count = f->count;
+    pthread_mutex_unlock(&f->lock);
+    return count;
+}
+
+/* Waits until `count` things were heard; gives the last of them. */
+static struct heard *wait_heard(struct fixture *f, unsigned count)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    pthread_mutex_lock(&f->lock);
+    int failed = 0;
+    while (f->count < count && failed == 0)
+        failed = pthread_cond_timedwait(&f->news, &f->lock, &until);
+    unsigned got = f->count;
+    pthread_mutex_unlock(&f->lock);
+    if (got < count)
+        fail_msg("heard %u of %u", got, count);
+    return &f->heard[count - 1];
+}
+
+static void carry_out(void *user, unsigned worker)
+{
+    struct order *order = user;
+    struct net *net = order->f->workers[worker].net;
+
+    for (unsigned i = 0; i < order->repeat; i++)
+        outbox_send(net_outbox(net), order->bytes, &order->to);
+    if (order->close)
+        net_close_conn(net, order->conn);
+    if (order->remote.family != ADDR_NONE)
+        order->local = net_local_address(net, order->to.listener, &order->remote);
+    net_counters(net, &order->counters);
+    pthread_mutex_lock(&order->f->lock);
+    order->done = true;
+    pthread_cond_broadcast(&order->f->news);
+    pthread_mutex_unlock(&order->f->lock);
+}
+
+static void run_order(struct fixture *f, unsigned worker, struct order *order)
+{
+    order->f = f;
+    order->done = false;
+    assert_true(loops_run_in(f->loops, worker, carry_out, order));
+    pthread_mutex_lock(&f->lock);
+    while (!order->done)
+        pthread_cond_wait(&f->news, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void send_by(struct fixture *f, unsigned worker, const struct flow *to, struct slice bytes)
+{
+    struct order order = {.to = *to, .bytes = bytes, .repeat = 1};
+    run_order(f, worker, &order);
+}
+
+static struct net_counters sum_counters(struct fixture *f)
+{
+    struct net_counters sum = {0};
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct order order = {0};
+        run_order(f, i, &order);
+        for (unsigned n = 0; n < NET_R_COUNT; n++)
+            sum.refused[n] += order.counters.refused[n];
+        sum.connections += order.counters.connections;
+        sum.accepted += order.counters.accepted;
+        sum.connected += order.counters.connected;
+        sum.stream_pings += order.counters.stream_pings;
+        sum.letters_received += order.counters.letters_received;
+        sum.udp_keepalives += order.counters.udp_keepalives;
+        sum.reading_paused += order.counters.reading_paused;
+    }
+    return sum;
+}
+
+/* Until the counter is there; connections come and go on their own. */
+static void wait_connections(struct fixture *f, uint32_t wanted)
+{
+    for (unsigned i = 0; i < 3000; i++) {
+        if (sum_counters(f).connections == wanted)
+            return;
+        poll(NULL, 0, 5);
+    }
+    fail_msg("%u connections instead of %u", sum_counters(f).connections, wanted);
+}
+
+/* --- The peer's side ------------------------------------------------------------------------- */
+
+struct name {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } u;
+    socklen_t len;
+};
+
+static struct name name_of(const struct addr *addr)
+{
+    struct name name = {0};
+    if (addr->family == ADDR_V4) {
+        name.u.v4.sin_family = AF_INET;
+        name.u.v4.sin_port = htons(addr->port);
+        memcpy(&name.u.v4.sin_addr, addr->bytes, 4);
+        name.len = sizeof name.u.v4;
+    } else {
+        name.u.v6.sin6_family = AF_INET6;
+        name.u.v6.sin6_port = htons(addr->port);
+        memcpy(&name.u.v6.sin6_addr, addr->bytes, 16);
+        name.len = sizeof name.u.v6;
+    }
+    return name;
+}
+
+/* A bound socket of the peer, and its address. */
+static int peer_open(int type, const char *host, struct addr *at)
+{
+    *at = addr_text_of(host);
+    struct name name = name_of(at);
+    int fd = socket(name.u.sa.sa_family, type, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(0, bind(fd, &name.u.sa, name.len));
+    assert_int_equal(0, getsockname(fd, &name.u.sa, &name.len));
+    at->port = ntohs(at->family == ADDR_V4 ? name.u.v4.sin_port : name.u.v6.sin6_port);
+    return fd;
+}
+
+static int peer_connect(struct fixture *f, unsigned listener)
+{
+    struct name name = name_of(&f->listeners[listener].bound);
+    int fd = socket(name.u.sa.sa_family, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(0, connect(fd, &name.u.sa, name.len));
+    return fd;
+}
+
+static void peer_send(int fd, const char *text)
+{
+    assert_int_equal(strlen(text), send(fd, text, strlen(text), MSG_NOSIGNAL));
+}
+
+static void peer_expect(int fd, const char *text)
+{
+    char buffer[TEXT_MAX];
+    size_t have = 0;
+    while (have < strlen(text)) {
+        struct pollfd poller = {.fd = fd, .events = POLLIN};
+        assert_int_equal(1, poll(&poller, 1, WAIT_MS));
+        ssize_t got = recv(fd, buffer + have, sizeof buffer - have, 0);
+        assert_true(got > 0);
+        have += (size_t)got;
+    }
+    assert_int_equal(strlen(text), have);
+    assert_memory_equal(text, buffer, have);
+}
+
+/* The stream ends, in order or by a reset. */
+static void peer_expect_end(int fd)
+{
+    char buffer[TEXT_MAX];
+    for (;;) {
+        struct pollfd poller = {.fd = fd, .events = POLLIN};
+        assert_int_equal(1, poll(&poller, 1, WAIT_MS));
+        if (recv(fd, buffer, sizeof buffer, 0) <= 0)
+            return;
+    }
+}
+
+static struct flow flow_to(enum transport transport, const struct addr *remote)
+{
+    return (struct flow){
+        .transport = (uint8_t)transport, .listener = LISTENER_ANY, .remote = *remote};
+}
+
+#define PING "OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n"
+#define PONG "SIP/2.0 200 OK\r\nl: 3\r\n\r\nabc"
+
+/* --- Tests ----------------------------------------------------------------------------------- */
+
+static void datagrams_are_heard_and_answered_from_where_they_were_sent_to(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned listener;
+        const char *peer, *ours;
+    } cases[] = {
+        {UDP4, "127.0.0.1", "127.0.0.1"},
+        {UDP6, "::1", "::1"},
+        {UDP_ANY, "127.0.0.1", "127.0.0.1"},
+        {UDP_ANY, "127.0.0.1", "127.0.0.7"}, /* any of 127/8 is ours */
+    };
+    struct fixture *f = fixture_open(NULL);
+
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct addr peer;
+        struct addr ours = addr_text_of(cases[i].ours);
+        int fd = peer_open(SOCK_DGRAM, cases[i].peer, &peer);
+        ours.port = f->listeners[cases[i].listener].bound.port;
+        struct name name = name_of(&ours);
+        assert_int_equal(0, connect(fd, &name.u.sa, name.len)); /* hears only from there */
+        peer_send(fd, PING);
+        struct heard *heard = wait_heard(f, i + 1);
+        assert_int_equal(MESSAGE, heard->what);
+        assert_false(heard->stream);
+        assert_int_equal(strlen(PING), heard->len);
+        assert_int_equal(cases[i].listener, heard->flow.listener);
+        assert_true(addr_equal(&peer, &heard->flow.remote));
+        assert_true(addr_equal(&ours, &heard->flow.local));
+        send_by(f, heard->worker, &heard->flow, slice_of(PONG));
+        peer_expect(fd, PONG);
+        close(fd);
+    }
+    fixture_close(f);
+}
+
+static void keepalives_by_udp_are_counted_and_not_handed_over(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &peer);
+    struct name name = name_of(&f->listeners[UDP4].bound);
+
+    assert_int_equal(0, connect(fd, &name.u.sa, name.len));
+    peer_send(fd, "\r\n\r\n");
+    assert_int_equal(1, send(fd, "", 1, 0));
+    assert_int_equal(0, send(fd, "", 0, 0));
+    peer_send(fd, PING);
+    wait_heard(f, 1);
+    assert_int_equal(1, heard_count(f));
+    assert_int_equal(3, sum_counters(f).udp_keepalives);
+    close(fd);
+    fixture_close(f);
+}
+
+static void many_datagrams_in_one_turn_all_arrive(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 500
+    };
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &peer);
+    int size = 4 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+
+    struct order order = {
+        .to = flow_to(TRANSPORT_UDP, &peer), .bytes = SLICE(PONG), .repeat = COUNT};
+    run_order(f, 0, &order);
+    unsigned got = 0;
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    char buffer[TEXT_MAX];
+    /* The peer's buffer may be small: what is lost there is not ours. */
+    while (got < COUNT && poll(&poller, 1, 500) == 1)
+        got += recv(fd, buffer, sizeof buffer, 0) == (ssize_t)strlen(PONG);
+    assert_true(got > COUNT / 4);
+    run_order(f, 0, &order);
+    assert_int_equal(0, heard_count(f));
+    assert_true(order.counters.udp_sent >= COUNT);
+    assert_true(order.counters.udp_send_calls < order.counters.udp_sent / 32);
+    close(fd);
+    fixture_close(f);
+}
+
+static void a_refused_datagram_is_reported_and_others_still_go_out(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    const char *const hosts[] = {"127.0.0.1", "::1"};
+
+    for (unsigned i = 0; i < COUNT_OF(hosts); i++) {
+        struct addr nobody;
+        struct addr peer;
+        close(peer_open(SOCK_DGRAM, hosts[i], &nobody)); /* a port that nobody has */
+        int fd = peer_open(SOCK_DGRAM, hosts[i], &peer);
+        struct flow gone = flow_to(TRANSPORT_UDP, &nobody);
+        struct flow here = flow_to(TRANSPORT_UDP, &peer);
+        send_by(f, 0, &gone, SLICE("INVITE sip:nobody SIP/2.0\r\nVia: branch\r\n\r\n"));
+        struct heard *heard = wait_heard(f, i + 1);
+        assert_int_equal(FAILED, heard->what); /* in either worker: the kernel chooses one */
+        assert_memory_equal("INVITE sip:nobody", heard->text, 17);
+        send_by(f, 0, &here, SLICE(PONG));
+        peer_expect(fd, PONG);
+        close(fd);
+    }
+    assert_int_equal(2, sum_counters(f).refused[NET_R_ICMP]);
+    fixture_close(f);
+}
+
+static void what_cannot_be_sent_at_all_is_reported_at_once(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr too_far = addr_text_of("255.255.255.255"); /* EACCES without SO_BROADCAST */
+    too_far.port = 5060;
+    struct flow to = flow_to(TRANSPORT_UDP, &too_far);
+
+    to.listener = UDP4;
+    send_by(f, 1, &to, SLICE(PING));
+    assert_int_equal(FAILED, wait_heard(f, 1)->what);
+    to.transport = TRANSPORT_TLS; /* there is no such listener */
+    send_by(f, 1, &to, SLICE(PING));
+    struct heard *heard = wait_heard(f, 2);
+    assert_int_equal(FAILED, heard->what);
+    fixture_close(f);
+}
+
+static void a_stream_is_cut_into_messages_and_answered_on_the_same_connection(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    const unsigned listeners[] = {TCP4, TCP6};
+    unsigned heard_before = 0;
+
+    for (unsigned i = 0; i < COUNT_OF(listeners); i++) {
+        int fd = peer_connect(f, listeners[i]);
+        peer_send(fd, PING PONG "OPTIONS sip:b SI");
+        wait_heard(f, heard_before + 2);
+        peer_send(fd, "P/2.0\r\nl: 1");
+        peer_send(fd, "\r\n\r\nx");
+        struct heard *heard = wait_heard(f, heard_before + 3);
+        assert_int_equal(MESSAGE, heard->what);
+        assert_true(heard->stream);
+        assert_true(flow_has_conn(&heard->flow));
+        assert_int_equal(heard->worker, heard->flow.conn.worker);
+        assert_true(addr_equal(&f->listeners[listeners[i]].bound, &heard->flow.local));
+        assert_int_equal(32, heard->len);
+        /* From the other worker: it goes through the owner's mailbox. */
+        send_by(f, 1 - heard->worker, &heard->flow, SLICE(PONG));
+        peer_expect(fd, PONG);
+        send_by(f, heard->worker, &heard->flow, SLICE(PING));
+        peer_expect(fd, PING);
+        close(fd);
+        heard = wait_heard(f, heard_before + 4);
+        assert_int_equal(LOST, heard->what);
+        heard_before += 4;
+    }
+    assert_int_equal(0, sum_counters(f).connections);
+    assert_int_equal(2, sum_counters(f).letters_received);
+    fixture_close(f);
+}
+
+static void pings_on_a_stream_are_answered(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    int fd = peer_connect(f, TCP4);
+
+    peer_send(fd, "\r\n");
+    peer_send(fd, "\r\n");
+    peer_expect(fd, "\r\n");
+    peer_send(fd, "\r\n\r\n" PING);
+    peer_expect(fd, "\r\n");
+    assert_int_equal(MESSAGE, wait_heard(f, 1)->what);
+    assert_int_equal(2, sum_counters(f).stream_pings);
+    close(fd);
+    fixture_close(f);
+}
+
+static void a_lost_framing_hands_over_the_head_and_ends_the_stream_after_the_answer(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    int fd = peer_connect(f, TCP4);
+
+    f->echo = true; /* stands for a 400 */
+    peer_send(fd, "OPTIONS sip:a SIP/2.0\r\nX: 1\r\n\r\nand more that nobody reads");
+    peer_expect(fd, "OPTIONS sip:a SIP/2.0\r\nX: 1\r\n\r\n");
+    peer_expect_end(fd);
+    assert_int_equal(MESSAGE, wait_heard(f, 1)->what);
+    assert_int_equal(1, sum_counters(f).refused[NET_R_FRAMING]);
+    close(fd);
+    assert_int_equal(LOST, wait_heard(f, 2)->what);
+
+    f->refuse = true; /* whoever receives may end the stream, too */
+    fd = peer_connect(f, TCP4);
+    peer_send(fd, PING PING);
+    peer_expect(fd, PING);
+    peer_expect_end(fd);
+    close(fd);
+    wait_connections(f, 0);
+    assert_int_equal(4, heard_count(f));
+    fixture_close(f);
+}
+
+static void an_outgoing_connection_is_opened_once_whoever_sends(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer;
+    int listening = peer_open(SOCK_STREAM, "127.0.0.1", &peer);
+    struct flow to = flow_to(TRANSPORT_TCP, &peer);
+
+    assert_int_equal(0, listen(listening, 5));
+    send_by(f, 0, &to, SLICE(PING));
+    send_by(f, 1, &to, SLICE(PING));
+    send_by(f, 0, &to, SLICE(PONG));
+    int fd = accept(listening, NULL, NULL);
+    assert_true(fd >= 0);
+    peer_expect(fd, PING PING PONG);
+    peer_send(fd, PONG);
+    struct heard *heard = wait_heard(f, 1);
+    assert_int_equal(TCP4, heard->flow.listener);
+    assert_true(addr_equal(&peer, &heard->flow.remote));
+    assert_int_equal(1, sum_counters(f).connected);
+
+    /* When it is gone, the next message opens another, unless it may only use that one. */
+    close(fd);
+    assert_int_equal(LOST, wait_heard(f, 2)->what);
+    struct flow only = f->heard[0].flow;
+    only.flags = FLOW_ONLY_CONN;
+    send_by(f, 0, &only, SLICE(PING));
+    send_by(f, 1, &only, SLICE(PING));
+    assert_int_equal(FAILED, wait_heard(f, 3)->what);
+    assert_int_equal(FAILED, wait_heard(f, 4)->what);
+    only.flags = 0;
+    send_by(f, 0, &only, SLICE(PING));
+    fd = accept(listening, NULL, NULL);
+    peer_expect(fd, PING);
+    close(fd);
+    close(listening);
+    fixture_close(f);
+}
+
+static void a_refused_connection_fails_what_was_to_go_over_it(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr nobody;
+    close(peer_open(SOCK_STREAM, "127.0.0.1", &nobody));
+    struct flow to = flow_to(TRANSPORT_TCP, &nobody);
+    struct order order = {.to = to, .bytes = SLICE(PING), .repeat = 3};
+
+    run_order(f, 0, &order);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(FAILED, wait_heard(f, i)->what);
+        assert_int_equal(strlen(PING), f->heard[i - 1].len);
+    }
+    wait_connections(f, 0);
+    assert_int_equal(3, heard_count(f)); /* nobody had the connection's name: no loss is told */
+    fixture_close(f);
+}
+
+static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
+{
+    (void)state;
+    struct net_limits limits = net_limits_default();
+    limits.message_ms = 150;
+    limits.first_ms = 400;
+    limits.idle_ms = 900;
+    struct fixture *f = fixture_open(&limits);
+    int slow = peer_connect(f, TCP4);
+    int silent = peer_connect(f, TCP4);
+    int idle = peer_connect(f, TCP4);
+
+    peer_send(idle, PING);
+    peer_send(slow, "OPTIONS");
+    peer_expect_end(slow);
+    peer_expect_end(silent);
+    peer_expect_end(idle);
+    struct net_counters sum = sum_counters(f);
+    assert_int_equal(2, sum.refused[NET_R_SLOW_MESSAGE]);
+    assert_int_equal(1, sum.refused[NET_R_IDLE]);
+    close(slow);
+    close(silent);
+    close(idle);
+    fixture_close(f);
+}
+
+static void connections_beyond_the_limit_of_a_source_are_closed(void **state)
+{
+    (void)state;
+    enum {
+        LIMIT = 3
+    };
+    struct net_limits limits = net_limits_default();
+    limits.connections_per_source_max = LIMIT;
+    struct fixture *f = fixture_open(&limits);
+    int fds[WORKERS * LIMIT + 20];
+    unsigned closed = 0;
+
+    /* Each worker has its own count: whatever the kernel gives them, the sum is bounded. */
+    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+        fds[i] = peer_connect(f, TCP4);
+    wait_connections(f, WORKERS * LIMIT);
+    struct net_counters sum = sum_counters(f);
+    assert_int_equal(WORKERS * LIMIT, sum.accepted);
+    for (unsigned i = 0; i < COUNT_OF(fds); i++) {
+        struct pollfd poller = {.fd = fds[i], .events = POLLIN};
+        closed += poll(&poller, 1, 0) == 1;
+        close(fds[i]);
+    }
+    assert_int_equal(20, closed);
+    assert_int_equal(20, sum.refused[NET_R_SOURCE]);
+    wait_connections(f, 0);
+    int again = peer_connect(f, TCP4); /* there is room again */
+    wait_connections(f, 1);
+    close(again);
+    fixture_close(f);
+}
+
+static void a_peer_that_does_not_read_fills_its_queue_and_is_cut_off(void **state)
+{
+    (void)state;
+    static char big[60000];
+    struct net_limits limits = net_limits_default();
+    limits.write_queue_bytes = 120000;
+    limits.stall_ms = 300;
+    struct fixture *f = fixture_open(&limits);
+    int fd = peer_connect(f, TCP4);
+
+    memset(big, 'x', sizeof big);
+    peer_send(fd, PING);
+    struct flow flow = wait_heard(f, 1)->flow;
+    struct order order = {
+        .to = flow, .bytes = {big, sizeof big}, .repeat = 200}; /* 12 MB: no socket takes that */
+    run_order(f, flow.conn.worker, &order);
+    unsigned n = 2;
+    while (wait_heard(f, n)->what == FAILED)
+        n++;
+    assert_int_equal(LOST, f->heard[n - 1].what);
+    struct net_counters sum = sum_counters(f);
+    assert_true(sum.refused[NET_R_WRITE_QUEUE] > 10);
+    assert_int_equal(1, sum.refused[NET_R_STALLED]);
+    assert_int_equal(sum.refused[NET_R_WRITE_QUEUE] + sum.refused[NET_R_NO_CONNECTION],
+                     heard_count(f) - 2);
+    close(fd);
+    fixture_close(f);
+}
+
+static void a_slow_reader_gets_everything_in_order(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 60,
+        SIZE = 50000
+    };
+    static char big[SIZE];
+    static char buffer[SIZE];
+    struct net_limits limits = net_limits_default();
+    limits.write_queue_bytes = COUNT * SIZE;
+    struct fixture *f = fixture_open(&limits);
+    int fd = peer_connect(f, TCP4);
+
+    for (unsigned i = 0; i < SIZE; i++)
+        big[i] = (char)(i % 251);
+    peer_send(fd, PING);
+    struct flow flow = wait_heard(f, 1)->flow;
+    struct order order = {.to = flow, .bytes = {big, sizeof big}, .repeat = COUNT};
+    run_order(f, flow.conn.worker, &order);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(SIZE, recv(fd, buffer, SIZE, MSG_WAITALL));
+        assert_memory_equal(big, buffer, SIZE);
+    }
+    assert_int_equal(1, heard_count(f));
+    close(fd);
+    fixture_close(f);
+}
+
+static void the_address_towards_a_peer_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t listener;
+        const char *remote, *local;
+    } cases[] = {
+        {UDP_ANY, "127.0.0.9", "127.0.0.1"},
+        {UDP_ANY, "127.0.0.9", "127.0.0.1"}, /* from the cache */
+        {UDP4, "192.0.2.1", "127.0.0.1"},    /* a bound listener has only one */
+        {LISTENER_ANY, "::1", "::1"},
+    };
+    struct fixture *f = fixture_open(NULL);
+
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct addr expected = addr_text_of(cases[i].local);
+        struct order order = {.remote = addr_text_of(cases[i].remote)};
+        order.to.listener = cases[i].listener;
+        run_order(f, 0, &order);
+        assert_true(addr_same_host(&expected, &order.local));
+        uint16_t port =
+            cases[i].listener == LISTENER_ANY ? 0 : f->listeners[cases[i].listener].bound.port;
+        assert_int_equal(port, order.local.port);
+    }
+    fixture_close(f);
+}
+
+static void a_taken_port_is_refused_even_if_the_holder_would_share_it(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        struct listener again = f->listeners[i];
+        struct net_sockets *sockets;
+        struct net_problem problem;
+        assert_int_equal(ERR_IO, net_sockets_open(&again, 1, WORKERS, &problem, &sockets));
+        assert_int_equal(0, problem.listener);
+        assert_int_equal(EADDRINUSE, problem.error);
+    }
+    fixture_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(datagrams_are_heard_and_answered_from_where_they_were_sent_to),
+        cmocka_unit_test(keepalives_by_udp_are_counted_and_not_handed_over),
+        cmocka_unit_test(many_datagrams_in_one_turn_all_arrive),
+        cmocka_unit_test(a_refused_datagram_is_reported_and_others_still_go_out),
+        cmocka_unit_test(what_cannot_be_sent_at_all_is_reported_at_once),
+        cmocka_unit_test(a_stream_is_cut_into_messages_and_answered_on_the_same_connection),
+        cmocka_unit_test(pings_on_a_stream_are_answered),
+        cmocka_unit_test(a_lost_framing_hands_over_the_head_and_ends_the_stream_after_the_answer),
+        cmocka_unit_test(an_outgoing_connection_is_opened_once_whoever_sends),
+        cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
+        cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
+        cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
+        cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
+        cmocka_unit_test(a_slow_reader_gets_everything_in_order),
+        cmocka_unit_test(the_address_towards_a_peer_is_known),
+        cmocka_unit_test(a_taken_port_is_refused_even_if_the_holder_would_share_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
