@@ -49,6 +49,27 @@ void config_errors_add(struct config_errors *errors, const char *file, unsigned 
     make_printable(error->text);
 }
 
+static bool stands_before(const struct config_error *a, const struct config_error *b)
+{
+    return strcmp(a->file, b->file) == 0 &&
+           (a->line < b->line || (a->line == b->line && a->column < b->column));
+}
+
+void config_errors_sort(struct config_errors *errors)
+{
+    for (size_t i = 1; i < errors->count; i++) {
+        size_t place = i;
+        while (place > 0 && stands_before(&errors->items[i], &errors->items[place - 1]))
+            place--;
+        if (place == i)
+            continue;
+        struct config_error moved = errors->items[i];
+        memmove(&errors->items[place + 1], &errors->items[place],
+                (i - place) * sizeof *errors->items);
+        errors->items[place] = moved;
+    }
+}
+
 void config_error_write(const struct config_error *error, struct builder *b)
 {
     builder_add(b, slice_of(error->file));

@@ -37,6 +37,9 @@ void config_errors_add(struct config_errors *errors, const char *file, unsigned 
                        unsigned column, const char *key, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/** Brings neighbours of one file into the order of its lines. */
+void config_errors_sort(struct config_errors *errors);
+
 /** "file:line:column: error: key: text", without a newline. */
 void config_error_write(const struct config_error *error, struct builder *b);
 

@@ -629,7 +629,7 @@ static void check_http(struct parser *parser)
 
 static void check_registrar(struct parser *parser)
 {
-    const struct config *config = parser->config;
+    struct config *config = parser->config;
     const struct slice defaults = SLICE("registrar.default_expires");
     const struct slice max = SLICE("registrar.max_expires");
     const struct yaml_node *node = given(parser, max);
@@ -639,15 +639,17 @@ static void check_registrar(struct parser *parser)
               "is less than min_expires; make it at least %us", config->registrar.min_expires_s);
         return;
     }
-    if (config->registrar.default_expires_s >= config->registrar.min_expires_s &&
-        config->registrar.default_expires_s <= config->registrar.max_expires_s)
-        return;
-    if (given(parser, defaults) != NULL)
-        node = given(parser, defaults);
-    if (node == NULL)
-        node = given(parser, SLICE("registrar.min_expires"));
-    wrong(parser, node, defaults, "is not between min_expires and max_expires; give %us to %us",
-          config->registrar.min_expires_s, config->registrar.max_expires_s);
+    if (given(parser, defaults) == NULL) { /* ours gives way */
+        if (config->registrar.default_expires_s > config->registrar.max_expires_s)
+            config->registrar.default_expires_s = config->registrar.max_expires_s;
+        if (config->registrar.default_expires_s < config->registrar.min_expires_s)
+            config->registrar.default_expires_s = config->registrar.min_expires_s;
+    }
+    if (config->registrar.default_expires_s < config->registrar.min_expires_s ||
+        config->registrar.default_expires_s > config->registrar.max_expires_s)
+        wrong(parser, given(parser, defaults), defaults,
+              "is not between min_expires and max_expires; give %us to %us",
+              config->registrar.min_expires_s, config->registrar.max_expires_s);
 }
 
 static void check_whole(struct parser *parser)
@@ -720,6 +722,7 @@ enum err config_parse(struct slice text, const char *file, struct config_errors 
     whole->config.file = keep(&parser, slice_of(file));
     parse_text(&parser, text);
     memory_release(&parser.scratch);
+    config_errors_sort(errors);
     if (parser.failed) {
         config_free(&whole->config);
         return ERR_SYNTAX;

@@ -542,7 +542,8 @@ static void twice(struct parser *parser, const struct resource_user *entry, unsi
 {
     char key[CONFIG_KEY_MAX];
 
-    snprintf(key, sizeof key, "users.%.*s.%s", SLICE_ARG(entry->user.name), field);
+    snprintf(key, sizeof key, "users.%.*s%s%s", SLICE_ARG(entry->user.name),
+             entry->user.name.len > 0 ? "." : "", field);
     config_errors_add(parser->errors, entry->file, line, column, key,
                       "%s %.*s at %s:%u; choose another", what, SLICE_ARG(other->user.name),
                       other->file, other->line);
@@ -600,6 +601,7 @@ enum err resources_parse(const struct resources_source *sources, size_t count,
         err = read_source(&parser, &sources[i]);
     if (err != ERR_MEMORY)
         err = index_users(&parser);
+    config_errors_sort(errors);
     if (!err && parser.failed)
         err = ERR_SYNTAX;
     if (err) {

@@ -221,6 +221,10 @@ static void place(struct reader *reader, struct yaml_node *node)
         return;
     }
     struct yaml_node *parent = reader->stack[reader->depth - 1];
+    if (node->line == 0 && parent->last != NULL) { /* a value that is not there: at its key */
+        node->line = parent->last->line;
+        node->column = parent->last->column;
+    }
     if (parent->type == YAML_MAPPING && parent->count >= 2 * YAML_KEYS_MAX) {
         if (!reader->err)
             report_at(reader, node, NULL, "too many keys in one mapping");
@@ -287,9 +291,27 @@ static void begin_document(struct reader *reader)
     reader->depth = 0;
 }
 
-static void read_event(struct reader *reader, struct fy_event *event)
+/* libfyaml's marks of quoted scalars and aliases stand after the quote or star. */
+static const struct fy_mark *mark_of(struct fy_event *event, struct fy_mark *room)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
+    bool quoted = false;
+
+    if (event->type == FYET_SCALAR && event->scalar.value != NULL) {
+        enum fy_scalar_style style = fy_token_scalar_style(event->scalar.value);
+        quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    }
+    if (mark == NULL || mark->column == 0 || (!quoted && event->type != FYET_ALIAS))
+        return mark;
+    *room = *mark;
+    room->column--;
+    return room;
+}
+
+static void read_event(struct reader *reader, struct fy_event *event)
+{
+    struct fy_mark room;
+    const struct fy_mark *mark = mark_of(event, &room);
 
     switch (event->type) {
     case FYET_DOCUMENT_START:
