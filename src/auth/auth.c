@@ -238,18 +238,21 @@ static const uint8_t digit_values[256] = {
 /** Is it written as ours are? Who made it is another question. */
 static bool nonce_read(struct slice text, struct nonce *out)
 {
+    char padded[NONCE_CHARS + 1]; /* to whole groups of four */
     uint8_t bytes[NONCE_BYTES + 1];
-    unsigned group = 0;
 
     if (text.len != NONCE_CHARS)
         return false;
-    for (unsigned i = 0, j = 0; i < NONCE_CHARS + 1; i++) {
-        unsigned value = i < NONCE_CHARS ? digit_values[(unsigned char)text.data[i]] : 1;
-        if (value == 0)
+    memcpy(padded, text.data, NONCE_CHARS);
+    padded[NONCE_CHARS] = 'A';
+    for (unsigned i = 0, j = 0; i < sizeof padded; i += 4) {
+        unsigned a = digit_values[(unsigned char)padded[i]];
+        unsigned b = digit_values[(unsigned char)padded[i + 1]];
+        unsigned c = digit_values[(unsigned char)padded[i + 2]];
+        unsigned d = digit_values[(unsigned char)padded[i + 3]];
+        if (a == 0 || b == 0 || c == 0 || d == 0)
             return false;
-        group = group << 6 | (value - 1);
-        if (i % 4 != 3)
-            continue;
+        unsigned group = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
         bytes[j++] = (uint8_t)(group >> 16);
         bytes[j++] = (uint8_t)(group >> 8);
         bytes[j++] = (uint8_t)group;

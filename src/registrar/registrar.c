@@ -231,7 +231,24 @@ static enum err grant(struct work *w, uint32_t requested, uint32_t *granted)
     return refuse(w, 423, SLICE_EMPTY, builder_slice(&b));
 }
 
-/** Parses the Contact values. "*" must be alone, and Expires there and 0. */
+/** Takes one Contact value; `expires` holds where it has no parameter. */
+static enum err take_contact(struct work *w, struct slice value, uint32_t expires)
+{
+    struct wanted *wanted = &w->wanted[w->wanted_count++];
+    struct sip_contact *contact = &wanted->contact;
+
+    if (sip_contact_parse(value, contact) != OK)
+        return refuse(w, 400, SLICE("Bad Contact"), SLICE_EMPTY);
+    if (contact->star) {
+        w->star = true;
+        return OK;
+    }
+    if (sip_uri_parse(contact->addr.uri_text, &wanted->uri) != OK)
+        return refuse(w, 400, SLICE("Bad Contact URI"), SLICE_EMPTY);
+    return grant(w, contact->has_expires ? contact->expires : expires, &wanted->granted);
+}
+
+/** Takes the Contact values. "*" must be alone, and Expires there and 0. */
 static enum err take_contacts(struct work *w)
 {
     uint32_t capacity = contacts_at_most(w->msg);
@@ -242,25 +259,20 @@ static enum err take_contacts(struct work *w)
         return ERR_MEMORY;
 
     uint32_t expires = default_expires(w);
-    struct sip_values it = sip_values(w->msg, SIP_F_CONTACT);
-    struct slice value;
-    while (sip_values_next(&it, &value)) {
-        if (w->wanted_count == capacity)
-            return refuse(w, 400, SLICE("Too Many Contacts"), SLICE_EMPTY);
-        struct wanted *wanted = &w->wanted[w->wanted_count++];
-        struct sip_contact *contact = &wanted->contact;
-        if (sip_contact_parse(value, contact) != OK)
-            return refuse(w, 400, SLICE("Bad Contact"), SLICE_EMPTY);
-        w->star = w->star || contact->star;
-        if (contact->star)
-            continue;
-        if (sip_uri_parse(contact->addr.uri_text, &wanted->uri) != OK)
-            return refuse(w, 400, SLICE("Bad Contact URI"), SLICE_EMPTY);
-        enum err err =
-            grant(w, contact->has_expires ? contact->expires : expires, &wanted->granted);
-        if (err)
-            return err;
+    enum err err = OK;
+    if (capacity == 1) { /* nearly always: no list to walk */
+        err = take_contact(w, sip_value(w->msg, SIP_F_CONTACT), expires);
+    } else {
+        struct sip_values it = sip_values(w->msg, SIP_F_CONTACT);
+        struct slice value;
+        while (err == OK && sip_values_next(&it, &value)) {
+            if (w->wanted_count == capacity)
+                return refuse(w, 400, SLICE("Too Many Contacts"), SLICE_EMPTY);
+            err = take_contact(w, value, expires);
+        }
     }
+    if (err)
+        return err;
     if (w->star &&
         (w->wanted_count > 1 || expires != 0 || sip_field_first(w->msg, SIP_F_EXPIRES) == NULL))
         return refuse(w, 400, SLICE("Contact * Needs To Be Alone With Expires 0"), SLICE_EMPTY);
