@@ -70,7 +70,7 @@ static bool lex_bracketed_uri(struct lex *lex, struct slice *out)
     lex_span(lex, CH_SCHEME);
     if (!lex_char(lex, ':'))
         return false;
-    lex->at = scan_visible(lex->at, lex->end, lex->limit, "<>\"\"\"\"");
+    lex->at = lex_bracket_end(lex);
     *out = slice_between(begin, lex->at);
     return lex_char(lex, '>');
 }

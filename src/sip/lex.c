@@ -50,7 +50,8 @@
      (DIGIT(c) ? CH_DIGIT : 0) | (HEX(c) ? CH_HEX : 0) | (ALPHA(c) ? CH_ALPHA : 0) |               \
      (ALNUM(c) || (c) == '+' || (c) == '-' || (c) == '.' ? CH_SCHEME : 0) |                        \
      (QDTEXT(c) ? CH_QDTEXT : 0) | (VISIBLE(c) ? CH_VISIBLE : 0) |                                 \
-     (HEX(c) || (c) == ':' || (c) == '.' ? CH_V6 : 0) | (RESERVED(c) ? CH_RESERVED : 0))
+     (HEX(c) || (c) == ':' || (c) == '.' ? CH_V6 : 0) |                                            \
+     (VISIBLE(c) && (c) != '<' && (c) != '>' && (c) != '"' ? CH_BRACKET : 0))
 #define FOUR(c)       CLASSES(c), CLASSES((c) + 1), CLASSES((c) + 2), CLASSES((c) + 3)
 #define SIXTEEN(c)    FOUR(c), FOUR((c) + 4), FOUR((c) + 8), FOUR((c) + 12)
 #define SIXTY_FOUR(c) SIXTEEN(c), SIXTEEN((c) + 16), SIXTEEN((c) + 32), SIXTEEN((c) + 48)
@@ -98,17 +99,19 @@ const char *lex_lws_end(const char *at, const char *end)
  * quoted-string = DQUOTE *(qdtext / quoted-pair) DQUOTE
  * quoted-pair   = "\" (%x00-09 / %x0B-0C / %x0E-7F)
  */
-const char *lex_quoted_end(const char *at, const char *end)
+const char *lex_quoted_end(const char *at, const char *end, const char *limit)
 {
     if (at == end || *at != '"')
         return NULL;
 
     for (at++; at < end; at++) {
-        at = lex_run(at, end, CH_QDTEXT);
+        at = scan_quoted(at, end, limit);
         if (at == end)
             return NULL;
         if (*at == '"')
             return at + 1;
+        if (lex_is(*at, CH_QDTEXT))
+            continue;
         if (at_fold(at, end)) {
             at += 2;
             continue;

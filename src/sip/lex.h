@@ -23,11 +23,11 @@ enum {
     CH_DIGIT = 1 << 8,
     CH_HEX = 1 << 9,
     CH_ALPHA = 1 << 10,
-    CH_SCHEME = 1 << 11,   /* what follows a scheme's first letter */
-    CH_QDTEXT = 1 << 12,   /* may stand in a quoted string as it is */
-    CH_VISIBLE = 1 << 13,  /* 0x21..0x7e */
-    CH_V6 = 1 << 14,       /* hex digits, ':' and '.' */
-    CH_RESERVED = 1 << 15, /* reserved of RFC 2396 §2.2 */
+    CH_SCHEME = 1 << 11,  /* what follows a scheme's first letter */
+    CH_QDTEXT = 1 << 12,  /* may stand in a quoted string as it is */
+    CH_VISIBLE = 1 << 13, /* 0x21..0x7e */
+    CH_V6 = 1 << 14,      /* hex digits, ':' and '.' */
+    CH_BRACKET = 1 << 15, /* visible without < > and quotes: a URI in brackets, unchecked */
 };
 
 extern const uint16_t lex_classes[256];
@@ -118,12 +118,27 @@ static inline struct slice lex_span_escaped(struct lex *lex, unsigned classes)
     return (struct slice){begin, (size_t)(lex->at - begin)};
 }
 
-/** An unquoted parameter value (CH_VALUE). They are long: tags, branches. */
+/** An unquoted parameter value. They are long: tags, branches. */
 static inline struct slice lex_value(struct lex *lex)
 {
     const char *begin = lex->at;
-    lex->at = scan_visible(begin, lex->end, lex->limit, ";,\"<>\\");
+    const char *at = scan_visible(begin, lex->end, lex->limit, ";,\"<>\\");
+    lex->at = lex_run(at, lex->end, CH_VALUE);
     return (struct slice){begin, (size_t)(lex->at - begin)};
+}
+
+/** Behind what may stand between < and >. */
+static inline const char *lex_bracket_end(const struct lex *lex)
+{
+    const char *at = scan_visible(lex->at, lex->end, lex->limit, "<>\"\"\"\"");
+    return lex_run(at, lex->end, CH_BRACKET);
+}
+
+/** Behind visible bytes, whatever they are. */
+static inline const char *lex_visible_end(const struct lex *lex)
+{
+    const char *at = scan_visible(lex->at, lex->end, lex->limit, "\x7f\x7f\x7f\x7f\x7f\x7f");
+    return lex_run(at, lex->end, CH_VISIBLE);
 }
 
 /** 0..15 of a hex digit. */
@@ -156,13 +171,13 @@ static inline bool lex_token(struct lex *lex, struct slice *out)
     return out->len > 0;
 }
 
-/** Behind the quoted-string at `at`, or NULL. */
-const char *lex_quoted_end(const char *at, const char *end);
+/** Behind the quoted-string at `at`, or NULL. `limit` is as in struct lex. */
+const char *lex_quoted_end(const char *at, const char *end, const char *limit);
 
 /** A quoted-string, given with its quotes. */
 static inline bool lex_quoted(struct lex *lex, struct slice *out)
 {
-    const char *end = lex_quoted_end(lex->at, lex->end);
+    const char *end = lex_quoted_end(lex->at, lex->end, lex->limit);
     if (end == NULL)
         return false;
     *out = slice_between(lex->at, end);

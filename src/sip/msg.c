@@ -182,8 +182,7 @@ static void take_address(struct sip_msg *msg, struct lex lex, struct sip_name_ad
 /** callid = word [ "@" word ]: here any visible bytes, as phones write them. */
 static void take_call_id(struct sip_msg *msg, struct lex lex)
 {
-    if (lex_end(&lex) ||
-        scan_visible(lex.at, lex.end, lex.limit, "\x7f\x7f\x7f\x7f\x7f\x7f") != lex.end)
+    if (lex_end(&lex) || lex_visible_end(&lex) != lex.end)
         fault(msg, 400, "Malformed Call-ID");
     else
         msg->call_id = slice_between(lex.at, lex.end);

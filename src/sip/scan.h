@@ -29,14 +29,12 @@ static inline unsigned scan_mask(const char *at, char a, char b)
     return (unsigned)_mm_movemask_epi8(hits);
 }
 
-/** The same for bytes that are not in 0x21..0x7e. */
-static inline unsigned scan_invisible(const char *at)
+/** The same for bytes below `least`. As signed bytes those from 0x80 on are negative: below, too.
+ */
+static inline unsigned scan_below(const char *at, char least)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-    /* Compared as signed bytes: those from 0x80 on are negative, so below 0x21, too. */
-    __m128i hits = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x21)),
-                                _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
-    return (unsigned)_mm_movemask_epi8(hits);
+    return (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(bytes, _mm_set1_epi8(least)));
 }
 #endif
 
@@ -72,8 +70,9 @@ static inline const char *scan_near(const char *at, const char *end, const char 
 }
 
 /**
- * The first byte in [at, end) that is not visible ASCII (0x21..0x7e) or is one of the six
- * `stops` (a literal; fewer are repeated), or `end`.
+ * Skips whole blocks of visible ASCII (0x21..0x7e) without the six `stops` (a literal; fewer
+ * are repeated). Gives the first other byte, or `end`, or where no whole block is left: the
+ * caller goes on byte by byte.
  */
 static inline const char *scan_visible(const char *at, const char *end, const char *limit,
                                        const char stops[static 6])
@@ -81,8 +80,30 @@ static inline const char *scan_visible(const char *at, const char *end, const ch
     assert(end <= limit);
 #if defined(__SSE2__)
     for (; limit - at >= 16 && at < end; at += 16) {
-        unsigned mask = scan_invisible(at) | scan_mask(at, stops[0], stops[1]) |
-                        scan_mask(at, stops[2], stops[3]) | scan_mask(at, stops[4], stops[5]);
+        unsigned mask = scan_below(at, 0x21) | scan_mask(at, 0x7f, stops[0]) |
+                        scan_mask(at, stops[1], stops[2]) | scan_mask(at, stops[3], stops[4]) |
+                        scan_mask(at, stops[5], stops[5]);
+        if (mask != 0) {
+            at += __builtin_ctz(mask);
+            break;
+        }
+    }
+#else
+    (void)stops;
+#endif
+    return at < end ? at : end;
+}
+
+/**
+ * The first byte in [at, end) that ends the plain text of a quoted-string, or needs a closer
+ * look: '"', '\\', a control character or one from 0x80 on; or `end`.
+ */
+static inline const char *scan_quoted(const char *at, const char *end, const char *limit)
+{
+    assert(end <= limit);
+#if defined(__SSE2__)
+    for (; limit - at >= 16 && at < end; at += 16) {
+        unsigned mask = scan_below(at, 0x20) | scan_mask(at, '"', '\\');
         if (mask != 0) {
             at += __builtin_ctz(mask);
             return at < end ? at : end;
@@ -91,7 +112,7 @@ static inline const char *scan_visible(const char *at, const char *end, const ch
     if (at > end)
         return end;
 #endif
-    while (at<end && * at> 0x20 && *at < 0x7f && memchr(stops, *at, 6) == NULL)
+    while (at < end && *at >= 0x20 && *at != '"' && *at != '\\')
         at++;
     return at;
 }

@@ -11,6 +11,12 @@ struct unit {
     bool escaped; /* a reserved character differs from its escaped form; others do not */
 };
 
+/** reserved of RFC 2396 §2.2. */
+static bool is_reserved(unsigned char c)
+{
+    return c != '\0' && strchr(";/?:@&=+$,", c) != NULL;
+}
+
 static struct unit next_unit(struct lex *lex)
 {
     struct unit unit = {.byte = (unsigned char)*lex->at};
@@ -21,7 +27,7 @@ static struct unit next_unit(struct lex *lex)
         return unit;
     }
     unit.byte = (unsigned char)(lex_hex_value(lex->at[1]) << 4 | lex_hex_value(lex->at[2]));
-    unit.escaped = lex_is((char)unit.byte, CH_RESERVED);
+    unit.escaped = is_reserved(unit.byte);
     lex->at += 3;
     return unit;
 }
