@@ -19,12 +19,14 @@ static inline uint64_t rotate_left(uint64_t x, unsigned bits)
     return (x << bits) | (x >> (64 - bits));
 }
 
-/* Little-endian, whatever the machine is. `len` <= 8; missing bytes are zero. */
-static inline uint64_t load_le(const char *p, size_t len)
+/* Eight bytes, little-endian, whatever the machine is. */
+static inline uint64_t load_word(const char *p)
 {
-    uint64_t word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
     return word;
 }
 
@@ -61,11 +63,11 @@ uint64_t hash_mac(const struct hash_key *key, struct slice s)
     };
     size_t at = 0;
     for (; s.len - at >= 8; at += 8)
-        sip_compress(&state, load_le(s.data + at, 8));
+        sip_compress(&state, load_word(s.data + at));
 
     uint64_t last = (uint64_t)s.len << 56;
-    if (at < s.len)
-        last |= load_le(s.data + at, s.len - at);
+    for (unsigned shift = 0; at < s.len; at++, shift += 8)
+        last |= (uint64_t)(unsigned char)s.data[at] << shift;
     sip_compress(&state, last);
 
     state.v2 ^= 0xff;

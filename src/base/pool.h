@@ -68,7 +68,7 @@ static inline void *pool_get(const struct pool *pool, struct id id)
 /** Frees; the id is stale from now on. The id must be live. */
 void pool_free(struct pool *pool, struct id id);
 
-/** Walks live objects: start with *cursor = 0; NULL at the end. Freeing the one just given is fine. */
+/** Walks live objects: *cursor = 0 first; NULL at the end. Freeing the one just given is fine. */
 void *pool_next(const struct pool *pool, uint32_t *cursor, struct id *out);
 
 #endif

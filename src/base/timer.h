@@ -63,7 +63,7 @@ static inline bool timer_armed(const struct timer *timer)
  */
 unsigned timer_wheel_run(struct timer_wheel *wheel, uint64_t now_ms, unsigned max);
 
-/** A time by which timer_wheel_run() must be called (never later than the next due); UINT64_MAX if none. */
+/** When timer_wheel_run() must be called, never later than the next due; UINT64_MAX: never. */
 uint64_t timer_wheel_next(const struct timer_wheel *wheel);
 
 #endif
