@@ -198,6 +198,7 @@ static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const st
     conn->filter = &conn->tcp.filter;
     conn->timer.fn = on_conn_timer;
     list_init(&conn->out);
+    list_init(&conn->unheard);
     conn->begun_ms = conn->active_ms = loop_now_ms(net->loop);
     conn->flow = (struct flow){
         .transport = net->config.listeners[listener].transport,
@@ -377,6 +378,11 @@ static struct conn *conn_connect(struct net *net, const struct flow *to, uint64_
 
 /* --- Closing --------------------------------------------------------------------------------- */
 
+static void chunk_free(struct net *net, struct out_chunk *chunk)
+{
+    mem_free(&net->mem, chunk, sizeof *chunk + chunk->len);
+}
+
 /* Everything in the queue has failed. */
 static void conn_drop_queue(struct conn *conn)
 {
@@ -386,9 +392,46 @@ static void conn_drop_queue(struct conn *conn)
         struct out_chunk *chunk = CONTAINER_OF(node, struct out_chunk, node);
         if (chunk->len > 2) /* not a pong */
             net_report_failed(net, NET_R_NO_CONNECTION, bytes_of(chunk->bytes, chunk->len));
-        mem_free(&net->mem, chunk, sizeof *chunk + chunk->len);
+        chunk_free(net, chunk);
     }
     conn->out_bytes = 0;
+}
+
+/* A message has come: what was sent before has arrived. */
+static void conn_forget_unheard(struct conn *conn)
+{
+    struct list *list = &conn->unheard;
+
+    for (struct list *node = list_pop(list); node != NULL; node = list_pop(list))
+        chunk_free(conn->net, CONTAINER_OF(node, struct out_chunk, node));
+    conn->unheard_bytes = 0;
+}
+
+/*
+ * Who sends to an address does not know by which connection it goes: until the peer has said
+ * something, only we can tell him that it is lost. So a request that was written is kept, its
+ * beginning at least. True: the chunk is ours now.
+ */
+static bool conn_keep_unheard(struct conn *conn, struct out_chunk *chunk)
+{
+    struct slice bytes = {chunk->bytes, chunk->len};
+
+    if (!conn->outgoing || slice_starts_with(bytes, SLICE("SIP/2.0 ")) || bytes.len <= 2)
+        return false;
+    if (conn->unheard_bytes + chunk->len > UNHEARD_BYTES_MAX)
+        return false;
+    list_push(&conn->unheard, &chunk->node);
+    conn->unheard_bytes += chunk->len;
+    return true;
+}
+
+static void conn_fail_unheard(struct conn *conn)
+{
+    for (struct list *node = conn->unheard.next; node != &conn->unheard; node = node->next) {
+        const struct out_chunk *chunk = CONTAINER_OF(node, struct out_chunk, node);
+        net_report_failed(conn->net, NET_R_NO_CONNECTION, bytes_of(chunk->bytes, chunk->len));
+    }
+    conn_forget_unheard(conn);
 }
 
 /* Closes and forgets. */
@@ -422,6 +465,7 @@ void conn_lose(struct conn *conn, enum net_reason reason)
     if (!was_ours)
         net_count(conn->net, reason);
     conn_die(conn);
+    conn_fail_unheard(conn);
     conn_drop_queue(conn);
     if (!failed_early)
         net_report_lost(conn->net, conn_name(conn));
@@ -435,6 +479,7 @@ static void conn_ended_by_peer(struct conn *conn)
         return;
     }
     conn_die(conn);
+    conn_fail_unheard(conn);
     net_report_lost(conn->net, conn_name(conn));
 }
 
@@ -499,6 +544,19 @@ static void conn_queue(struct conn *conn, struct slice bytes, size_t sent)
     conn_arm(conn);
 }
 
+/* As conn_keep_unheard(), for a message that went out at once. Without memory it is not kept. */
+static void conn_remember(struct conn *conn, struct slice bytes)
+{
+    size_t len = bytes.len < REPORT_BYTES_MAX ? bytes.len : REPORT_BYTES_MAX;
+    struct out_chunk *chunk = mem_alloc(&conn->net->mem, sizeof *chunk + len);
+    if (chunk == NULL)
+        return;
+    *chunk = (struct out_chunk){.len = (uint32_t)len};
+    memcpy(chunk->bytes, bytes.data, len);
+    if (!conn_keep_unheard(conn, chunk))
+        chunk_free(conn->net, chunk);
+}
+
 static void conn_send(struct conn *conn, struct slice bytes)
 {
     struct net *net = conn->net;
@@ -515,6 +573,8 @@ static void conn_send(struct conn *conn, struct slice bytes)
         conn->active_ms = now_of(conn);
         if (sent < bytes.len)
             conn_queue(conn, bytes, sent);
+        else if (conn->outgoing)
+            conn_remember(conn, bytes);
         return;
     case IO_AGAIN:
         conn_queue(conn, bytes, 0);
@@ -549,7 +609,8 @@ static void conn_writable(struct conn *conn)
             continue;
         conn->out_bytes -= chunk->len;
         list_remove(&chunk->node);
-        mem_free(&net->mem, chunk, sizeof *chunk + chunk->len);
+        if (!conn_keep_unheard(conn, chunk))
+            chunk_free(net, chunk);
     }
     if (conn->out_bytes == 0 && conn->state == CONN_CLOSING)
         conn_end(conn);
@@ -671,6 +732,7 @@ static bool conn_handle(struct conn *conn, enum framing_kind kind, struct slice 
         net_count(net, NET_R_FRAMING);
     if (kind == FRAMING_MESSAGE || (lost && bytes.len > 0)) {
         conn->heard = true;
+        conn_forget_unheard(conn);
         net->counters.stream_received++;
         /* What is broken can still be answered: its header section is there. */
         if (!net->config.ops.receive(net->config.ops.user, bytes, true, &conn->flow))
@@ -878,6 +940,7 @@ void conns_close(struct net *net)
             if (c->state == CONN_DEAD)
                 continue;
             conn_die(c);
+            conn_forget_unheard(c);
             conn_drop_queue(c);
         }
         conns_bury(net);

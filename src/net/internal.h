@@ -22,6 +22,7 @@ enum {
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,            /* a stream is not read while a mailbox is getting full */
     CLOSE_MS = 2000,         /* from our end of the stream to the peer's */
+    UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096, /* of a message that failed: its Via is in there */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
@@ -99,6 +100,8 @@ struct conn {
     uint32_t in_len, in_capacity;
     struct list out; /* struct out_chunk */
     uint32_t out_bytes;
+    struct list unheard; /* struct out_chunk: requests written since a message came, see there */
+    uint32_t unheard_bytes;
     uint64_t active_ms;  /* the last byte in either direction */
     uint64_t begun_ms;   /* the first byte of the incomplete message; opened; connecting */
     uint64_t stalled_ms; /* since when the queue has not got shorter */

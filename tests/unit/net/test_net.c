@@ -604,11 +604,10 @@ static void an_outgoing_connection_is_opened_once_whoever_sends(void **state)
 
     assert_int_equal(0, listen(listening, 5));
     send_by(f, 0, &to, SLICE(PING));
-    send_by(f, 1, &to, SLICE(PING));
-    send_by(f, 0, &to, SLICE(PONG));
+    send_by(f, 1, &to, SLICE(PING)); /* which of the two comes first is open */
     int fd = accept(listening, NULL, NULL);
     assert_true(fd >= 0);
-    peer_expect(fd, PING PING PONG);
+    peer_expect(fd, PING PING);
     peer_send(fd, PONG);
     struct heard *heard = wait_heard(f, 1);
     assert_int_equal(TCP4, heard->flow.listener);
@@ -629,6 +628,36 @@ static void an_outgoing_connection_is_opened_once_whoever_sends(void **state)
     fd = accept(listening, NULL, NULL);
     peer_expect(fd, PING);
     close(fd);
+    close(listening);
+    fixture_close(f);
+}
+
+static void a_request_written_to_a_peer_that_hangs_up_unheard_has_failed(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer;
+    int listening = peer_open(SOCK_STREAM, "127.0.0.1", &peer);
+    struct flow to = flow_to(TRANSPORT_TCP, &peer);
+
+    assert_int_equal(0, listen(listening, 5));
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned before = heard_count(f);
+        send_by(f, 0, &to, SLICE(PING));
+        send_by(f, 0, &to, SLICE(PONG)); /* a response: nobody waits for what comes of it */
+        int fd = accept(listening, NULL, NULL);
+        peer_expect(fd, PING PONG);
+        if (i == 1) {
+            peer_send(fd, PONG);
+            assert_int_equal(MESSAGE, wait_heard(f, ++before)->what);
+        }
+        close(fd);
+        if (i == 0)
+            assert_int_equal(FAILED, wait_heard(f, ++before)->what);
+        assert_int_equal(LOST, wait_heard(f, ++before)->what);
+        wait_connections(f, 0);
+        assert_int_equal(before, heard_count(f));
+    }
     close(listening);
     fixture_close(f);
 }
@@ -823,6 +852,7 @@ int main(void)
         cmocka_unit_test(pings_on_a_stream_are_answered),
         cmocka_unit_test(a_lost_framing_hands_over_the_head_and_ends_the_stream_after_the_answer),
         cmocka_unit_test(an_outgoing_connection_is_opened_once_whoever_sends),
+        cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),
         cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
         cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
