@@ -260,18 +260,27 @@ static bool open_workers(struct server *server)
 
 static bool open_api(struct server *server)
 {
-    struct api_config config = wiring_api_config(server);
-    char problem[API_PROBLEM_MAX] = "";
+    char problem[API_PROBLEM_MAX] = "", holder[128];
 
+    if (config_control_path(server->config, server->control_path, sizeof server->control_path) !=
+        OK) {
+        fprintf(stderr, "strowger: control: the path is too long, or its folder cannot be made\n");
+        return false;
+    }
+    struct api_config config = wiring_api_config(server);
     if (api_open(&config, problem, &server->api) == OK)
         return true;
-    fprintf(stderr, "strowger: HTTP cannot be served: %s\n", problem);
+    fprintf(stderr, "strowger: HTTP cannot be served: %s", problem);
+    if (config.tcp && port_holder("tcp", config.listen.port, holder, sizeof holder))
+        fprintf(stderr, "; port %u is held by %s. End that, or give another port in `http.listen`",
+                config.listen.port, holder);
+    fprintf(stderr, "\n");
     return false;
 }
 
 static bool open_all(struct server *server)
 {
-    char problem[POLICY_PROBLEM_MAX] = "";
+    char problem[API_PROBLEM_MAX] = "";
 
     find_local_addrs(server);
     if (!open_log(server) || !open_sockets(server) || !open_store(server) ||
@@ -311,7 +320,7 @@ static void print_ready(const struct server *server)
 /** Reads the file again: a mistake in it changes nothing. */
 static void reload(struct server *server)
 {
-    char file[4096], problem[POLICY_PROBLEM_MAX] = "";
+    char file[4096], problem[API_PROBLEM_MAX] = "";
 
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
                (unsigned long long)clock_ms(CLOCK_MONOTONIC) * 1000);

@@ -58,6 +58,7 @@ struct server {
     struct addr local_addrs[SERVER_LOCAL_ADDRS_MAX];
     uint32_t local_addr_count;
     struct api *api;
+    char control_path[512];
     uint64_t started_wall_ms, started_ms;
     bool ready, draining;
 };

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <time.h>
+
 #include "main/wiring.h"
 
 static void copy_status(void *user, unsigned index)
@@ -33,4 +36,314 @@ void server_collect(struct server *server)
         pthread_mutex_unlock(&server->lock);
     }
     pthread_mutex_unlock(&server->policy_lock);
+}
+
+/* ---- sums ---- */
+
+static struct core_counters sum_counters(const struct server *server)
+{
+    struct core_counters sum;
+    uint64_t *to = (uint64_t *)&sum;
+
+    memset(&sum, 0, sizeof sum);
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        const uint64_t *from = (const uint64_t *)&server->workers[w].status.counters;
+        for (size_t i = 0; i < sizeof sum / sizeof *to; i++)
+            to[i] += from[i];
+    }
+    return sum;
+}
+
+static uint64_t sum_net_refused(const struct server *server, enum net_reason reason)
+{
+    uint64_t sum = 0;
+
+    for (unsigned w = 0; w < server->worker_count; w++)
+        sum += server->workers[w].net_counters.refused[reason];
+    return sum;
+}
+
+static uint64_t wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- the status document ---- */
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *listeners_json(const struct server *server)
+{
+    json_t *list = json_array();
+    char text[ADDR_TEXT_MAX + 8], addr[ADDR_TEXT_MAX];
+
+    for (uint32_t i = 0; i < server->config->listener_count; i++) {
+        const struct listener *listener = &server->listeners[i];
+        snprintf(text, sizeof text, "%s:%s", listener->transport == TRANSPORT_UDP ? "udp" : "tcp",
+                 addr_text(&listener->bound, addr));
+        json_array_append_new(list, json_string(text));
+    }
+    if (!server->config->http.off) {
+        snprintf(text, sizeof text, "http:%s", addr_text(&server->config->http.listen, addr));
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
+static json_t *domains_json(const struct server *server)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < server->config->domains.count; i++) {
+        struct slice domain = server->config->domains.items[i];
+        json_array_append_new(list, json_stringn(domain.data, domain.len));
+    }
+    return list;
+}
+
+static json_t *alarms_json(const struct store_status *store)
+{
+    json_t *list = json_array();
+
+    if (store->journal_failing)
+        json_array_append_new(list, json_string("the journal cannot be written: new registrations "
+                                                "are refused. Look at the disk (space, errors)"));
+    if (store->database_failing)
+        json_array_append_new(list, json_string("the database cannot be written: the journal "
+                                                "grows. Look at the disk (space, errors)"));
+    if (store->journal_bytes > store->journal_bytes_max / 2)
+        json_array_append_new(list, json_string("the journal is more than half full"));
+    return list;
+}
+
+static json_t *workers_json(const struct server *server)
+{
+    json_t *list = json_array();
+
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        const struct server_worker *worker = &server->workers[w];
+        struct loop_counters loop;
+        loops_counters(server->loops, w, &loop);
+        uint64_t up_us = (wall_ms() - server->started_wall_ms) * 1000 + 1;
+        json_array_append_new(
+            list, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "worker", (int)w,
+                            "busy_percent", (json_int_t)(100 * loop.busy_us / up_us),
+                            "transactions", (json_int_t)worker->status.transactions, "contexts",
+                            (json_int_t)worker->status.contexts, "connections",
+                            (json_int_t)worker->net_counters.connections, "memory_bytes",
+                            (json_int_t)worker->status.memory_held, "received",
+                            (json_int_t)(worker->net_counters.udp_received +
+                                         worker->net_counters.stream_received),
+                            "letters_refused", (json_int_t)loop.letters_refused));
+    }
+    return list;
+}
+
+static json_t *requests_json(const struct core_counters *counters)
+{
+    json_t *object = json_object();
+
+    for (int method = 0; method < SIP_METHOD_COUNT; method++) {
+        struct slice name = method == SIP_METHOD_OTHER
+                                ? SLICE("other")
+                                : sip_method_name((enum sip_method)method);
+        char text[32];
+        snprintf(text, sizeof text, "%.*s", SLICE_ARG(name));
+        if (counters->received[method] > 0)
+            json_object_set_new(object, text, number(counters->received[method]));
+    }
+    return object;
+}
+
+static json_t *refused_json(const struct server *server, const struct core_counters *counters)
+{
+    json_t *object = json_object();
+
+    for (int reason = CORE_R_NONE + 1; reason < CORE_R_COUNT; reason++)
+        if (counters->refused[reason] > 0)
+            json_object_set_new(object, core_reason_name((enum core_reason)reason),
+                                number(counters->refused[reason]));
+    for (int reason = 0; reason < NET_R_COUNT; reason++) {
+        uint64_t count = sum_net_refused(server, (enum net_reason)reason);
+        if (count > 0)
+            json_object_set_new(object, net_reason_name((enum net_reason)reason), number(count));
+    }
+    return object;
+}
+
+static json_t *store_json(const struct store_status *store)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind",
+                     store->memory ? "memory" : "sqlite", "appended", (json_int_t)store->appended,
+                     "synced", (json_int_t)store->synced, "applied", (json_int_t)store->applied,
+                     "failed", (json_int_t)store->failed, "refused_full",
+                     (json_int_t)store->refused_full, "journal_bytes",
+                     (json_int_t)store->journal_bytes, "journal_depth",
+                     (json_int_t)store->journal_depth, "last_sync_us",
+                     (json_int_t)store->last_sync_us, "max_sync_us",
+                     (json_int_t)store->max_sync_us);
+}
+
+json_t *server_status_json(void *user)
+{
+    struct server *server = user;
+    struct store_status store;
+    struct table_status table;
+
+    server_collect(server);
+    store_status(server->store, &store);
+    table_status(server->table, &table);
+    struct core_counters counters = sum_counters(server);
+    const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
+        "state", state, "version", STROWGER_VERSION, "uptime_s",
+        (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
+        (json_int_t)store_boot(server->store), "alarms", alarms_json(&store), "listeners",
+        listeners_json(server), "domains", domains_json(server), "policy", "version",
+        (json_int_t)server->policy_version, "users", (json_int_t)policy_user_count(server->policy),
+        "location", "aors", (json_int_t)table.entries, "bytes", (json_int_t)table.entry_bytes,
+        "array_bytes", (json_int_t)table.array_bytes, "store", store_json(&store), "requests",
+        requests_json(&counters), "refused", refused_json(server, &counters), "workers",
+        workers_json(server));
+}
+
+/* ---- metrics ---- */
+
+static void requests_metrics(const struct core_counters *counters, struct api_text *out)
+{
+    char label[64];
+
+    api_metric(out, "strowger_requests_total", "counter", "Requests received, by method.");
+    for (int method = 0; method < SIP_METHOD_COUNT; method++) {
+        struct slice name = method == SIP_METHOD_OTHER
+                                ? SLICE("other")
+                                : sip_method_name((enum sip_method)method);
+        snprintf(label, sizeof label, "method=\"%.*s\"", SLICE_ARG(name));
+        api_sample(out, "strowger_requests_total", label, counters->received[method]);
+    }
+    api_metric(out, "strowger_responses_total", "counter", "Responses received.");
+    api_sample(out, "strowger_responses_total", NULL, counters->responses_received);
+    api_metric(out, "strowger_refused_total", "counter",
+               "Requests refused or dropped by the core, by reason.");
+    for (int reason = CORE_R_NONE + 1; reason < CORE_R_COUNT; reason++) {
+        snprintf(label, sizeof label, "reason=\"%s\"", core_reason_name((enum core_reason)reason));
+        api_sample(out, "strowger_refused_total", label, counters->refused[reason]);
+    }
+    static const char *const changes[] = {"registered", "refreshed", "unregistered", "expired"};
+    const uint64_t values[] = {counters->registered, counters->refreshed, counters->unregistered,
+                               counters->expired};
+    api_metric(out, "strowger_bindings_total", "counter", "Changes of bindings.");
+    for (size_t i = 0; i < COUNT_OF(values); i++) {
+        snprintf(label, sizeof label, "change=\"%s\"", changes[i]);
+        api_sample(out, "strowger_bindings_total", label, values[i]);
+    }
+}
+
+static void net_metrics(const struct server *server, struct api_text *out)
+{
+    char label[64];
+
+    api_metric(out, "strowger_net_refused_total", "counter",
+               "What the sockets refused, dropped or closed, by reason.");
+    for (int reason = 0; reason < NET_R_COUNT; reason++) {
+        snprintf(label, sizeof label, "reason=\"%s\"", net_reason_name((enum net_reason)reason));
+        api_sample(out, "strowger_net_refused_total", label,
+                   sum_net_refused(server, (enum net_reason)reason));
+    }
+}
+
+/** One sample per worker of a member of struct server_worker. */
+#define WORKER_METRIC(name, type, help, member)                                                    \
+    do {                                                                                           \
+        api_metric(out, name, type, help);                                                         \
+        for (unsigned w = 0; w < server->worker_count; w++) {                                      \
+            snprintf(label, sizeof label, "worker=\"%u\"", w);                                     \
+            api_sample(out, name, label, server->workers[w].member);                               \
+        }                                                                                          \
+    } while (0)
+
+static void worker_metrics(const struct server *server, struct api_text *out)
+{
+    char label[64];
+
+    WORKER_METRIC("strowger_transactions", "gauge", "Transactions that live.", status.transactions);
+    WORKER_METRIC("strowger_response_contexts", "gauge", "Requests on their way through.",
+                  status.contexts);
+    WORKER_METRIC("strowger_registrations_waiting", "gauge", "REGISTERs that wait for the journal.",
+                  status.registrations_waiting);
+    WORKER_METRIC("strowger_memory_bytes", "gauge", "Memory held by the core.", status.memory_held);
+    WORKER_METRIC("strowger_connections", "gauge", "Stream connections.", net_counters.connections);
+    WORKER_METRIC("strowger_datagrams_received_total", "counter", "UDP datagrams.",
+                  net_counters.udp_received);
+    WORKER_METRIC("strowger_datagrams_sent_total", "counter", "UDP datagrams.",
+                  net_counters.udp_sent);
+    WORKER_METRIC("strowger_stream_messages_received_total", "counter", "Messages on streams.",
+                  net_counters.stream_received);
+    WORKER_METRIC("strowger_stream_messages_sent_total", "counter", "Messages on streams.",
+                  net_counters.stream_sent);
+    WORKER_METRIC("strowger_requests_resent_total", "counter", "Retransmissions of requests.",
+                  status.txn.requests_resent);
+    WORKER_METRIC("strowger_responses_resent_total", "counter", "Retransmissions of responses.",
+                  status.txn.responses_resent);
+    WORKER_METRIC("strowger_retransmissions_absorbed_total", "counter",
+                  "Retransmitted requests absorbed.", status.txn.request_retransmissions_absorbed);
+}
+
+static void store_metrics(const struct server *server, struct api_text *out)
+{
+    struct store_status store;
+    struct table_status table;
+
+    store_status(server->store, &store);
+    table_status(server->table, &table);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } metrics[] = {
+        {"strowger_location_aors", "gauge", "Addresses-of-record in the location table.",
+         table.entries},
+        {"strowger_location_bytes", "gauge", "Memory of the location table.",
+         table.entry_bytes + table.array_bytes},
+        {"strowger_store_appended_total", "counter", "Durable operations taken.", store.appended},
+        {"strowger_store_synced_total", "counter", "Durable operations with a receipt.",
+         store.synced},
+        {"strowger_store_failed_total", "counter", "Durable operations that failed.", store.failed},
+        {"strowger_store_refused_total", "counter", "Durable operations refused: journal full.",
+         store.refused_full},
+        {"strowger_store_applied_total", "counter", "Durable operations in the database.",
+         store.applied},
+        {"strowger_store_syncs_total", "counter", "Group syncs of the journal.", store.syncs},
+        {"strowger_store_journal_bytes", "gauge", "Bytes of the journal.", store.journal_bytes},
+        {"strowger_store_journal_depth", "gauge", "Operations not yet in the database.",
+         store.journal_depth},
+        {"strowger_store_failing", "gauge", "1: the journal or the database cannot be written.",
+         store.journal_failing || store.database_failing},
+        {"strowger_log_lines_lost_total", "counter", "Log lines lost.", log_lost(server->log)},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
+        api_metric(out, metrics[i].name, metrics[i].type, metrics[i].help);
+        api_sample(out, metrics[i].name, NULL, metrics[i].value);
+    }
+}
+
+void server_metrics(void *user, struct api_text *out)
+{
+    struct server *server = user;
+
+    server_collect(server);
+    struct core_counters counters = sum_counters(server);
+    api_metric(out, "strowger_info", "gauge", "The version.");
+    api_sample(out, "strowger_info", "version=\"" STROWGER_VERSION "\"", 1);
+    requests_metrics(&counters, out);
+    net_metrics(server, out);
+    worker_metrics(server, out);
+    store_metrics(server, out);
 }

@@ -185,28 +185,28 @@ void wiring_store_log(void *user, enum store_level level, const char *text)
 /* ---- the policy ---- */
 
 static void say_policy_error(const struct policy_source *source, const struct policy_error *error,
-                             char problem[static POLICY_PROBLEM_MAX])
+                             char problem[static API_PROBLEM_MAX])
 {
     if (error->problem == POLICY_DOMAIN_LENGTH || error->problem == POLICY_DOMAIN_TWICE) {
-        snprintf(problem, POLICY_PROBLEM_MAX, "domain %.*s is empty, too long, or there twice",
+        snprintf(problem, API_PROBLEM_MAX, "domain %.*s is empty, too long, or there twice",
                  SLICE_ARG(source->domains[error->index]));
         return;
     }
     const struct user *a = &source->users[error->index];
     const struct user *b = &source->users[error->other];
-    snprintf(problem, POLICY_PROBLEM_MAX, "users %.*s and %.*s: a name or extension is taken twice",
+    snprintf(problem, API_PROBLEM_MAX, "users %.*s and %.*s: a name or extension is taken twice",
              SLICE_ARG(a->name), SLICE_ARG(b->name));
 }
 
 enum err wiring_build_policy(struct server *server, struct policy **out,
-                             char problem[static POLICY_PROBLEM_MAX])
+                             char problem[static API_PROBLEM_MAX])
 {
     struct store_users *users = NULL;
     struct policy_error error;
 
     enum err err = store_users_load(server->store, &users);
     if (err) {
-        snprintf(problem, POLICY_PROBLEM_MAX, "the users cannot be read: %s", err_name(err));
+        snprintf(problem, API_PROBLEM_MAX, "the users cannot be read: %s", err_name(err));
         return err;
     }
     struct policy_source source = {
@@ -221,7 +221,7 @@ enum err wiring_build_policy(struct server *server, struct policy **out,
     if (err == ERR_CONFLICT)
         say_policy_error(&source, &error, problem);
     else if (err)
-        snprintf(problem, POLICY_PROBLEM_MAX, "%s", err_name(err));
+        snprintf(problem, API_PROBLEM_MAX, "%s", err_name(err));
     if (err == OK)
         server->policy_version = users->version;
     store_users_free(users);
@@ -250,7 +250,7 @@ static void swap_done(void *user, unsigned worker)
     pthread_mutex_unlock(&swap->server->lock);
 }
 
-enum err wiring_policy_changed(void *user, char problem[static POLICY_PROBLEM_MAX])
+enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX])
 {
     struct server *server = user;
     struct swap swap = {.server = server};
@@ -262,7 +262,7 @@ enum err wiring_policy_changed(void *user, char problem[static POLICY_PROBLEM_MA
         err = loops_run_everywhere(server->loops, swap_in_worker, swap_done, &swap);
         if (err) {
             /* no worker has it yet, or some: it must stay, and the old one too */
-            snprintf(problem, POLICY_PROBLEM_MAX, "the workers cannot be reached: %s",
+            snprintf(problem, API_PROBLEM_MAX, "the workers cannot be reached: %s",
                      err_name(err));
         } else {
             pthread_mutex_lock(&server->lock);
@@ -282,4 +282,33 @@ void wiring_digest(void *user, int algorithm, struct slice name, struct slice re
 {
     (void)user;
     sip_digest_a1((enum sip_algorithm)algorithm, name, realm, password, out);
+}
+
+/* ---- the API ---- */
+
+static bool is_ready(void *user)
+{
+    const struct server *server = user;
+    return server->ready && !server->draining;
+}
+
+struct api_config wiring_api_config(struct server *server)
+{
+    return (struct api_config){
+        .tcp = !server->config->http.off,
+        .listen = server->config->http.listen,
+        .control = server->control_path,
+        .realm = server->config->auth.realm,
+        .store = server->store,
+        .location = server->table,
+        .quiesce = &server->quiesce,
+        .log = server->log_writer,
+        .hash_seed = store_keys(server->store)->hash.k[0],
+        .digest = wiring_digest,
+        .user = server,
+        .status = server_status_json,
+        .metrics = server_metrics,
+        .ready = is_ready,
+        .policy_changed = wiring_policy_changed,
+    };
 }

@@ -7,8 +7,6 @@
 
 #include "main/server.h"
 
-enum { POLICY_PROBLEM_MAX = 256 };
-
 /** How a worker's core reaches the world. */
 struct core_ops wiring_core_ops(struct server_worker *worker);
 
@@ -25,10 +23,10 @@ void wiring_store_log(void *user, enum store_level level, const char *text);
 
 /** A snapshot of what the store holds. `problem` says why there is none. */
 enum err wiring_build_policy(struct server *server, struct policy **out,
-                             char problem[static POLICY_PROBLEM_MAX]);
+                             char problem[static API_PROBLEM_MAX]);
 
 /** Builds a snapshot anew and swaps it in all workers; returns when it is live. `user`: the server. */
-enum err wiring_policy_changed(void *user, char problem[static POLICY_PROBLEM_MAX]);
+enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX]);
 
 /** A1 for config/, which does not see sip/. */
 void wiring_digest(void *user, int algorithm, struct slice name, struct slice realm,

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api - HTTP: resources, registrations, status, metrics, health (INTERFACE: /api/v1).
+ *
+ * Served on the control socket (mode 0600: whoever may open it is an admin) and on TCP (bearer
+ * tokens with roles). Off the packet path: threads of libmicrohttpd's own; what they want of the
+ * workers they get through hooks that main gives.
+ *
+ * Thread:  its own two; hooks are called in them.
+ * Memory:  malloc; a body is bounded by API_BODY_MAX, connections by API_CONNECTIONS_MAX.
+ * Public headers: api.h text.h
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include <jansson.h>
+
+#include "api/text.h"
+#include "base/addr.h"
+#include "config/resources.h"
+#include "loop/log.h"
+#include "loop/table.h"
+#include "store/store.h"
+
+struct api;
+
+enum {
+    API_BODY_MAX = 16 << 20,      /* bytes; more: 413 */
+    API_CONNECTIONS_MAX = 256,    /* per socket; more are closed at once */
+    API_CONNECTIONS_PER_IP = 64,
+    API_TIMEOUT_S = 60,           /* of an idle connection */
+    API_LIMIT_DEFAULT = 50,       /* items of a page */
+    API_LIMIT_MAX = 1000,
+    API_PROBLEM_MAX = 512,
+};
+
+/** All borrowed; lasts as long as the api. */
+struct api_config {
+    bool tcp;             /* serve on `listen` too */
+    struct addr listen;
+    const char *control;  /* path of the Unix socket */
+    struct slice realm;   /* of new digests */
+    struct store *store;
+    struct table *location;
+    struct quiesce *quiesce;
+    struct log_writer *log;
+    uint64_t hash_seed;   /* of the location table's keys */
+    resources_digest_fn *digest;
+    void *user; /* of the hooks and of digest */
+    /** The `status` document; the caller's to release. */
+    json_t *(*status)(void *user);
+    /** Writes all metrics. */
+    void (*metrics)(void *user, struct api_text *out);
+    bool (*ready)(void *user);
+    /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */
+    enum err (*policy_changed)(void *user, char problem[static API_PROBLEM_MAX]);
+};
+
+/** Opens the sockets and starts the threads. `problem` says in words what went wrong. */
+MUST_CHECK enum err api_open(const struct api_config *config,
+                             char problem[static API_PROBLEM_MAX], struct api **out);
+void api_close(struct api *api);
+
+#endif

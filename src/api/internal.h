@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api/internal - what the files of this room share.
+ */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+#include "api/api.h"
+
+enum api_role {
+    API_NOBODY = 0,
+    API_AGENT,   /* own phone and own calls */
+    API_ANALYST, /* reads */
+    API_ADMIN,   /* all */
+};
+
+struct api_socket {
+    struct api *api;
+    struct MHD_Daemon *daemon;
+    int fd;
+    bool control;
+};
+
+struct api {
+    struct api_config config;
+    struct api_socket tcp, control;
+    char control_path[108];
+    pthread_mutex_t change; /* one change of the resources at a time */
+    pthread_mutex_t reading;
+    unsigned seat; /* in the quiesce, shared by our threads under `reading` */
+};
+
+/** A request on its way; lives from its first line to its answer. */
+struct api_request {
+    struct api *api;
+    struct MHD_Connection *connection;
+    const struct api_socket *socket;
+    const char *path;   /* without query */
+    const char *method; /* HEAD is given as GET */
+    const char *name;   /* the path's last part, of one item; NULL: the list */
+    char *body;         /* NUL behind it */
+    size_t body_len, body_capacity;
+    bool too_big, no_memory;
+    enum api_role role;
+    char who[STORE_NAME_MAX + 1];
+};
+
+/** What is answered: one of `json` and `text`, or neither. */
+struct api_answer {
+    unsigned status;
+    json_t *json;       /* taken over */
+    struct api_text text; /* taken over */
+    const char *type;   /* of the text; NULL: application/json */
+    char etag[48];      /* with quotes; empty: none */
+    char allow[64];     /* of a 405 */
+    bool authenticate;  /* 401: WWW-Authenticate */
+};
+
+/* problem.c: RFC 9457 */
+struct api_answer api_problem(unsigned status, const char *title, const char *field,
+                              const char *format, ...) __attribute__((format(printf, 4, 5)));
+/** 422 or 409 with all errors of a file, each with its place. */
+struct api_answer api_config_problem(unsigned status, const struct config_errors *errors);
+struct api_answer api_memory_problem(void);
+const char *api_status_text(unsigned status);
+
+/* query.c */
+struct api_page {
+    size_t limit, offset;
+    bool bad; /* answer `problem` */
+    struct api_answer problem;
+};
+struct api_page api_page_of(struct api_request *r);
+const char *api_query(struct api_request *r, const char *name);
+const char *api_header(struct api_request *r, const char *name);
+bool api_query_flag(struct api_request *r, const char *name);
+/** {"items": [...], "next": CURSOR or null}; `items` holds up to limit + 1. */
+json_t *api_list(json_t *items, const struct api_page *page);
+json_t *api_string(struct slice s); /* JSON null for an empty one */
+json_t *api_time(uint64_t unix_ms); /* RFC 3339 */
+/** A comma list in a query that names `value`? True when the query lacks it. */
+bool api_matches(struct api_request *r, const char *name, struct slice value);
+
+/* users.c */
+struct api_answer api_users_list(struct api_request *r);
+struct api_answer api_users_get(struct api_request *r);
+struct api_answer api_users_put(struct api_request *r);
+struct api_answer api_users_patch(struct api_request *r);
+struct api_answer api_users_delete(struct api_request *r);
+json_t *api_user_json(const struct user *user);
+
+/* apply.c */
+struct api_answer api_apply(struct api_request *r);
+struct api_answer api_export(struct api_request *r);
+/** Plans `sources` against what is stored and, unless `dry_run`, stores it and makes it live. */
+struct api_answer api_apply_sources(struct api_request *r, const struct resources_source *sources,
+                                    size_t count, bool prune, bool dry_run, const char *what);
+/** Stores deletions and makes them live. */
+struct api_answer api_delete_users(struct api_request *r, const struct user *users, size_t count);
+
+/* registrations.c */
+struct api_answer api_registrations(struct api_request *r);
+
+/* tokens.c */
+struct api_answer api_tokens_list(struct api_request *r);
+struct api_answer api_tokens_create(struct api_request *r);
+struct api_answer api_tokens_delete(struct api_request *r);
+struct api_answer api_history(struct api_request *r);
+
+/* openapi.c */
+struct api_answer api_openapi(struct api_request *r);
+
+/* route.c */
+/** The table of all paths: for dispatch and for the OpenAPI document. */
+struct api_route {
+    const char *method, *path; /* a path that ends in a star takes one name there */
+    enum api_role role;        /* API_NOBODY: open to all */
+    struct api_answer (*fn)(struct api_request *r);
+    const char *summary;
+};
+extern const struct api_route api_routes[];
+extern const size_t api_route_count;
+struct api_answer api_dispatch(struct api_request *r);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api/openapi - the OpenAPI document, made from the table of routes.
+ */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "api/internal.h"
+
+static json_t *operation(const struct api_route *route)
+{
+    json_t *responses = json_pack("{s:{s:s}, s:{s:s, s:{s:{s:{s:s}}}}}", "2XX", "description",
+                                  "Done", "default", "description", "A problem (RFC 9457)",
+                                  "content", "application/problem+json", "schema", "$ref",
+                                  "#/components/schemas/Problem");
+    json_t *json = json_pack("{s:s, s:o}", "summary", route->summary, "responses", responses);
+
+    if (json != NULL && route->role == API_NOBODY)
+        json_object_set_new(json, "security", json_array());
+    if (json != NULL && strchr(route->path, '*') != NULL)
+        json_object_set_new(json, "parameters",
+                            json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "name", "in", "path",
+                                      "required", 1, "schema", "type", "string"));
+    return json;
+}
+
+static void add_route(json_t *paths, const struct api_route *route)
+{
+    char path[128], method[16];
+    size_t len = strlen(route->path);
+
+    snprintf(path, sizeof path, "%.*s%s", (int)(len - (route->path[len - 1] == '*')), route->path,
+             route->path[len - 1] == '*' ? "{name}" : "");
+    for (len = 0; route->method[len] != '\0'; len++)
+        method[len] = (char)tolower((unsigned char)route->method[len]);
+    method[len] = '\0';
+    if (json_object_get(paths, path) == NULL)
+        json_object_set_new(paths, path, json_object());
+    json_object_set_new(json_object_get(paths, path), method, operation(route));
+}
+
+static json_t *user_schema(void)
+{
+    static const char *const texts[] = {"name",          "display_name", "title", "extension",
+                                        "caller_number", "email",        "role",  "password"};
+    json_t *properties = json_object();
+
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "do_not_disturb", json_pack("{s:s}", "type", "boolean"));
+    json_object_set_new(properties, "disabled", json_pack("{s:s}", "type", "boolean"));
+    json_object_set_new(properties, "language",
+                        json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string"));
+    json_object_set_new(properties, "algorithms",
+                        json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string"));
+    return json_pack("{s:s, s:[s], s:o}", "type", "object", "required", "name", "properties",
+                     properties);
+}
+
+struct api_answer api_openapi(struct api_request *r)
+{
+    json_t *paths = json_object();
+
+    (void)r;
+    for (size_t i = 0; i < api_route_count; i++)
+        add_route(paths, &api_routes[i]);
+    json_t *problem = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "type", "object",
+                                "properties", "title", "type", "string", "status", "type",
+                                "integer", "detail", "type", "string", "field", "type", "string");
+    json_t *json = json_pack(
+        "{s:s, s:{s:s, s:s}, s:o, s:{s:{s:o, s:o}, s:{s:{s:s, s:s}}}, s:[{s:[]}]}", "openapi",
+        "3.1.0", "info", "title", "Strowger", "version", STROWGER_VERSION, "paths", paths,
+        "components", "schemas", "User", user_schema(), "Problem", problem, "securitySchemes",
+        "token", "type", "http", "scheme", "bearer", "security", "token");
+    return json != NULL ? (struct api_answer){.status = 200, .json = json} : api_memory_problem();
+}
