@@ -283,7 +283,7 @@ static inline void add_field(struct parser *p, const char *begin, const char *en
 
     struct slice name = {begin, (size_t)(name_end - begin)};
     enum sip_field_id id = lex_field_id(name, p->end);
-    if (id == SIP_F_OTHER && (colon == end || !is_token(name))) {
+    if (colon == end || (id == SIP_F_OTHER && !is_token(name))) {
         fault(p->msg, 400, "Malformed Header Field");
         return;
     }
