@@ -38,6 +38,8 @@ EXCEPTIONS = {
     ("bench/cgsum.py", "columns"): "the same",
     ("src/store", "threads"): "the journal and the database wait for the disk in threads of their "
                               "own, so that no worker does",
+    ("src/api", "threads"): "HTTP is answered in libmicrohttpd's threads; no worker waits for them",
+    ("src/main", "threads"): "starts and stops everybody's threads; HTTP's wait for workers' answers",
     ("src/sip/digest.c", "_Thread_local"): "a cache of OpenSSL's contexts, not state",
 }
 
