@@ -185,6 +185,8 @@ TEST(faults_are_told_with_their_status)
                     "f: <sip:b>\r\n" GOOD_CSEQ "\r\n",
          400, "Malformed Call-ID"},
         {"a line without colon", GOOD("rubbish\r\n"), 400, "Malformed Header Field"},
+        {"a name that we know, without colon", GOOD("Via\r\n"), 400, "Malformed Header Field"},
+        {"the same and the next line has one", GOOD("k\r\nX:\r\n"), 400, "Malformed Header Field"},
         {"a field without name", GOOD(": x\r\n"), 400, "Malformed Header Field"},
         {"a name with a space", GOOD("a b: x\r\n"), 400, "Malformed Header Field"},
         {"a name with a slash", GOOD("a/b: x\r\n"), 400, "Malformed Header Field"},
