@@ -24,7 +24,8 @@ struct binding {
     struct slice path;       /* "<sip:..>,<sip:..>" as received, in order; empty: none */
     struct slice instance;   /* +sip.instance; empty: none */
     struct slice user_agent;
-    struct slice params;     /* further Contact parameters ";a=b;c": no expires, q, instance, reg-id */
+    /* further Contact parameters ";a=b;c": no expires, q, instance, reg-id */
+    struct slice params;
     uint64_t expires_ms;     /* wall clock, UTC */
     uint64_t registered_ms;  /* wall clock of the last refresh */
     uint32_t cseq;

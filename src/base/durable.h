@@ -15,7 +15,8 @@
 
 /** What an operation does. The numbers are in journals: never change one. */
 enum durable_kind {
-    DURABLE_BINDINGS = 1, /* key: AOR key; value: packed binding set (base/binding.h), empty: all gone */
+    /* key: AOR key; value: packed binding set (base/binding.h), empty: all gone */
+    DURABLE_BINDINGS = 1,
 };
 
 struct durable_op {

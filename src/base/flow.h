@@ -43,7 +43,8 @@ struct conn_id {
 struct flow {
     uint8_t transport; /* enum transport */
     uint8_t flags;     /* set of enum flow_flag */
-    uint8_t listener;  /* index of ours it came by or shall leave by; LISTENER_ANY: pick by transport and family */
+    /* index of ours it came by or shall leave by; LISTENER_ANY: pick by transport and family */
+    uint8_t listener;
     uint8_t zero;
     struct conn_id conn;
     struct addr remote;
@@ -61,7 +62,8 @@ static inline bool flow_has_conn(const struct flow *flow)
 struct listener {
     uint8_t transport;      /* enum transport */
     struct addr bound;      /* port resolved; may be a wildcard */
-    struct slice advertise; /* host or host:port that others reach it by; empty: the local address */
+    /* host or host:port that others reach it by; empty: the local address */
+    struct slice advertise;
 };
 
 #endif

@@ -19,7 +19,7 @@ struct table_ops {
     /** As find(), for a hash whose key is not at hand (an expiry list keeps hashes only); `*key` is
      * given with the same lifetime. The first entry with this hash. */
     struct slice (*find_hash)(void *user, uint64_t hash, struct slice *key);
-    /** Puts a copy of `block` in place of what was there. Owner only. ERR_MEMORY, ERR_FULL: unchanged. */
+    /** Puts a copy of `block` there. Owner only. ERR_MEMORY, ERR_FULL: unchanged. */
     enum err (*put)(void *user, struct slice key, uint64_t hash, struct slice block);
     /** Owner only. A key that is not there is fine. */
     void (*remove)(void *user, struct slice key, uint64_t hash);

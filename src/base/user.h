@@ -12,7 +12,8 @@
 enum { USER_DIGESTS = 4, USER_DIGEST_BYTES = 32, USER_NAME_MAX = 64, USER_ALGORITHMS_MAX = 3 };
 
 struct user {
-    struct slice name;         /* its identity: [A-Za-z0-9._~+-], 1..USER_NAME_MAX, lower case not forced */
+    /* its identity: [A-Za-z0-9._~+-], 1..USER_NAME_MAX, lower case not forced */
+    struct slice name;
     struct slice display_name; /* empty: none */
     struct slice extension;    /* digits, * and #; empty: none */
     struct slice email;
@@ -21,11 +22,14 @@ struct user {
     struct slice realm;        /* that the digests are for; empty: no password yet */
     bool do_not_disturb;
     bool disabled;
-    uint8_t algorithms[USER_ALGORITHMS_MAX]; /* enum sip_algorithm offered to this user, in order; 0s: the node's */
+    /* enum sip_algorithm offered to this user, in order; 0s: the node's */
+    uint8_t algorithms[USER_ALGORITHMS_MAX];
     bool has_digest;
-    uint8_t digests[USER_DIGESTS][USER_DIGEST_BYTES]; /* A1 by algorithm; the password itself is never stored */
+    /* A1 by algorithm; the password itself is never stored */
+    uint8_t digests[USER_DIGESTS][USER_DIGEST_BYTES];
     struct slice title;     /* "Head of Sales"; empty: none */
-    struct slice languages; /* tags with commas between, in order of preference: "en,fr"; empty: none */
+    /* tags with commas between, in order of preference: "en,fr"; empty: none */
+    struct slice languages;
 };
 
 #endif
