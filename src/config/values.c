@@ -193,9 +193,10 @@ bool value_extension(struct slice text, size_t max)
     return true;
 }
 
-/* Bytes of the UTF-8 character at the front of `rest`, 0: none (RFC 3629 §4). */
-static size_t utf8_bytes(struct slice rest)
+size_t value_utf8_bytes(struct slice rest)
 {
+    if (rest.len == 0)
+        return 0;
     const unsigned char *c = (const unsigned char *)rest.data;
     size_t len = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
 
@@ -213,7 +214,7 @@ static size_t utf8_bytes(struct slice rest)
 bool value_text(struct slice text)
 {
     while (text.len > 0) {
-        size_t len = utf8_bytes(text);
+        size_t len = value_utf8_bytes(text);
         if (len == 0 || (unsigned char)text.data[0] < ' ' || text.data[0] == 0x7f)
             return false;
         if (len == 2 && (unsigned char)text.data[0] == 0xc2 && (unsigned char)text.data[1] < 0xa0)

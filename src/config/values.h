@@ -36,6 +36,9 @@ bool value_name(struct slice text, size_t max);
 /** Digits, '*', '#', 1 to `max`. */
 bool value_extension(struct slice text, size_t max);
 
+/** Bytes of the UTF-8 character that `rest` begins with (RFC 3629 §4), 0: none. */
+size_t value_utf8_bytes(struct slice rest);
+
 /** Valid UTF-8 without control characters. */
 bool value_text(struct slice text);
 

@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "config/values.h"
+
 struct anchor {
     struct slice name;
     struct yaml_node *node;
@@ -381,6 +383,36 @@ static void read_all(struct reader *reader, struct fy_parser *parser, struct fy_
         take_library_error(reader, diag);
 }
 
+/*
+ * What the library need not see: bytes that are no text, and directives, which we have no use for
+ * (libfyaml 0.7.12 does not come back from some that are not UTF-8).
+ */
+static enum err check_text(struct slice text, const char *file, struct config_errors *errors)
+{
+    unsigned line = 1;
+    unsigned column = 1;
+
+    while (text.len > 0) {
+        size_t len = value_utf8_bytes(text);
+        unsigned char c = (unsigned char)text.data[0];
+        if (len == 0 || (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+            config_errors_add(errors, file, line, column, NULL,
+                              "a byte that is no text (0x%02x); save the file as UTF-8", c);
+            return ERR_SYNTAX;
+        }
+        if (c == '%' && column == 1) {
+            config_errors_add(errors, file, line, column, NULL,
+                              "a directive; remove the line, or indent it");
+            return ERR_SYNTAX;
+        }
+        bool ends = c == '\n' || (c == '\r' && (text.len == 1 || text.data[1] != '\n'));
+        column = ends ? 1 : column + 1;
+        line += ends;
+        slice_take(&text, len);
+    }
+    return OK;
+}
+
 enum err yaml_read(struct slice text, const char *file, struct memory *memory,
                    struct config_errors *errors, struct yaml_document **out)
 {
@@ -391,6 +423,8 @@ enum err yaml_read(struct slice text, const char *file, struct memory *memory,
     *out = NULL;
     if (text.len == 0)
         return OK;
+    if (check_text(text, file, errors) != OK)
+        return ERR_SYNTAX;
     reader.anchors = memory_alloc(memory, YAML_ANCHORS_MAX * sizeof *reader.anchors);
     struct fy_diag *diag = fy_diag_create(&diag_config);
     if (reader.anchors == NULL || diag == NULL) {

@@ -294,6 +294,10 @@ static const struct {
      "f.yaml:1:13: error: an alias inside of what it stands for; name something else\n"},
     {"two documents", "workers: 1\n---\nworkers: 2\n",
      "f.yaml:3:1: error: a second document; only one is read, remove the `---` before it\n"},
+    {"bytes that are no text", "workers: 1\nauth: {realm: \xff}\n",
+     "f.yaml:2:15: error: a byte that is no text (0xff); save the file as UTF-8\n"},
+    {"a directive", "%YAML 1.2\n---\nworkers: 1\n",
+     "f.yaml:1:1: error: a directive; remove the line, or indent it\n"},
     {"no domain", "domains: []\n", "f.yaml:1:10: error: domains: has 0 items; give 1 to 1024\n"},
 };
 
