@@ -12,7 +12,7 @@ import tempfile
 import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ADDRESS = "127.93.7.1"
+ADDRESS, PORT = "127.93.7.1", 5062  # ours alone; sipsak cuts ports of five digits
 SECONDS = 60
 
 
@@ -60,7 +60,7 @@ class DevRun:
 
 def registers(name, password, port, folder):
     """A real phone registers with what was printed."""
-    done = subprocess.run(["sipsak", "-U", "-a", password, "-s", "sip:%s@%s:%d" % (name, ADDRESS, port),
+    done = subprocess.run(["sipsak", "-U", "-i", "-u", name, "-a", password, "-s", "sip:%s@%s:%d" % (name, ADDRESS, port),
                            "-C", "sip:%s@%s:5099" % (name, ADDRESS), "-x", "60"], cwd=folder, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     return done.returncode == 0, done.stdout
@@ -75,7 +75,7 @@ def main():
             failed.append(name)
 
     folder = tempfile.mkdtemp(prefix="strowger-run-")
-    port, http = free_port(), free_port()
+    port, http = PORT, free_port()
     options = ["--address", ADDRESS, "--port", str(port), "--http-port", str(http)]
     first = DevRun(folder, *options)
     passwords = first.passwords()
