@@ -84,6 +84,21 @@ void sip_edit_drop_all(struct sip_edits *edits, enum sip_field_id id)
         sip_edit_drop_field(edits, f);
 }
 
+/** Behind the first value of a field: where its comma or its end is. */
+static const char *first_value_end(const struct sip_msg *msg, enum sip_field_id id,
+                                   struct slice value)
+{
+    struct lex lex = lex_over(value);
+
+    if (id == SIP_F_VIA && msg->via_value.len > 0) { /* known since sip_parse() */
+        lex.at = msg->via_value.data + msg->via_value.len;
+        lex_lws(&lex);
+    } else {
+        lex_skip_value(&lex);
+    }
+    return lex.at;
+}
+
 void sip_edit_drop_first_value(struct sip_edits *edits, enum sip_field_id id)
 {
     const struct sip_field *field = sip_field_first(edits->msg, id);
@@ -91,8 +106,8 @@ void sip_edit_drop_first_value(struct sip_edits *edits, enum sip_field_id id)
         return;
 
     struct slice value = sip_field_value(edits->msg, field);
-    struct lex lex = lex_over(value);
-    lex_skip_value(&lex);
+    const char *end = value.data + value.len;
+    struct lex lex = {.at = first_value_end(edits->msg, id, value), .end = end, .limit = end};
     if (lex_end(&lex)) {
         sip_edit_drop_field(edits, field);
         return;

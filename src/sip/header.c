@@ -264,23 +264,13 @@ enum err sip_number_parse(struct slice value, uint32_t *out)
 
 void lex_skip_value(struct lex *lex)
 {
-    bool in_brackets = false;
-
-    while (!lex_end(lex)) {
-        struct slice quoted;
-        char c = *lex->at;
-        if (c == '"' && !in_brackets) {
-            if (!lex_quoted(lex, &quoted))
-                lex->at = lex->end;
-            continue;
-        }
-        if (c == ',' && !in_brackets)
+    while (true) {
+        lex->at = scan_four(lex->at, lex->end, ",\"<<");
+        if (lex_end(lex) || *lex->at == ',')
             return;
-        if (c == '<')
-            in_brackets = true;
-        else if (c == '>')
-            in_brackets = false;
-        lex->at++;
+        const char *behind = *lex->at == '<' ? scan_four(lex->at, lex->end, ">>>>")
+                                             : lex_quoted_end(lex->at, lex->end, lex->limit);
+        lex->at = behind != NULL ? behind : lex->end;
     }
 }
 

@@ -47,8 +47,7 @@ struct lex {
 
 static inline struct lex lex_over(struct slice s)
 {
-    /* An empty slice may be NULL, and NULL + 0 is not for C17. */
-    if (s.len == 0)
+    if (s.data == NULL) /* NULL + 0 is not for C17 */
         s.data = "";
     return (struct lex){s.data, s.data + s.len, s.data + s.len};
 }

@@ -117,4 +117,19 @@ static inline const char *scan_quoted(const char *at, const char *end, const cha
     return at;
 }
 
+/** The first of the four bytes in [at, end), or `end`. */
+static inline const char *scan_four(const char *at, const char *end, const char stops[static 4])
+{
+#if defined(__SSE2__)
+    for (; end - at >= 16; at += 16) {
+        unsigned mask = scan_mask(at, stops[0], stops[1]) | scan_mask(at, stops[2], stops[3]);
+        if (mask != 0)
+            return at + __builtin_ctz(mask);
+    }
+#endif
+    while (at < end && *at != stops[0] && *at != stops[1] && *at != stops[2] && *at != stops[3])
+        at++;
+    return at;
+}
+
 #endif

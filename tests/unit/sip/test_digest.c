@@ -91,6 +91,28 @@ TEST(auth_int_covers_the_body)
     assert_false(sip_digest_verify(&c, a1, SLICE("GET"), SLICE_EMPTY));
 }
 
+TEST(long_values_hash_as_short_ones_do)
+{
+    static char text[1000];
+    struct sip_credentials c = {.algorithm = SIP_MD5, .nonce = SLICE("n"), .uri = {text, 0}};
+    static const uint8_t a1[SIP_HASH_MAX];
+    char response[SIP_HASH_HEX_MAX];
+
+    /* Around the size of the buffer in which short ones are joined. */
+    memset(text, 'u', sizeof text);
+    for (size_t len = 480; len < 540; len++) {
+        c.uri.len = len;
+        sip_digest_response(&c, a1, SLICE("INVITE"), SLICE_EMPTY, response);
+        c.response = (struct slice){response, 32};
+        assert_true(sip_digest_verify(&c, a1, SLICE("INVITE"), SLICE_EMPTY));
+        c.uri.len = len + 1;
+        assert_false(sip_digest_verify(&c, a1, SLICE("INVITE"), SLICE_EMPTY));
+    }
+    c.uri.len = 600;
+    sip_digest_response(&c, a1, SLICE("INVITE"), SLICE_EMPTY, response);
+    assert_memory_equal("3bc97e5271c17a4ebb4df6f74d3ad1d9", response, 32);
+}
+
 TEST(credentials_are_taken_apart)
 {
     struct sip_credentials c;
@@ -203,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_examples_of_the_rfcs_verify),
         cmocka_unit_test(auth_int_covers_the_body),
+        cmocka_unit_test(long_values_hash_as_short_ones_do),
         cmocka_unit_test(credentials_are_taken_apart),
         cmocka_unit_test(incomplete_credentials_are_refused),
         cmocka_unit_test(algorithms_have_names_and_sizes),

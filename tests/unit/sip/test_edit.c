@@ -89,6 +89,26 @@ TEST(drop_first_value_takes_the_value_with_its_comma)
     }
 }
 
+TEST(drop_first_value_knows_where_the_top_via_ends)
+{
+    static const struct {
+        const char *why, *before, *after;
+    } cases[] = {
+        {"one", "Via: SIP/2.0/UDP b\r\n", ""},
+        {"two in a field", "Via: SIP/2.0/UDP a;x=\",\" \r\n , SIP/2.0/UDP b\r\n",
+         "Via: SIP/2.0/UDP b\r\n"},
+        {"two fields", "Via: SIP/2.0/UDP a\r\nv: SIP/2.0/UDP b\r\n", "v: SIP/2.0/UDP b\r\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[512], expected[512];
+        snprintf(text, sizeof text, START "%s" REST "\r\nbody", cases[i].before);
+        snprintf(expected, sizeof expected, START "%s" REST "\r\nbody", cases[i].after);
+        begin(text);
+        sip_edit_drop_first_value(&edits, SIP_F_VIA);
+        gives(expected, cases[i].why);
+    }
+}
+
 TEST(overlapping_edits_fail_for_good)
 {
     struct builder b = builder_over(space, sizeof space);
@@ -149,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_proxys_edits_touch_nothing_else),
         cmocka_unit_test(edits_may_be_made_in_any_order),
         cmocka_unit_test(drop_first_value_takes_the_value_with_its_comma),
+        cmocka_unit_test(drop_first_value_knows_where_the_top_via_ends),
         cmocka_unit_test(overlapping_edits_fail_for_good),
         cmocka_unit_test(there_is_room_for_so_many_edits_and_no_more),
         cmocka_unit_test(a_small_buffer_is_told_and_not_overrun),
