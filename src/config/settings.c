@@ -22,8 +22,10 @@ enum {
 const struct setting settings[] = {
     {KEY("domains"), SETTING_DOMAINS, AT(domains), "[localhost]", 1, CONFIG_ITEMS_MAX,
      "the domains that are ours; the first is the default"},
-    {KEY("listen"), SETTING_LISTEN, 0, "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060]", 1, LISTENERS_MAX,
-     "where SIP is taken: transport:address:port, or {at: ..., advertise: what others reach it by}"},
+    {KEY("listen"), SETTING_LISTEN, 0, "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060]",
+     1, LISTENERS_MAX,
+     "where SIP is taken: transport:address:port, or {at: ..., advertise: what others reach it "
+     "by}"},
     {KEY("workers"), SETTING_COUNT, AT(workers), NULL, 1, 256,
      "worker threads; without it one per core"},
     {KEY("currency"), SETTING_CURRENCY, AT(currency), "USD", 0, 0,

@@ -96,6 +96,14 @@ static void wait_receipts(struct world *world, unsigned worker, size_t count)
     pthread_mutex_unlock(&heard->lock);
 }
 
+static size_t heard_count(struct world *world, unsigned worker)
+{
+    pthread_mutex_lock(&world->heard.lock);
+    size_t count = world->heard.count[worker];
+    pthread_mutex_unlock(&world->heard.lock);
+    return count;
+}
+
 static void forget_receipts(struct world *world)
 {
     memset(world->heard.count, 0, sizeof world->heard.count);
@@ -485,7 +493,7 @@ static void child_registers(struct world *world, int acknowledged)
             wait_receipts(world, 0, i - 20);
         if (i + 10 >= RECEIPTS_MAX)
             _exit(1);
-        uint32_t heard = (uint32_t)world->heard.count[0];
+        uint32_t heard = (uint32_t)heard_count(world, 0);
         if (write(acknowledged, &heard, sizeof heard) != sizeof heard)
             _exit(0);
     }
@@ -652,7 +660,7 @@ static void many_appends_share_a_sync(void **state)
         sched_yield();
     for (uint32_t i = 1; i < 1000; i++)
         append_set(world, 0, "alice", i + 1, i + 1);
-    assert_int_equal(0, world->heard.count[0]);
+    assert_int_equal(0, heard_count(world, 0));
     atomic_store(&world->faults.hold, 0);
     wait_receipts(world, 0, 1000);
     store_status(world->store, &status);
