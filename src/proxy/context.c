@@ -149,7 +149,10 @@ static void timer_c_arm(struct context *c, uint64_t due_ms)
         timer_start(c->proxy->config.wheel, &c->timer, due_ms);
 }
 
-/* §16.6 steps 2 to 11 for one target. */
+/*
+ * §16.6 steps 2 to 11 for one target. The bytes go where `target->to` says, also those over 1300 on
+ * UDP: the choice of a stream for them (§18.1.1) belongs here, when the target is bound to no flow.
+ */
 static enum err branch_start(struct context *c, const struct proxy_request *request,
                              const struct proxy_target *target, unsigned breadth, uint64_t now_ms)
 {
@@ -574,8 +577,7 @@ static void on_success(struct context *c, struct branch *branch, const struct si
 {
     if (branch->state == BRANCH_PENDING)
         branch_done(c, branch);
-    if (c->answered && !c->invite)
-        return;
+    assert(c->invite || !c->answered); /* a non-INVITE's context was closed by its answer */
     if (!c->answered) {
         c->answered = true;
         plan_free(c);
