@@ -33,6 +33,9 @@ static void all_of_one_q_ring_together_and_the_first_2xx_cancels_the_rest(void *
     world_expect(w, "ACK");
     world_expect(w, "ACK");
     world_expect_silence(w);
+    /* The failures of the others end nothing: the 2xx that is resent still gets through. */
+    assert_true(world_answer(w, one, 200, "one", ""));
+    world_expect(w, "SIP/2.0 200");
     world_close(w);
 }
 
@@ -217,6 +220,20 @@ static void a_phone_that_is_busy_is_not_asked_again_by_another_flow(void **state
     world_expect_silence(w);
     world_pass(w, 32000);
     world_expect(w, "SIP/2.0 486");
+    world_close(w);
+}
+
+static void a_phone_that_was_silent_is_not_asked_again_by_another_flow(void **state)
+{
+    struct world *w = world_open((struct world_options){0});
+    struct proxy_target targets[] = {world_target(1, 1000), world_target(2, 500)};
+    (void)state;
+
+    targets[0].instance = targets[1].instance = 77;
+    world_call(w, targets, 2);
+    world_pass(w, 32000);
+    world_expect(w, "SIP/2.0 408");
+    assert_null(world_take(w, world_start("INVITE", 2)));
     world_close(w);
 }
 
@@ -572,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_later_branch_has_the_same_request_and_its_own_uri),
         cmocka_unit_test(one_phone_is_tried_by_one_flow_and_by_the_next_only_if_that_is_dead),
         cmocka_unit_test(a_phone_that_is_busy_is_not_asked_again_by_another_flow),
+        cmocka_unit_test(a_phone_that_was_silent_is_not_asked_again_by_another_flow),
         cmocka_unit_test(the_second_flow_starts_while_other_phones_ring),
         cmocka_unit_test(when_all_time_out_the_answer_is_408),
         cmocka_unit_test(what_failed_here_does_not_hide_what_a_phone_said),
