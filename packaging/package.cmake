@@ -3,7 +3,8 @@
 include(GNUInstallDirs)
 install(FILES packaging/strowger.service DESTINATION /usr/lib/systemd/system)
 install(FILES packaging/strowger.yaml DESTINATION /etc/strowger)
-install(FILES README.md CHANGELOG.md docs/operate.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md CHANGELOG.md docs/operate.md docs/configuration.md
+        DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(FILES examples/first-call.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 

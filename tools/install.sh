@@ -45,6 +45,7 @@ file:/usr/lib/*/kamailio/modules/db_sqlite.so kamailio-sqlite-modules
 "
 PACKAGE_NEEDS="
 cmd:dpkg-shlibdeps  dpkg-dev
+cmd:file            file
 "
 COVERAGE_NEEDS="
 cmd:gcovr           gcovr

@@ -102,7 +102,7 @@ refuse_taken tcp 127.0.0.1 "$http_port" --http-port
 
 # Written anew each time, so that the options count; the store beside it stays.
 cat >"$config" <<END
-# Written by ./dev run. docs/operate.md describes every setting.
+# Written by ./dev run. docs/configuration.md has every setting.
 domains: [localhost]
 listen:
   - udp:$address:$port
