@@ -449,9 +449,12 @@ static bool is_nat(const struct work *w, const struct sip_uri *uri)
         return false;
     if (transport_reliable((enum transport)w->source->transport))
         return true;
-    if (here)
-        return contact.port != source->port && via->has_rport;
-    if (addr_parse(via->host, 0, &sent_by) != OK || !addr_same_host(&sent_by, source))
+    uint16_t port = via->port != 0 ? via->port : sip_transport_port(TRANSPORT_UDP);
+    bool via_host = addr_parse(via->host, port, &sent_by) == OK && addr_same_host(&sent_by, source);
+    if (here) /* another port of a host that is seen as it sees itself is just another port */
+        return contact.port != source->port && via->has_rport &&
+               !(via_host && sent_by.port == source->port);
+    if (!via_host)
         return true;
     return numeric && addr_is_private(&contact) && !addr_is_private(source);
 }
