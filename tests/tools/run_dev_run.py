@@ -60,7 +60,8 @@ class DevRun:
 
 def registers(name, password, port, folder):
     """A real phone registers with what was printed."""
-    done = subprocess.run(["sipsak", "-U", "-i", "-u", name, "-a", password, "-s", "sip:%s@%s:%d" % (name, ADDRESS, port),
+    aor = "sip:%s@%s:%d" % (name, ADDRESS, port)
+    done = subprocess.run(["sipsak", "-U", "-i", "-u", name, "-a", password, "-s", aor,
                            "-C", "sip:%s@%s:5099" % (name, ADDRESS), "-x", "60"], cwd=folder, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
     return done.returncode == 0, done.stdout
