@@ -40,7 +40,7 @@ BROKEN_RESOURCES = [
     ("an unknown field", "users:\n  - {name: alice, extention: 101}\n", 2, r"extension"),
     ("no name", "users:\n  - {extension: 101}\n", 2, r"name"),
     ("a name twice", "users:\n  - {name: alice}\n  - {name: alice}\n", 3, r"alice"),
-    ("an extension twice", "users:\n  - {name: alice, extension: 101}\n  - {name: bob, extension: 101}\n", 3, r"101"),
+    ("an extension twice", "users:\n  - {name: alice, extension: 101}\n  - {name: bob, extension: 101}\n", 3, r"extension.*alice"),
     ("a caller number that is none", "users:\n  - {name: alice, caller_number: hello}\n", 2, r"E\.164|\+"),
     ("a role that is none", "users:\n  - {name: alice, role: emperor}\n", 2, r"admin|agent"),
     ("text where a list belongs", "users: alice\n", 1, r"list|sequence"),
@@ -99,7 +99,7 @@ def broken_resources(env):
 
 @case()
 def all_errors_at_once(env):
-    text = "domian: [example.com]\nworkers: many\nauth:\n  algorithms: [MD6]\n  realmm: x\n"
+    text = "domain: [example.com]\nworkers: many\nauth:\n  algorithms: [MD6]\n  realmm: x\n"
     status, output = check_file(env, text)
     equal(1, status, "exit status of check")
     for line, words in ((1, "domains"), (2, ""), (4, "MD5"), (5, "realm")):
@@ -332,7 +332,7 @@ def a_taken_port_is_reported_with_its_holder(env):
         said = router.process.text()
         check("5060" in said and env.address(number) in said, "the port is not named: %s", said)
         check(re.search(r"python|\b%d\b" % os.getpid(), said), "the holder is not named: %s", said)
-        check("ready" not in said, "it said ready")
+        check(not router.process.find(r"^ready\b"), "it said ready")
         held.close()
 
 

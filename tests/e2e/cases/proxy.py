@@ -541,10 +541,21 @@ def two_users_that_lead_to_each_other(env):
     for name, to in (("bob", "carol"), ("carol", "bob")):
         ua = UA(router, name, address=env.address(6))
         for n in (1, 2):
-            answer = ua.exchange(ua.register_request(contact="<sip:%s@example.com;n=%d>" % (to, n)))
+            answer = ua.exchange(ua.register_request(contact="<sip:%s@%s:5060;n=%d>" % (to, router.address, n)))
             check(answer.status < 500, "REGISTER: %s", answer)
     answer = alice.exchange(alice.request("INVITE", "sip:bob@example.com", body=SDP), seconds=15)
     check(answer.status in (482, 483, 440, 480, 404), "a call in a circle: %s", answer)
+
+
+@case()
+def a_contact_that_is_another_of_our_users(env):
+    """Forwarding by registration: bob's contact is carol's address-of-record."""
+    router, alice, carol = prepared(env, ["alice", "carol"])
+    bob = UA(router, "bob", address=env.address(3), contact="<sip:carol@example.com>")
+    bob.register()
+    sent = alice.invite("sip:bob@example.com")
+    refuse(carol, 486)
+    equal(486, alice.final(sent).status, "INVITE")
 
 
 @case()

@@ -66,5 +66,5 @@ class Registrations:
             sent = max(sent + due, int(passed * rate) - rate // 20)
             self.read(0.004)
 
-    def aors(self):
-        return {"sip:u%d@example.com" % n for n in self.acknowledged}
+    def users(self):
+        return {"u%d" % n for n in self.acknowledged}

@@ -132,8 +132,13 @@ class Router:
     def bindings(self, user_name, seconds=5.0, count=1):
         """Waits until that many bindings are there for the user."""
         aor = "sip:%s@%s" % (user_name, self.settings["domains"][0])
-        return until("%d binding(s) of %s" % (count, aor),
-                     lambda: (lambda b: b if len(b) == count else None)(self.registrations(aor)), seconds)
+        found = []
+
+        def look():
+            found[:] = self.registrations(aor)
+            return len(found) == count
+        until("%d binding(s) of %s" % (count, aor), look, seconds)
+        return found
 
     def http(self, method, path, body=None, headers=None, address=None):
         """(status, headers, body) of one HTTP request over TCP."""

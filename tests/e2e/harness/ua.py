@@ -242,11 +242,11 @@ class UA:
     # ---- calls ---------------------------------------------------------------------------------------
 
     def invite(self, uri, headers=(), body=SDP, **how):
-        """Sends an INVITE and answers its challenge; gives the request that is under way."""
+        """Sends an INVITE and answers its challenge, if there is one; gives the request that is under way. A
+        challenge is the first response, or none comes."""
         request = self.request("INVITE", uri, headers=headers, body=body)
         self.send(request)
-        first = self.expect("response to INVITE", lambda m: m.is_response and m.branch == request.branch
-                            and m.method == "INVITE" and m.status != 100)
+        first = self.response_in(request, final=False)
         if first.status in (401, 407):
             self.ack_failure(request, first)
             request = self.with_credentials(request, first, **how)
