@@ -513,7 +513,7 @@ static void what_has_its_receipt_survives_a_power_failure(void **state)
 {
     (void)state;
 
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= 6; seed++) {
         char folder[PATH_SIZE];
         char path[2 * PATH_SIZE];
         struct rng rng;
