@@ -6,7 +6,11 @@
  * tokens with roles). Off the packet path: threads of libmicrohttpd's own; what they want of the
  * workers they get through hooks that main gives.
  *
- * Thread:  its own two; hooks are called in them.
+ * Who asks and whether he may is decided from the head of a request; of a body that is refused
+ * nothing is kept. Without a token, Host must be a name of ours or an address, so that no page of
+ * another site reads us through a name that it points here (DNS rebinding).
+ *
+ * Thread:  its own two; hooks are called in them, by both at once.
  * Memory:  malloc; a body is bounded by API_BODY_MAX, connections by API_CONNECTIONS_MAX.
  * Public headers: api.h text.h
  */
@@ -25,26 +29,29 @@
 struct api;
 
 enum {
-    API_BODY_MAX = 16 << 20,      /* bytes; more: 413 */
-    API_CONNECTIONS_MAX = 256,    /* per socket; more are closed at once */
+    API_BODY_MAX = 16 << 20,    /* bytes; more: 413 */
+    API_DISCARD_MAX = 64 << 20, /* bytes of a refused body that are read; then it is closed */
+    API_CONNECTIONS_MAX = 256,  /* per socket; more wait until one ends */
     API_CONNECTIONS_PER_IP = 64,
-    API_TIMEOUT_S = 60,           /* of an idle connection */
-    API_LIMIT_DEFAULT = 50,       /* items of a page */
+    API_TIMEOUT_S = 60,     /* of an idle connection */
+    API_LIMIT_DEFAULT = 50, /* items of a page */
     API_LIMIT_MAX = 1000,
     API_PROBLEM_MAX = 512,
 };
 
 /** All borrowed; lasts as long as the api. */
 struct api_config {
-    bool tcp;             /* serve on `listen` too */
+    bool tcp; /* serve on `listen` too */
     struct addr listen;
-    const char *control;  /* path of the Unix socket */
-    struct slice realm;   /* of new digests */
+    const char *control;         /* path of the Unix socket */
+    struct slice realm;          /* of new digests */
+    const struct slice *domains; /* ours, lower case; the first is shown in AORs */
+    size_t domain_count;
     struct store *store;
     struct table *location;
     struct quiesce *quiesce;
     struct log_writer *log;
-    uint64_t hash_seed;   /* of the location table's keys */
+    uint64_t hash_seed; /* of the location table's keys */
     resources_digest_fn *digest;
     void *user; /* of the hooks and of digest */
     /** The `status` document; the caller's to release. */
@@ -54,11 +61,13 @@ struct api_config {
     bool (*ready)(void *user);
     /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */
     enum err (*policy_changed)(void *user, char problem[static API_PROBLEM_MAX]);
+    /** Gives back what `digest` keeps per thread; after each use. May be NULL. */
+    void (*digest_done)(void *user);
 };
 
 /** Opens the sockets and starts the threads. `problem` says in words what went wrong. */
-MUST_CHECK enum err api_open(const struct api_config *config,
-                             char problem[static API_PROBLEM_MAX], struct api **out);
+MUST_CHECK enum err api_open(const struct api_config *config, char problem[static API_PROBLEM_MAX],
+                             struct api **out);
 void api_close(struct api *api);
 
 #endif

@@ -33,30 +33,39 @@ struct api {
     unsigned seat; /* in the quiesce, shared by our threads under `reading` */
 };
 
+/** What is answered: one of `json` and `text`; neither with 204 and 304, or when memory was out. */
+struct api_answer {
+    unsigned status;
+    json_t *json;         /* taken over */
+    struct api_text text; /* taken over */
+    const char *type;     /* of the text; NULL: application/json */
+    char etag[48];        /* with quotes; empty: none */
+    char allow[64];       /* of a 405 */
+    bool authenticate;    /* 401: WWW-Authenticate */
+};
+
+struct api_route;
+
 /** A request on its way; lives from its first line to its answer. */
 struct api_request {
     struct api *api;
     struct MHD_Connection *connection;
     const struct api_socket *socket;
-    const char *path;   /* without query */
+    const char *path;   /* decoded, without query */
     const char *method; /* HEAD is given as GET */
     const char *name;   /* the path's last part, of one item; NULL: the list */
-    char *body;         /* NUL behind it */
+    const struct api_route *route;
+    char *body; /* NUL behind it; NULL: none */
     size_t body_len, body_capacity;
-    bool too_big, no_memory;
+    size_t discarded;   /* bytes of a body that nobody wants */
+    bool admitted;      /* the head was judged */
+    bool refused;       /* `refusal` is the answer */
+    bool bad_target;    /* a NUL in the request-target: the decoded path would lie */
+    bool old_version;   /* HTTP/1.0: no Host needed */
+    bool token_unknown; /* one was sent, and is nobody's */
+    struct api_answer refusal;
     enum api_role role;
     char who[STORE_NAME_MAX + 1];
-};
-
-/** What is answered: one of `json` and `text`, or neither. */
-struct api_answer {
-    unsigned status;
-    json_t *json;       /* taken over */
-    struct api_text text; /* taken over */
-    const char *type;   /* of the text; NULL: application/json */
-    char etag[48];      /* with quotes; empty: none */
-    char allow[64];     /* of a 405 */
-    bool authenticate;  /* 401: WWW-Authenticate */
 };
 
 /* problem.c: RFC 9457 */
@@ -69,17 +78,26 @@ const char *api_status_text(unsigned status);
 
 /* query.c */
 struct api_page {
-    size_t limit, offset;
-    bool bad; /* answer `problem` */
+    size_t limit;
+    const char *cursor; /* NULL: the first page */
+    bool bad;           /* answer `problem` */
     struct api_answer problem;
 };
 struct api_page api_page_of(struct api_request *r);
+struct api_answer api_cursor_problem(void);
+/** NULL: not there. Without a value: "". */
 const char *api_query(struct api_request *r, const char *name);
 const char *api_header(struct api_request *r, const char *name);
-bool api_query_flag(struct api_request *r, const char *name);
-/** {"items": [...], "next": CURSOR or null}; `items` holds up to limit + 1. */
-json_t *api_list(json_t *items, const struct api_page *page);
-json_t *api_string(struct slice s); /* JSON null for an empty one */
+/** 1, true or nothing; 0, false. Anything else is false and answered with `*out`. */
+bool api_query_flag(struct api_request *r, const char *name, bool *value, struct api_answer *out);
+/** Is there a parameter that the route does not know? A typo must not mean "all" or "for real". */
+bool api_query_is_known(struct api_request *r, struct api_answer *out);
+/** {"items": [...], "next": CURSOR or null}; takes `items`; `next` empty: the last page. */
+struct api_answer api_list(json_t *items, const char *next);
+/** JSON null for an empty one. What is not UTF-8 has '?' in its place. */
+json_t *api_string(struct slice s);
+/** The same, but "" for an empty one. */
+json_t *api_text_json(struct slice s);
 json_t *api_time(uint64_t unix_ms); /* RFC 3339 */
 /** A comma list in a query that names `value`? True when the query lacks it. */
 bool api_matches(struct api_request *r, const char *name, struct slice value);
@@ -95,10 +113,18 @@ json_t *api_user_json(const struct user *user);
 /* apply.c */
 struct api_answer api_apply(struct api_request *r);
 struct api_answer api_export(struct api_request *r);
-/** Plans `sources` against what is stored and, unless `dry_run`, stores it and makes it live. */
+/** How `sources` are applied. */
+struct api_apply_options {
+    bool prune, dry_run;
+    const char *what; /* for the history */
+};
+/**
+ * Plans `sources` against what is stored and, unless it is a dry run, stores it and makes it live.
+ * Requires that `change` is held.
+ */
 struct api_answer api_apply_sources(struct api_request *r, const struct resources_source *sources,
-                                    size_t count, bool prune, bool dry_run, const char *what);
-/** Stores deletions and makes them live. */
+                                    size_t count, const struct api_apply_options *options);
+/** Stores deletions and makes them live. Requires that `change` is held. */
 struct api_answer api_delete_users(struct api_request *r, const struct user *users, size_t count);
 
 /* registrations.c */
@@ -119,10 +145,20 @@ struct api_route {
     const char *method, *path; /* a path that ends in a star takes one name there */
     enum api_role role;        /* API_NOBODY: open to all */
     struct api_answer (*fn)(struct api_request *r);
+    const char *query; /* the parameters it knows, with spaces between; NULL: none */
+    const char *body;  /* its media type; NULL: takes none */
     const char *summary;
 };
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;
-struct api_answer api_dispatch(struct api_request *r);
+
+/** Finds the route and decides by the head alone. False: r->refusal is the answer. */
+bool api_admit(struct api_request *r);
+
+/* access.c */
+/** Sets r->role and r->who. */
+void api_identify(struct api_request *r);
+/** Is Host in order, and ours where no token vouches for the one who asks? */
+bool api_host_is_ours(struct api_request *r, struct api_answer *out);
 
 #endif

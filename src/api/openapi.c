@@ -7,20 +7,47 @@
 
 #include "api/internal.h"
 
+static void add_parameter(json_t *list, struct slice name, const char *in)
+{
+    json_array_append_new(list, json_pack("{s:o, s:s, s:b, s:{s:s}}", "name", api_string(name),
+                                          "in", in, "required", strcmp(in, "path") == 0, "schema",
+                                          "type", "string"));
+}
+
+/** The name in the path and what the query may have. */
+static json_t *parameters(const struct api_route *route)
+{
+    json_t *list = json_array();
+    struct slice rest = slice_of(route->query != NULL ? route->query : "");
+
+    if (strchr(route->path, '*') != NULL)
+        add_parameter(list, SLICE("name"), "path");
+    while (rest.len > 0) {
+        size_t space = slice_find(rest, ' ');
+        add_parameter(list, slice_take(&rest, space == SIZE_MAX ? rest.len : space), "query");
+        if (rest.len > 0)
+            slice_take(&rest, 1);
+    }
+    return list;
+}
+
 static json_t *operation(const struct api_route *route)
 {
-    json_t *responses = json_pack("{s:{s:s}, s:{s:s, s:{s:{s:{s:s}}}}}", "2XX", "description",
-                                  "Done", "default", "description", "A problem (RFC 9457)",
-                                  "content", "application/problem+json", "schema", "$ref",
-                                  "#/components/schemas/Problem");
+    json_t *responses =
+        json_pack("{s:{s:s}, s:{s:s, s:{s:{s:{s:s}}}}}", "2XX", "description", "Done", "default",
+                  "description", "A problem (RFC 9457)", "content", "application/problem+json",
+                  "schema", "$ref", "#/components/schemas/Problem");
     json_t *json = json_pack("{s:s, s:o}", "summary", route->summary, "responses", responses);
 
     if (json != NULL && route->role == API_NOBODY)
         json_object_set_new(json, "security", json_array());
-    if (json != NULL && strchr(route->path, '*') != NULL)
-        json_object_set_new(json, "parameters",
-                            json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "name", "in", "path",
-                                      "required", 1, "schema", "type", "string"));
+    json_t *all = parameters(route);
+    if (json_array_size(all) > 0)
+        json_object_set(json, "parameters", all);
+    json_decref(all);
+    if (json != NULL && route->body != NULL)
+        json_object_set_new(json, "requestBody",
+                            json_pack("{s:b, s:{s:{}}}", "required", 1, "content", route->body));
     return json;
 }
 
@@ -72,5 +99,5 @@ struct api_answer api_openapi(struct api_request *r)
         "3.1.0", "info", "title", "Strowger", "version", STROWGER_VERSION, "paths", paths,
         "components", "schemas", "User", user_schema(), "Problem", problem, "securitySchemes",
         "token", "type", "http", "scheme", "bearer", "security", "token");
-    return json != NULL ? (struct api_answer){.status = 200, .json = json} : api_memory_problem();
+    return (struct api_answer){.status = 200, .json = json};
 }

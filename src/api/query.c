@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api/query - what a query says, and how values become JSON.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "api/internal.h"
 
+/* ---- parameters and headers ---- */
+
 const char *api_query(struct api_request *r, const char *name)
 {
-    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+    const char *value = NULL;
+    size_t len = 0;
+
+    if (MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+                                      &value, &len) != MHD_YES)
+        return NULL;
+    return value != NULL ? value : "";
 }
 
 const char *api_header(struct api_request *r, const char *name)
@@ -15,71 +26,65 @@ const char *api_header(struct api_request *r, const char *name)
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
-bool api_query_flag(struct api_request *r, const char *name)
+bool api_query_flag(struct api_request *r, const char *name, bool *value, struct api_answer *out)
 {
     const char *text = api_query(r, name);
-    return text != NULL && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+
+    *value =
+        text != NULL && (text[0] == '\0' || strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+    if (text == NULL || *value || strcmp(text, "0") == 0 || strcmp(text, "false") == 0)
+        return true;
+    *out = api_problem(400, NULL, name, "%s is 1 or 0", name);
+    return false;
 }
 
-static bool parse_size(const char *text, size_t max, size_t *out)
+/** Is `word` among the words of `list`? */
+static bool has_word(const char *list, const char *word)
 {
-    char *end;
+    struct slice rest = slice_of(list != NULL ? list : "");
 
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*end != '\0' || value > max)
-        return false;
-    *out = (size_t)value;
-    return true;
-}
-
-struct api_page api_page_of(struct api_request *r)
-{
-    struct api_page page = {.limit = API_LIMIT_DEFAULT};
-    const char *limit = api_query(r, "limit"), *cursor = api_query(r, "cursor");
-
-    if (limit != NULL && (!parse_size(limit, API_LIMIT_MAX, &page.limit) || page.limit == 0)) {
-        page.bad = true;
-        page.problem = api_problem(400, NULL, "limit", "limit is a number from 1 to %d",
-                                   API_LIMIT_MAX);
-    } else if (cursor != NULL && !parse_size(cursor, SIZE_MAX / 2, &page.offset)) {
-        page.bad = true;
-        page.problem = api_problem(400, NULL, "cursor", "cursor is what `next` of a page said");
+    while (rest.len > 0) {
+        size_t space = slice_find(rest, ' ');
+        struct slice one = slice_take(&rest, space == SIZE_MAX ? rest.len : space);
+        if (rest.len > 0)
+            slice_take(&rest, 1);
+        if (slice_equal(one, slice_of(word)))
+            return true;
     }
-    return page;
+    return false;
 }
 
-json_t *api_list(json_t *items, const struct api_page *page)
-{
-    json_t *next = json_null();
+struct unknown_search {
+    const char *known, *found;
+};
 
-    if (json_array_size(items) > page->limit) {
-        char cursor[32];
-        snprintf(cursor, sizeof cursor, "%zu", page->offset + page->limit);
-        next = json_string(cursor);
-        json_array_remove(items, page->limit);
-    }
-    return json_pack("{s:o, s:o}", "items", items, "next", next);
+static enum MHD_Result find_unknown(void *user, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct unknown_search *search = user;
+
+    (void)kind;
+    (void)value;
+    if (has_word(search->known, name))
+        return MHD_YES;
+    search->found = name;
+    return MHD_NO;
 }
 
-json_t *api_string(struct slice s)
+bool api_query_is_known(struct api_request *r, struct api_answer *out)
 {
-    json_t *text = s.len > 0 ? json_stringn(s.data, s.len) : json_null();
-    return text != NULL ? text : json_string("(not UTF-8)");
-}
+    struct unknown_search search = {.known = r->route->query};
 
-json_t *api_time(uint64_t unix_ms)
-{
-    char text[40];
-    struct tm tm;
-    time_t seconds = (time_t)(unix_ms / 1000);
-
-    if (unix_ms == 0 || gmtime_r(&seconds, &tm) == NULL)
-        return json_null();
-    size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + len, sizeof text - len, ".%03uZ", (unsigned)(unix_ms % 1000));
-    return json_string(text);
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, find_unknown, &search);
+    if (search.found == NULL)
+        return true;
+    if (search.known == NULL)
+        *out = api_problem(400, NULL, search.found, "no parameter `%s` here; it takes none",
+                           search.found);
+    else
+        *out = api_problem(400, NULL, search.found, "no parameter `%s` here; there are: %s",
+                           search.found, search.known);
+    return false;
 }
 
 bool api_matches(struct api_request *r, const char *name, struct slice value)
@@ -98,4 +103,120 @@ bool api_matches(struct api_request *r, const char *name, struct slice value)
             return true;
     }
     return false;
+}
+
+/* ---- pages ---- */
+
+static bool parse_limit(const char *text, size_t *out)
+{
+    size_t value = 0;
+
+    if (text[0] == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        value = value * 10 + (size_t)(*text - '0');
+        if (value > API_LIMIT_MAX)
+            return false;
+    }
+    *out = value;
+    return value > 0;
+}
+
+struct api_page api_page_of(struct api_request *r)
+{
+    struct api_page page = {.limit = API_LIMIT_DEFAULT, .cursor = api_query(r, "cursor")};
+    const char *limit = api_query(r, "limit");
+
+    if (limit != NULL && !parse_limit(limit, &page.limit)) {
+        page.bad = true;
+        page.problem =
+            api_problem(400, NULL, "limit", "limit is a number from 1 to %d", API_LIMIT_MAX);
+    } else if (page.cursor != NULL && page.cursor[0] == '\0') {
+        page.bad = true;
+        page.problem = api_cursor_problem();
+    }
+    return page;
+}
+
+struct api_answer api_cursor_problem(void)
+{
+    return api_problem(400, NULL, "cursor", "cursor is what `next` of the page before said");
+}
+
+struct api_answer api_list(json_t *items, const char *next)
+{
+    json_t *json = json_pack("{s:o, s:o}", "items", items, "next",
+                             next[0] != '\0' ? json_string(next) : json_null());
+    return (struct api_answer){.status = 200, .json = json};
+}
+
+/* ---- values ---- */
+
+/** Bytes of the UTF-8 character at the front of `s` (RFC 3629 §4); 0: there is none. */
+static size_t utf8_length(struct slice s)
+{
+    const unsigned char *c = (const unsigned char *)s.data;
+    size_t len = c[0] < 0x80                    ? 1
+                 : c[0] >= 0xc2 && c[0] < 0xe0  ? 2
+                 : (c[0] & 0xf0) == 0xe0        ? 3
+                 : c[0] >= 0xf0 && c[0] <= 0xf4 ? 4
+                                                : 0;
+
+    if (len == 0 || len > s.len)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+        return 0; /* overlong, a surrogate, or too large */
+    return len;
+}
+
+/** A copy with '?' for each byte that is no UTF-8. */
+static json_t *repaired(struct slice s)
+{
+    char *copy = malloc(s.len);
+    json_t *text = NULL;
+
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, s.data, s.len);
+    for (size_t i = 0; i < s.len;) {
+        size_t len = utf8_length(slice_from(s, i));
+        if (len == 0)
+            copy[i] = '?';
+        i += len != 0 ? len : 1;
+    }
+    text = json_stringn(copy, s.len);
+    free(copy);
+    return text;
+}
+
+json_t *api_text_json(struct slice s)
+{
+    if (s.len == 0)
+        return json_string("");
+    json_t *text = json_stringn(s.data, s.len);
+    return text != NULL ? text : repaired(s);
+}
+
+json_t *api_string(struct slice s)
+{
+    return s.len > 0 ? api_text_json(s) : json_null();
+}
+
+json_t *api_time(uint64_t unix_ms)
+{
+    char text[48];
+    struct tm tm;
+    time_t seconds = (time_t)(unix_ms / 1000);
+
+    if (unix_ms == 0 || gmtime_r(&seconds, &tm) == NULL)
+        return json_null();
+    size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + len, sizeof text - len, ".%03uZ", (unsigned)(unix_ms % 1000));
+    return json_string(text);
 }

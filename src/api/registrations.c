@@ -2,6 +2,7 @@
 /*
  * api/registrations - live bindings, one item per binding, read from the location table.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,56 +24,132 @@ static const char *transport_name(uint8_t transport)
     return transport < TRANSPORT_COUNT ? names[transport] : "";
 }
 
-static json_t *binding_json(struct slice aor, const struct binding *binding, uint64_t now_ms)
+/** sip:KEY@DOMAIN: the key of the table is the user part alone. */
+static json_t *aor_json(const struct api_config *config, struct slice key)
+{
+    char text[4096];
+    struct builder b = builder_over(text, sizeof text);
+
+    if (config->domain_count == 0)
+        return api_string(key);
+    builder_text(&b, "sip:");
+    builder_add(&b, key);
+    builder_char(&b, '@');
+    builder_add(&b, config->domains[0]);
+    return b.overflow ? api_string(key) : api_string(builder_slice(&b));
+}
+
+static json_t *binding_json(const struct api_config *config, struct slice key,
+                            const struct binding *binding, uint64_t now_ms)
 {
     char received[ADDR_TEXT_MAX];
 
     addr_text(&binding->flow.remote, received);
-    return json_pack("{s:o, s:o, s:o, s:I, s:f, s:s, s:s, s:s, s:b, s:o, s:o, s:i, s:o, s:o, s:o, s:i}",
-                     "aor", api_string(aor), "contact", api_string(binding->contact), "expires",
-                     api_time(binding->expires_ms), "expires_in",
+    return json_pack("{s:o, s:o, s:o, s:I, s:f, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:o, s:o, s:o, "
+                     "s:I}",
+                     "aor", aor_json(config, key), "contact", api_string(binding->contact),
+                     "expires", api_time(binding->expires_ms), "expires_in",
                      (json_int_t)((binding->expires_ms - now_ms) / 1000), "q",
                      (double)binding->q / 1000.0, "transport",
                      transport_name(binding->flow.transport), "received", received, "flow",
                      binding->flow_lost ? "lost" : "up", "nat", (int)binding->nat, "path",
                      api_string(binding->path), "instance", api_string(binding->instance), "reg_id",
-                     (int)binding->reg_id, "user_agent", api_string(binding->user_agent),
+                     (json_int_t)binding->reg_id, "user_agent", api_string(binding->user_agent),
                      "registered", api_time(binding->registered_ms), "call_id",
-                     api_string(binding->call_id), "cseq", (int)binding->cseq);
+                     api_string(binding->call_id), "cseq", (json_int_t)binding->cseq);
 }
 
-/** Where a listing stands: items before `skip` are passed over. */
-struct listing {
-    json_t *items;
-    size_t skip, room;
-    uint64_t now_ms;
+/* ---- pages ---- */
+
+/**
+ * A place in the table: the entry that a walk from `cursor` gives, and how many of its bindings
+ * were given already, if it still is the one of that key.
+ */
+struct place {
+    struct table_cursor cursor;
+    uint32_t done, key_hash;
 };
 
-static void add_block(struct listing *listing, struct slice aor, struct slice block)
+struct listing {
+    const struct api_config *config;
+    json_t *items;
+    size_t limit;
+    uint64_t now_ms;
+    struct place at, next;
+    bool full; /* `next` is where the next page begins */
+};
+
+/** "SHARD.VERSION.SLOT.DONE.KEY" in hexadecimal. Any numbers are safe: a walk checks them. */
+static bool parse_place(const char *text, struct place *out)
 {
-    uint32_t cursor = 0;
+    char rest;
+
+    if (strspn(text, "0123456789abcdef.") != strlen(text))
+        return false;
+    return sscanf(text, "%8" SCNx32 ".%16" SCNx64 ".%16" SCNx64 ".%8" SCNx32 ".%8" SCNx32 "%c",
+                  &out->cursor.shard, &out->cursor.version, &out->cursor.slot, &out->done,
+                  &out->key_hash, &rest) == 5;
+}
+
+static void write_place(const struct place *place, char *out, size_t size)
+{
+    snprintf(out, size, "%" PRIx32 ".%" PRIx64 ".%" PRIx64 ".%" PRIx32 ".%" PRIx32,
+             place->cursor.shard, place->cursor.version, place->cursor.slot, place->done,
+             place->key_hash);
+}
+
+/** Adds what is alive of one AOR from binding `at.done` on. */
+static void add_block(struct listing *listing, struct slice key, struct slice block)
+{
+    uint32_t cursor = 0, index = 0;
+    uint32_t hash = (uint32_t)hash_bytes(listing->config->hash_seed, key);
+    uint32_t done = listing->at.key_hash == hash ? listing->at.done : 0;
     struct binding binding;
 
-    while (listing->room > 0 && binding_next(block, &cursor, &binding)) {
-        if (binding.expires_ms <= listing->now_ms)
+    for (; binding_next(block, &cursor, &binding); index++) {
+        if (index < done || binding.expires_ms <= listing->now_ms)
             continue;
-        if (listing->skip > 0) {
-            listing->skip--;
-            continue;
+        if (json_array_size(listing->items) == listing->limit) {
+            listing->full = true;
+            listing->next = (struct place){listing->at.cursor, index, hash};
+            return;
         }
-        json_array_append_new(listing->items, binding_json(aor, &binding, listing->now_ms));
-        listing->room--;
+        json_array_append_new(listing->items,
+                              binding_json(listing->config, key, &binding, listing->now_ms));
     }
 }
 
-static void walk_all(struct api *api, struct listing *listing)
+static void truncate_items(json_t *items, size_t count)
 {
-    struct table_cursor cursor = {0};
-    struct slice aor, block;
+    while (json_array_size(items) > count)
+        json_array_remove(items, json_array_size(items) - 1);
+}
+
+/**
+ * Walks from `at` on. When a shard grows meanwhile it is given anew: what this page has of it is
+ * dropped. (What earlier pages had of it is given twice; a binding that stays is never missed.)
+ */
+static void walk(struct listing *listing)
+{
+    struct table_cursor cursor = listing->at.cursor;
+    uint32_t shard = cursor.shard;
+    size_t shard_begin = 0;
+    struct slice key, block;
     bool restarted = false;
 
-    while (listing->room > 0 && table_walk(api->config.location, &cursor, &aor, &block, &restarted))
-        add_block(listing, aor, block);
+    while (!listing->full &&
+           table_walk(listing->config->location, &cursor, &key, &block, &restarted)) {
+        if (cursor.shard != shard)
+            shard_begin = json_array_size(listing->items);
+        if (restarted)
+            truncate_items(listing->items, shard_begin);
+        if (restarted || cursor.shard != shard) /* the first entry of its shard */
+            listing->at = (struct place){.cursor = {.shard = cursor.shard}};
+        add_block(listing, key, block);
+        listing->at = (struct place){.cursor = cursor};
+        shard = cursor.shard;
+        restarted = false;
+    }
 }
 
 /** The user part of what was asked for: alice, alice@example.com, sip:alice@example.com. */
@@ -90,31 +167,41 @@ static struct slice aor_key(const char *text)
     return aor;
 }
 
+/** Of one AOR: its key is hashed, nothing is walked. */
+static void find(struct listing *listing, struct slice key)
+{
+    const struct api_config *config = listing->config;
+    struct slice block = table_find(config->location, key, hash_bytes(config->hash_seed, key));
+
+    if (block.len > 0)
+        add_block(listing, key, block);
+}
+
 struct api_answer api_registrations(struct api_request *r)
 {
     struct api *api = r->api;
     struct api_page page = api_page_of(r);
     const char *aor = api_query(r, "aor");
+    struct listing listing = {.config = &api->config, .limit = page.limit, .now_ms = wall_ms()};
+    char next[64] = "";
 
     if (page.bad)
         return page.problem;
-    struct listing listing = {
-        .items = json_array(), .skip = page.offset, .room = page.limit + 1, .now_ms = wall_ms()};
+    if (page.cursor != NULL && !parse_place(page.cursor, &listing.at))
+        return api_cursor_problem();
+    listing.items = json_array();
     if (listing.items == NULL)
         return api_memory_problem();
 
-    pthread_mutex_lock(&api->reading);
+    pthread_mutex_lock(&api->reading); /* the seat is one for both threads */
     quiesce_online(api->config.quiesce, api->seat);
-    if (aor != NULL) {
-        struct slice key = aor_key(aor);
-        struct slice block =
-            table_find(api->config.location, key, hash_bytes(api->config.hash_seed, key));
-        if (block.len > 0)
-            add_block(&listing, key, block);
-    } else {
-        walk_all(api, &listing);
-    }
+    if (aor != NULL)
+        find(&listing, aor_key(aor));
+    else
+        walk(&listing);
     quiesce_offline(api->config.quiesce, api->seat);
     pthread_mutex_unlock(&api->reading);
-    return (struct api_answer){.status = 200, .json = api_list(listing.items, &page)};
+    if (listing.full)
+        write_place(&listing.next, next, sizeof next);
+    return api_list(listing.items, next);
 }

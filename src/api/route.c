@@ -2,7 +2,7 @@
 /*
  * api/route - which function answers what, and who may ask.
  */
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "api/internal.h"
 
@@ -21,13 +21,12 @@ static struct api_answer readyz(struct api_request *r)
 
 static struct api_answer status(struct api_request *r)
 {
-    json_t *json = r->api->config.status(r->api->config.user);
-    return json != NULL ? (struct api_answer){.status = 200, .json = json} : api_memory_problem();
+    return (struct api_answer){.status = 200, .json = r->api->config.status(r->api->config.user)};
 }
 
 static struct api_answer metrics(struct api_request *r)
 {
-    struct api_answer answer = {.status = 200, .type = "text/plain; version=0.0.4"};
+    struct api_answer answer = {.status = 200, .type = "text/plain; version=0.0.4; charset=utf-8"};
 
     r->api->config.metrics(r->api->config.user, &answer.text);
     if (!answer.text.failed)
@@ -36,28 +35,44 @@ static struct api_answer metrics(struct api_request *r)
     return api_memory_problem();
 }
 
+#define PAGE "limit cursor"
+#define JSON "application/json"
+
+// clang-format off
 const struct api_route api_routes[] = {
-    {"GET", "/healthz", API_NOBODY, healthz, "Is the process alive?"},
-    {"GET", "/readyz", API_NOBODY, readyz, "Does it take calls?"},
-    {"GET", "/metrics", API_ANALYST, metrics, "Metrics for Prometheus; open on loopback"},
-    {"GET", "/api/v1/openapi.json", API_NOBODY, api_openapi, "This document"},
-    {"GET", "/api/v1/status", API_ANALYST, status, "Health, versions, addresses, counters"},
-    {"GET", "/api/v1/registrations", API_ANALYST, api_registrations, "Live bindings"},
-    {"GET", "/api/v1/users", API_ANALYST, api_users_list, "All users"},
-    {"GET", "/api/v1/users/*", API_ANALYST, api_users_get, "One user"},
-    {"PUT", "/api/v1/users/*", API_ADMIN, api_users_put, "Creates or replaces a user"},
-    {"PATCH", "/api/v1/users/*", API_ADMIN, api_users_patch, "Changes a user (RFC 7396)"},
-    {"DELETE", "/api/v1/users/*", API_ADMIN, api_users_delete, "Deletes a user"},
-    {"POST", "/api/v1/apply", API_ADMIN, api_apply, "Makes the resources of a YAML text so"},
-    {"GET", "/api/v1/export", API_ADMIN, api_export, "All resources as YAML"},
-    {"GET", "/api/v1/tokens", API_ADMIN, api_tokens_list, "API tokens, without their secrets"},
-    {"POST", "/api/v1/tokens", API_ADMIN, api_tokens_create, "Makes a token, shown once"},
-    {"DELETE", "/api/v1/tokens/*", API_ADMIN, api_tokens_delete, "Deletes a token"},
-    {"GET", "/api/v1/history", API_ANALYST, api_history, "Changes of the policy, newest first"},
+    {"GET", "/healthz", API_NOBODY, healthz, NULL, NULL, "Is the process alive?"},
+    {"GET", "/readyz", API_NOBODY, readyz, NULL, NULL, "Does it take calls?"},
+    {"GET", "/metrics", API_ANALYST, metrics, NULL, NULL,
+     "Metrics for Prometheus; without a token on loopback"},
+    {"GET", "/api/v1/openapi.json", API_NOBODY, api_openapi, NULL, NULL, "This document"},
+    {"GET", "/api/v1/status", API_ANALYST, status, NULL, NULL,
+     "Health, version, addresses, workers, store, counters"},
+    {"GET", "/api/v1/registrations", API_ANALYST, api_registrations, PAGE " aor", NULL,
+     "Live bindings, one item per binding"},
+    {"GET", "/api/v1/users", API_ANALYST, api_users_list, PAGE " sort name extension role email",
+     NULL, "All users"},
+    {"GET", "/api/v1/users/*", API_ANALYST, api_users_get, NULL, NULL, "One user, with an ETag"},
+    {"PUT", "/api/v1/users/*", API_ADMIN, api_users_put, NULL, JSON,
+     "Creates or replaces a user; with If-Match or If-None-Match: *"},
+    {"PATCH", "/api/v1/users/*", API_ADMIN, api_users_patch, NULL, "application/merge-patch+json",
+     "Changes fields of a user (RFC 7396); null: back to the default"},
+    {"DELETE", "/api/v1/users/*", API_ADMIN, api_users_delete, NULL, NULL, "Deletes a user"},
+    {"POST", "/api/v1/apply", API_ADMIN, api_apply, "dry_run prune file", "application/yaml",
+     "Makes the resources of a YAML text so: all of them or none"},
+    {"GET", "/api/v1/export", API_ADMIN, api_export, NULL, NULL,
+     "All resources as YAML, with the digests of passwords"},
+    {"GET", "/api/v1/tokens", API_ADMIN, api_tokens_list, PAGE, NULL,
+     "Tokens of this API, without their secrets"},
+    {"POST", "/api/v1/tokens", API_ADMIN, api_tokens_create, NULL, JSON,
+     "Makes a token, shown this once"},
+    {"DELETE", "/api/v1/tokens/*", API_ADMIN, api_tokens_delete, NULL, NULL, "Deletes a token"},
+    {"GET", "/api/v1/history", API_ANALYST, api_history, PAGE, NULL,
+     "Changes of the policy, newest first"},
 };
+// clang-format on
 const size_t api_route_count = COUNT_OF(api_routes);
 
-/** Does the path fit? Sets r->name for a path with a name. */
+/** Does the path fit? Sets `*name` for a path with a name. Exact: no `//`, `..` or other case. */
 static bool path_fits(const char *pattern, const char *path, const char **name)
 {
     size_t len = strlen(pattern);
@@ -72,33 +87,7 @@ static bool path_fits(const char *pattern, const char *path, const char **name)
     return true;
 }
 
-static bool bearer(struct api_request *r)
-{
-    const char *header = api_header(r, "Authorization");
-    struct store_token token;
-
-    if (header == NULL || strncmp(header, "Bearer ", 7) != 0)
-        return false;
-    if (store_token_check(r->api->config.store, slice_of(header + 7), &token) != OK)
-        return false;
-    snprintf(r->who, sizeof r->who, "%s", token.name);
-    r->role = strcmp(token.role, "admin") == 0     ? API_ADMIN
-              : strcmp(token.role, "analyst") == 0 ? API_ANALYST
-                                                   : API_AGENT;
-    return true;
-}
-
-/** Who asks? */
-static void identify(struct api_request *r)
-{
-    if (r->socket->control) {
-        r->role = API_ADMIN;
-        snprintf(r->who, sizeof r->who, "control");
-        return;
-    }
-    bearer(r);
-}
-
+/** Is the route open to all who reach the socket? */
 static bool is_open(const struct api_request *r, const struct api_route *route)
 {
     if (route->role == API_NOBODY)
@@ -106,45 +95,92 @@ static bool is_open(const struct api_request *r, const struct api_route *route)
     return strcmp(route->path, "/metrics") == 0 && addr_is_loopback(&r->api->config.listen);
 }
 
-static struct api_answer method_problem(const struct api_request *r)
+static struct api_answer login_problem(const struct api_request *r)
 {
-    struct api_answer answer = api_problem(405, NULL, NULL, "%s takes no %s", r->path, r->method);
-    const char *name;
-    size_t used = 0;
-
-    for (size_t i = 0; i < api_route_count; i++)
-        if (path_fits(api_routes[i].path, r->path, &name))
-            used += (size_t)snprintf(answer.allow + used, sizeof answer.allow - used, "%s%s",
-                                     used > 0 ? ", " : "", api_routes[i].method);
+    struct api_answer answer =
+        r->token_unknown
+            ? api_problem(401, NULL, NULL, "this token is nobody's (strowger token list)")
+            : api_problem(401, NULL, NULL,
+                          "send Authorization: Bearer TOKEN (strowger token create --role ROLE)");
+    answer.authenticate = true;
     return answer;
 }
 
-struct api_answer api_dispatch(struct api_request *r)
+static struct api_answer method_problem(const struct api_request *r)
 {
-    bool known = false;
+    struct api_answer answer = api_problem(405, NULL, NULL, "%s takes no %s", r->path, r->method);
+    struct builder b = builder_over(answer.allow, sizeof answer.allow - 1);
+    const char *name;
 
-    identify(r);
+    for (size_t i = 0; i < api_route_count; i++) {
+        if (!path_fits(api_routes[i].path, r->path, &name))
+            continue;
+        if (b.len > 0)
+            builder_text(&b, ", ");
+        builder_add(&b, slice_of(api_routes[i].method));
+        if (strcmp(api_routes[i].method, "GET") == 0)
+            builder_text(&b, ", HEAD");
+    }
+    return answer;
+}
+
+/** Sets r->route and r->name. `*known`: there is such a path; `*open`: one that needs no token. */
+static void find_route(struct api_request *r, bool *known, bool *open)
+{
+    const char *name;
+
+    *known = *open = false;
     for (size_t i = 0; i < api_route_count; i++) {
         const struct api_route *route = &api_routes[i];
-        if (!path_fits(route->path, r->path, &r->name))
+        if (!path_fits(route->path, r->path, &name))
             continue;
-        known = true;
-        if (strcmp(route->method, r->method) != 0)
-            continue;
-        if (!is_open(r, route) && r->role == API_NOBODY) {
-            struct api_answer answer = api_problem(
-                401, NULL, NULL, "send Authorization: Bearer TOKEN (strowger token create)");
-            answer.authenticate = true;
-            return answer;
+        *known = true;
+        *open = *open || is_open(r, route);
+        if (strcmp(route->method, r->method) == 0) {
+            r->route = route;
+            r->name = name;
         }
-        if (!is_open(r, route) && r->role < route->role)
-            return api_problem(403, NULL, NULL, "the role of this token may not do that");
-        return route->fn(r);
     }
-    if (!known && r->role == API_NOBODY && strncmp(r->path, "/api/", 5) == 0) {
-        struct api_answer answer = api_problem(401, NULL, NULL, "send Authorization: Bearer TOKEN");
-        answer.authenticate = true;
-        return answer;
-    }
-    return known ? method_problem(r) : api_problem(404, NULL, NULL, "there is no %s", r->path);
+}
+
+static bool refuse(struct api_request *r, struct api_answer answer)
+{
+    r->refused = true;
+    r->refusal = answer;
+    return false;
+}
+
+static bool body_fits(struct api_request *r)
+{
+    const char *length = api_header(r, "Content-Length");
+
+    return r->route->body == NULL || length == NULL ||
+           strtoull(length, NULL, 10) <= (unsigned long long)API_BODY_MAX;
+}
+
+bool api_admit(struct api_request *r)
+{
+    struct api_answer answer;
+    bool known, open;
+
+    if (r->bad_target)
+        return refuse(r, api_problem(400, NULL, NULL, "a path has no NUL in it"));
+    api_identify(r);
+    if (!r->socket->control && !api_host_is_ours(r, &answer))
+        return refuse(r, answer);
+    find_route(r, &known, &open);
+    bool ours = known || strncmp(r->path, "/api/", 5) == 0;
+    if (r->role == API_NOBODY && !open && ours)
+        return refuse(r, login_problem(r));
+    if (!known)
+        return refuse(r, api_problem(404, NULL, NULL, "there is no %s", r->path));
+    if (r->route == NULL)
+        return refuse(r, method_problem(r));
+    if (!is_open(r, r->route) && r->role < r->route->role)
+        return refuse(r, api_problem(403, NULL, NULL, "the role of this token may not do that"));
+    if (!api_query_is_known(r, &answer))
+        return refuse(r, answer);
+    if (!body_fits(r))
+        return refuse(r, api_problem(413, NULL, NULL, "a body may have %d bytes", API_BODY_MAX));
+    return true;
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api/text - see text.h.
+ */
 #include "api/text.h"
 
 #include <inttypes.h>

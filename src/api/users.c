@@ -64,18 +64,73 @@ static const struct user *find_user(const struct store_users *users, const char 
     return NULL;
 }
 
-static int by_field(const struct user *a, const struct user *b, const char *field)
+/* ---- the list ---- */
+
+static int by_bytes(struct slice x, struct slice y)
 {
-    struct slice x = strcmp(field, "extension") == 0 ? a->extension : a->name;
-    struct slice y = strcmp(field, "extension") == 0 ? b->extension : b->name;
-    int order = memcmp(x.data, y.data, x.len < y.len ? x.len : y.len);
+    size_t least = x.len < y.len ? x.len : y.len;
+    int order = least > 0 ? memcmp(x.data, y.data, least) : 0;
+
     return order != 0 ? order : x.len < y.len ? -1 : x.len > y.len;
 }
 
+/** By extension, those of one (or without) by name: the same order at every call. */
 static int by_extension(const void *a, const void *b)
 {
     const struct user *const *x = a, *const *y = b;
-    return by_field(*x, *y, "extension");
+    int order = by_bytes((*x)->extension, (*y)->extension);
+
+    return order != 0 ? order : by_bytes((*x)->name, (*y)->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct user *const *x = a, *const *y = b;
+    return by_bytes((*x)->name, (*y)->name);
+}
+
+typedef int order_fn(const void *a, const void *b);
+
+/** What is sorted by, and where the page begins: after a user that may be gone by now. */
+struct user_order {
+    order_fn *compare;
+    bool down;
+    bool resumes;
+    struct user after; /* its name and extension; they borrow from the query */
+    char extension[64];
+};
+
+/**
+ * A cursor is "EXTENSION:NAME" of the last user of the page before; with 'h' for '#' and, as '+' is
+ * a space in a query, with either for '+': so that it needs no escape.
+ */
+static bool parse_cursor(const char *cursor, struct user_order *order, char *name, size_t size)
+{
+    struct slice text = slice_of(cursor);
+    size_t colon = slice_find(text, ':');
+
+    if (colon == SIZE_MAX || colon >= sizeof order->extension || text.len - colon > size)
+        return false;
+    for (size_t i = 0; i < colon; i++)
+        order->extension[i] = (char)(text.data[i] == 'h' ? '#' : text.data[i]);
+    order->after.extension = (struct slice){order->extension, colon};
+    struct slice rest = slice_from(text, colon + 1);
+    for (size_t i = 0; i < rest.len; i++)
+        name[i] = (char)(rest.data[i] == ' ' ? '+' : rest.data[i]);
+    order->after.name = (struct slice){name, rest.len};
+    order->resumes = true;
+    return rest.len > 0;
+}
+
+static void write_cursor(const struct user *last, char *out, size_t size)
+{
+    struct builder b = builder_over(out, size - 1);
+
+    for (size_t i = 0; i < last->extension.len; i++)
+        builder_char(&b, (char)(last->extension.data[i] == '#' ? 'h' : last->extension.data[i]));
+    builder_char(&b, ':');
+    builder_add(&b, last->name);
+    out[b.len] = '\0';
 }
 
 static bool user_matches(struct api_request *r, const struct user *user)
@@ -85,20 +140,24 @@ static bool user_matches(struct api_request *r, const struct user *user)
            api_matches(r, "role", role) && api_matches(r, "email", user->email);
 }
 
-/** The users that the query asks for, in its order. */
+/** Those that the query asks for and that come after the cursor, in order. */
 static size_t select_users(struct api_request *r, const struct store_users *users,
-                           const struct user **out)
+                           const struct user_order *order, const struct user **out)
 {
-    const char *sort = api_query(r, "sort");
-    bool down = sort != NULL && sort[0] == '-';
+    const struct user *after = &order->after;
     size_t count = 0;
 
-    for (size_t i = 0; i < users->count; i++)
-        if (user_matches(r, &users->items[i]))
-            out[count++] = &users->items[i];
-    if (sort != NULL && strcmp(sort + down, "extension") == 0)
-        qsort(out, count, sizeof *out, by_extension);
-    for (size_t i = 0; down && i < count / 2; i++) {
+    for (size_t i = 0; i < users->count; i++) {
+        const struct user *user = &users->items[i];
+        int where = order->resumes ? order->compare(&user, &after) : 0;
+        if (order->resumes && (order->down ? where >= 0 : where <= 0))
+            continue;
+        if (user_matches(r, user))
+            out[count++] = user;
+    }
+    if (order->compare != by_name)
+        qsort(out, count, sizeof *out, order->compare);
+    for (size_t i = 0; order->down && i < count / 2; i++) {
         const struct user *other = out[i];
         out[i] = out[count - 1 - i];
         out[count - 1 - i] = other;
@@ -106,31 +165,85 @@ static size_t select_users(struct api_request *r, const struct store_users *user
     return count;
 }
 
+static bool order_of(struct api_request *r, struct user_order *order)
+{
+    const char *sort = api_query(r, "sort");
+
+    order->compare = by_name;
+    if (sort == NULL)
+        return true;
+    order->down = sort[0] == '-';
+    if (strcmp(sort + order->down, "extension") == 0)
+        order->compare = by_extension;
+    return order->compare == by_extension || strcmp(sort + order->down, "name") == 0;
+}
+
+static struct api_answer list_users(struct api_request *r, const struct store_users *users,
+                                    const struct user_order *order, size_t limit)
+{
+    char next[64 + USER_NAME_MAX + 2] = "";
+    const struct user **selected = calloc(users->count + 1, sizeof *selected);
+    json_t *items = json_array();
+
+    if (selected == NULL || items == NULL) {
+        free(selected);
+        json_decref(items);
+        return api_memory_problem();
+    }
+    size_t count = select_users(r, users, order, selected);
+    for (size_t i = 0; i < count && i < limit; i++)
+        json_array_append_new(items, api_user_json(selected[i]));
+    if (count > limit)
+        write_cursor(selected[limit - 1], next, sizeof next);
+    free(selected);
+    return api_list(items, next);
+}
+
 struct api_answer api_users_list(struct api_request *r)
 {
     struct api_page page = api_page_of(r);
+    struct user_order order = {0};
     struct store_users *users = NULL;
-    const char *sort = api_query(r, "sort");
+    char name[USER_NAME_MAX + 1];
 
     if (page.bad)
         return page.problem;
-    if (sort != NULL && strcmp(sort + (sort[0] == '-'), "name") != 0 &&
-        strcmp(sort + (sort[0] == '-'), "extension") != 0)
+    if (!order_of(r, &order))
         return api_problem(400, NULL, "sort", "sort by name or extension; - before it: downwards");
+    if (page.cursor != NULL && !parse_cursor(page.cursor, &order, name, sizeof name))
+        return api_cursor_problem();
     if (store_users_load(r->api->config.store, &users) != OK)
         return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-
-    const struct user **selected = calloc(users->count + 1, sizeof *selected);
-    json_t *items = json_array();
-    size_t count = selected != NULL ? select_users(r, users, selected) : 0;
-    for (size_t i = page.offset; i < count && i <= page.offset + page.limit; i++)
-        json_array_append_new(items, api_user_json(selected[i]));
-    free(selected);
+    struct api_answer answer = list_users(r, users, &order, page.limit);
     store_users_free(users);
-    return (struct api_answer){.status = 200, .json = api_list(items, &page)};
+    return answer;
 }
 
-struct api_answer api_users_get(struct api_request *r)
+/* ---- one user ---- */
+
+/**
+ * Does a list of entity-tags name this one (RFC 9110 §8.8.3, §13.1.1)? If-Match compares strongly,
+ * so that W/"x" never fits; If-None-Match compares weakly.
+ */
+static bool names_etag(const char *list, const char *etag, bool weak)
+{
+    struct slice rest = slice_of(list);
+
+    while (rest.len > 0) {
+        size_t comma = slice_find(rest, ',');
+        struct slice one = slice_trim(slice_take(&rest, comma == SIZE_MAX ? rest.len : comma));
+        if (rest.len > 0)
+            slice_take(&rest, 1);
+        if (weak && slice_starts_with(one, SLICE("W/")))
+            slice_take(&one, 2);
+        if (slice_equal(one, SLICE("*")) || slice_equal(one, slice_of(etag)))
+            return true;
+    }
+    return false;
+}
+
+/** As it is stored now, with its ETag. */
+static struct api_answer read_user(struct api_request *r)
 {
     struct store_users *users = NULL;
     struct api_answer answer;
@@ -148,27 +261,46 @@ struct api_answer api_users_get(struct api_request *r)
     return answer;
 }
 
-/** A change must say what it changes: If-Match, or If-None-Match: * to create. */
-static bool precondition(struct api_request *r, const struct user *user, struct api_answer *out)
+struct api_answer api_users_get(struct api_request *r)
+{
+    struct api_answer answer = read_user(r);
+    const char *none = api_header(r, "If-None-Match");
+
+    if (answer.status == 200 && none != NULL && names_etag(none, answer.etag, true)) {
+        json_decref(answer.json);
+        answer.json = NULL;
+        answer.status = 304;
+    }
+    return answer;
+}
+
+/**
+ * RFC 9110 §13.2.2: If-Match, then If-None-Match. A PUT must have one of them: INTERFACE, and RFC
+ * 6585 §3. `user` NULL: there is none. False: `*out` says why.
+ */
+static bool precondition(struct api_request *r, const struct user *user, bool required,
+                         struct api_answer *out)
 {
     const char *match = api_header(r, "If-Match"), *none = api_header(r, "If-None-Match");
     char etag[48] = "";
 
     if (user != NULL)
         etag_of(user, etag);
-    if (match == NULL && none == NULL) {
+    if (required && match == NULL && none == NULL) {
         *out = api_problem(428, NULL, NULL,
                            "send If-Match with the ETag you read, or If-None-Match: * to create");
         return false;
     }
-    bool ok = match != NULL ? user != NULL && (strcmp(match, "*") == 0 || strcmp(match, etag) == 0)
-                            : strcmp(none, "*") == 0 && user == NULL;
-    if (!ok)
+    if (match != NULL && (user == NULL || !names_etag(match, etag, false)))
         *out = api_problem(412, NULL, NULL,
-                           user != NULL ? "user %s was changed meanwhile, or exists; read it again"
-                                        : "user %s does not exist",
+                           user != NULL ? "user %s was changed meanwhile: read it again"
+                                        : "there is no user %s to replace",
                            r->name);
-    return ok;
+    else if (none != NULL && user != NULL && names_etag(none, etag, true))
+        *out = api_problem(412, NULL, NULL, "user %s exists already", r->name);
+    else
+        return true;
+    return false;
 }
 
 static void drop_nulls(json_t *object)
@@ -205,7 +337,7 @@ static void merge_patch(json_t *target, const json_t *patch)
     }
 }
 
-/** Applies one user object; the name in the path rules. */
+/** Stores one user object; the name in the path rules. Requires that `change` is held. */
 static struct api_answer apply_object(struct api_request *r, json_t *object, bool created)
 {
     const json_t *name = json_object_get(object, "name");
@@ -222,13 +354,17 @@ static struct api_answer apply_object(struct api_request *r, json_t *object, boo
         return api_memory_problem();
 
     struct resources_source source = {.file = "body", .text = slice_of(text)};
-    struct api_answer answer = api_apply_sources(r, &source, 1, false, false, "users");
+    char what[USER_NAME_MAX + 16];
+    snprintf(what, sizeof what, "%s users %s", created ? "create" : "change", r->name);
+    struct api_apply_options options = {.what = what};
+    struct api_answer answer = api_apply_sources(r, &source, 1, &options);
+    explicit_bzero(text, strlen(text)); /* a password may be in it */
     free(text);
-    if (answer.status != 200)
+    if (answer.status != 200 || answer.json == NULL)
         return answer;
     json_t *passwords = json_incref(json_object_get(answer.json, "passwords"));
     json_decref(answer.json);
-    answer = api_users_get(r);
+    answer = read_user(r);
     if (answer.status == 200 && json_array_size(passwords) > 0)
         json_object_set(answer.json, "password",
                         json_object_get(json_array_get(passwords, 0), "password"));
@@ -241,8 +377,8 @@ static struct api_answer apply_object(struct api_request *r, json_t *object, boo
 static json_t *body_object(struct api_request *r, struct api_answer *problem)
 {
     json_error_t error;
-    json_t *json = json_loadb(r->body != NULL ? r->body : "", r->body_len, JSON_REJECT_DUPLICATES,
-                              &error);
+    json_t *json =
+        json_loadb(r->body != NULL ? r->body : "", r->body_len, JSON_REJECT_DUPLICATES, &error);
 
     if (json_is_object(json))
         return json;
@@ -255,29 +391,38 @@ static json_t *body_object(struct api_request *r, struct api_answer *problem)
     return NULL;
 }
 
-static struct api_answer change_user(struct api_request *r, bool patch)
+/** Requires that `change` is held: what was compared with If-Match is what is replaced. */
+static struct api_answer change_stored(struct api_request *r, json_t *body, bool patch)
 {
     struct store_users *users = NULL;
     struct api_answer answer;
 
-    json_t *body = body_object(r, &answer);
-    if (body == NULL)
-        return answer;
-    if (store_users_load(r->api->config.store, &users) != OK) {
-        json_decref(body);
+    if (store_users_load(r->api->config.store, &users) != OK)
         return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-    }
     const struct user *user = find_user(users, r->name);
     if (patch && user == NULL) {
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
-    } else if (precondition(r, user, &answer)) {
+    } else if (precondition(r, user, !patch, &answer)) {
         json_t *whole = patch ? api_user_json(user) : json_incref(body);
         if (patch)
             merge_patch(whole, body);
-        answer = apply_object(r, whole, user == NULL);
+        answer = whole != NULL ? apply_object(r, whole, user == NULL) : api_memory_problem();
         json_decref(whole);
     }
     store_users_free(users);
+    return answer;
+}
+
+static struct api_answer change_user(struct api_request *r, bool patch)
+{
+    struct api_answer answer;
+    json_t *body = body_object(r, &answer);
+    if (body == NULL)
+        return answer;
+
+    pthread_mutex_lock(&r->api->change);
+    answer = change_stored(r, body, patch);
+    pthread_mutex_unlock(&r->api->change);
     json_decref(body);
     return answer;
 }
@@ -292,7 +437,7 @@ struct api_answer api_users_patch(struct api_request *r)
     return change_user(r, true);
 }
 
-struct api_answer api_users_delete(struct api_request *r)
+static struct api_answer delete_stored(struct api_request *r)
 {
     struct store_users *users = NULL;
     struct api_answer answer;
@@ -302,11 +447,16 @@ struct api_answer api_users_delete(struct api_request *r)
     const struct user *user = find_user(users, r->name);
     if (user == NULL)
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
-    else if (precondition(r, user, &answer)) {
-        pthread_mutex_lock(&r->api->change);
+    else if (precondition(r, user, false, &answer))
         answer = api_delete_users(r, user, 1);
-        pthread_mutex_unlock(&r->api->change);
-    }
     store_users_free(users);
+    return answer;
+}
+
+struct api_answer api_users_delete(struct api_request *r)
+{
+    pthread_mutex_lock(&r->api->change);
+    struct api_answer answer = delete_stored(r);
+    pthread_mutex_unlock(&r->api->change);
     return answer;
 }
