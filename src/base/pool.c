@@ -66,7 +66,8 @@ static bool slot_make(struct pool *pool)
         struct pool_slab *fresh = mem_alloc(pool->mem, slab_bytes(pool));
         if (fresh == NULL)
             return false;
-        memset(fresh->generations, 0, sizeof fresh->generations);
+        for (uint32_t i = 0; i < POOL_SLAB; i++)
+            fresh->generations[i] = pool->first_generation;
         ASAN_POISON_MEMORY_REGION(fresh->objects, POOL_SLAB * pool->object_bytes);
         *slab = fresh;
     }

@@ -40,6 +40,7 @@ struct pool {
     uint32_t capacity;
     uint32_t made;  /* slots that exist */
     uint32_t count; /* live objects */
+    uint32_t first_generation; /* even, 0 unless set after pool_init(): ids of another run find nothing */
     uint32_t free_head; /* slot + 1, 0: none */
 };
 

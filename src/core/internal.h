@@ -170,8 +170,8 @@ void core_logf(struct core *core, enum core_log_level level, const char *event, 
 /* ours.c */
 void ours_init(struct core *core);
 void ours_close(struct core *core);
-/** Is host and port (0: the default of `transport`) one of our addresses, or a domain of ours? */
-bool is_our_host(const struct core *core, struct slice host, uint16_t port, bool secure);
+/** Is host and port (0: none given) one of our addresses, or a domain of ours? */
+bool is_our_host(const struct core *core, struct slice host, uint16_t port);
 bool is_our_uri(const struct core *core, const struct sip_uri *uri);
 bool is_our_sent_by(void *user, const struct sip_via *via);
 void write_our_address(void *user, struct builder *b, const struct flow *to);

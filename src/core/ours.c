@@ -129,16 +129,15 @@ static bool is_our_port(const struct core *core, uint16_t port)
     return false;
 }
 
-bool is_our_host(const struct core *core, struct slice host, uint16_t port, bool secure)
+bool is_our_host(const struct core *core, struct slice host, uint16_t port)
 {
     struct addr room;
     const struct addr *addr = host_addr(host, &room);
-    uint16_t wanted = port != 0 ? port : secure ? 5061 : 5060;
 
     for (uint32_t i = 0; i < core->our_name_count; i++) {
         const struct our_name *name = &core->our_names[i];
-        if (name->port == wanted && name_matches(name, host, addr))
-            return true;
+        if ((port == 0 || name->port == port) && name_matches(name, host, addr))
+            return true; /* an address of ours without a port is ours, whatever port we listen on */
     }
     if (port != 0 && !is_our_port(core, port))
         return false;
@@ -152,10 +151,8 @@ bool is_our_uri(const struct core *core, const struct sip_uri *uri)
     if (uri->scheme != SIP_SCHEME_SIP && uri->scheme != SIP_SCHEME_SIPS)
         return false;
 
-    bool secure =
-        uri->scheme == SIP_SCHEME_SIPS || sip_transport_secure((enum transport)uri->transport);
     struct slice host = uri->maddr.len > 0 ? uri->maddr : uri->host; /* §16.4 */
-    return is_our_host(core, host, uri->port, secure);
+    return is_our_host(core, host, uri->port);
 }
 
 bool is_our_sent_by(void *user, const struct sip_via *via)

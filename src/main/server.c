@@ -220,7 +220,8 @@ static bool open_worker(struct server *server, unsigned index)
 
     *worker = (struct server_worker){
         .server = server, .index = index, .loop = loops_at(server->loops, index)};
-    worker->log = log_writer(server->log, "worker");
+    snprintf(worker->name, sizeof worker->name, "worker-%u", index);
+    worker->log = log_writer(server->log, worker->name);
     if (worker->log == NULL)
         return false;
     struct net_config net = wiring_net_config(worker);
@@ -271,7 +272,8 @@ static bool open_api(struct server *server)
     if (api_open(&config, problem, &server->api) == OK)
         return true;
     fprintf(stderr, "strowger: HTTP cannot be served: %s", problem);
-    if (config.tcp && port_holder("tcp", config.listen.port, holder, sizeof holder))
+    bool http = strncmp(problem, "http:", 5) == 0;
+    if (http && port_holder("tcp", config.listen.port, holder, sizeof holder))
         fprintf(stderr, "; port %u is held by %s. End that, or give another port in `http.listen`",
                 config.listen.port, holder);
     fprintf(stderr, "\n");
@@ -368,9 +370,10 @@ static void drain(struct server *server, const sigset_t *signals)
         return;
     for (;;) {
         bool idle = true;
-        server_collect(server);
+        server_collect_begin(server);
         for (unsigned i = 0; i < server->worker_count; i++)
             idle = idle && server->workers[i].idle;
+        server_collect_end(server);
         uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
         if (idle || now_ms >= end_ms)
             return;
@@ -396,7 +399,8 @@ static void serve_until_stopped(struct server *server, const sigset_t *signals)
         if (number == SIGHUP)
             reload(server);
         if (watched) {
-            server_collect(server); /* every worker has answered */
+            server_collect_begin(server); /* every worker answers */
+            server_collect_end(server);
             sd_notify(0, "WATCHDOG=1");
         }
     }

@@ -28,6 +28,7 @@ struct server;
 struct server_worker {
     struct server *server;
     unsigned index;
+    char name[16]; /* in the log */
     struct loop *loop;
     struct core *core;
     struct net *net;
@@ -70,7 +71,11 @@ int server_run(const char *config_file);
 json_t *server_status_json(void *user);
 void server_metrics(void *user, struct api_text *out);
 
-/** Has each worker copy its counters to struct server_worker; returns when all have. */
-void server_collect(struct server *server);
+/**
+ * Has each worker copy its counters to struct server_worker; returns when all have. Until
+ * server_collect_end() neither they nor the policy change.
+ */
+void server_collect_begin(struct server *server);
+void server_collect_end(struct server *server);
 
 #endif

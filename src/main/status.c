@@ -25,7 +25,7 @@ static void all_copied(void *user, unsigned index)
     pthread_mutex_unlock(&server->lock);
 }
 
-void server_collect(struct server *server)
+void server_collect_begin(struct server *server)
 {
     pthread_mutex_lock(&server->policy_lock);
     server->collecting = true;
@@ -35,6 +35,10 @@ void server_collect(struct server *server)
             pthread_cond_wait(&server->swapped, &server->lock);
         pthread_mutex_unlock(&server->lock);
     }
+}
+
+void server_collect_end(struct server *server)
+{
     pthread_mutex_unlock(&server->policy_lock);
 }
 
@@ -196,12 +200,12 @@ json_t *server_status_json(void *user)
     struct store_status store;
     struct table_status table;
 
-    server_collect(server);
+    server_collect_begin(server);
     store_status(server->store, &store);
     table_status(server->table, &table);
     struct core_counters counters = sum_counters(server);
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
@@ -212,6 +216,8 @@ json_t *server_status_json(void *user)
         "array_bytes", (json_int_t)table.array_bytes, "store", store_json(&store), "requests",
         requests_json(&counters), "refused", refused_json(server, &counters), "workers",
         workers_json(server));
+    server_collect_end(server);
+    return json;
 }
 
 /* ---- metrics ---- */
@@ -338,7 +344,7 @@ void server_metrics(void *user, struct api_text *out)
 {
     struct server *server = user;
 
-    server_collect(server);
+    server_collect_begin(server);
     struct core_counters counters = sum_counters(server);
     api_metric(out, "strowger_info", "gauge", "The version.");
     api_sample(out, "strowger_info", "version=\"" STROWGER_VERSION "\"", 1);
@@ -346,4 +352,5 @@ void server_metrics(void *user, struct api_text *out)
     net_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);
+    server_collect_end(server);
 }

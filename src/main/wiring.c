@@ -92,6 +92,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .listeners = server->listeners,
         .listener_count = server->config->listener_count,
         .hash_seed = store_keys(server->store)->hash.k[0],
+        .boot = store_boot(server->store),
         .limits = net_limits_default(),
         .ops = {.user = worker,
                 .receive = received,
@@ -309,6 +310,9 @@ struct api_config wiring_api_config(struct server *server)
         .status = server_status_json,
         .metrics = server_metrics,
         .ready = is_ready,
+        .domains = server->config->domains.items,
+        .domain_count = server->config->domains.count,
+        .digest_done = end,
         .policy_changed = wiring_policy_changed,
     };
 }

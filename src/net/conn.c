@@ -921,6 +921,8 @@ enum err conns_open(struct net *net)
     list_init(&net->dead);
     enum err err = pool_init(&net->conns, &net->mem, sizeof(struct conn),
                              net->config.limits.connections_max + 1);
+    /* Flow tokens outlive the process: a connection of an earlier run must not be found. */
+    net->conns.first_generation = net->config.boot * UINT32_C(2654435769) & ~UINT32_C(1);
     if (err == OK)
         err = map_init(&net->by_remote, 64);
     if (err == OK)

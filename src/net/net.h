@@ -83,6 +83,7 @@ struct net_config {
     const struct listener *listeners; /* as net_sockets_open() left them */
     uint32_t listener_count;
     uint64_t hash_seed; /* the same in all workers */
+    uint32_t boot;      /* number of this start: names of connections differ by it */
     struct net_limits limits;
     struct net_ops ops;
 };
