@@ -18,13 +18,15 @@ static const uint64_t SLOT_GONE = 1;
 
 struct entry {
     uint64_t hash;
-    uint16_t key_len;
-    _Atomic uint16_t block_len; /* 0: removed, but could not be retired for lack of memory */
-    char bytes[];               /* key, block */
+    _Atomic uint16_t key_len; /* ENTRY_GONE set: removed, but not retired for lack of memory */
+    uint16_t block_len;
+    char bytes[]; /* key, block */
 };
 
 enum {
-    ENTRY_HEAD = offsetof(struct entry, bytes)
+    ENTRY_HEAD = offsetof(struct entry, bytes),
+    ENTRY_GONE = 0x8000,
+    KEY_MAX = 0x7fff,
 };
 
 struct array {
@@ -59,6 +61,8 @@ struct shard {
     struct batch *open;  /* takes what is retired now */
     struct batch *first; /* closed, oldest first */
     struct batch **last;
+    struct batch *spare;     /* for removing when there is no memory */
+    uint64_t gone;           /* entries marked ENTRY_GONE: swept in the next turn */
     struct batch *unstamped; /* the first of those that were closed in this turn */
     struct mem mem;
 };
@@ -107,23 +111,32 @@ static uint64_t place_of(uint64_t hash)
     return hash >> 16;
 }
 
+static uint16_t entry_key_len(const struct entry *entry)
+{
+    return atomic_load_explicit(&entry->key_len, memory_order_relaxed) & KEY_MAX;
+}
+
+static bool entry_gone(const struct entry *entry)
+{
+    return (atomic_load_explicit(&entry->key_len, memory_order_relaxed) & ENTRY_GONE) != 0;
+}
+
 static struct slice entry_key(const struct entry *entry)
 {
-    return (struct slice){entry->bytes, entry->key_len};
+    return (struct slice){entry->bytes, entry_key_len(entry)};
 }
 
+/* Empty when the entry is as good as removed. */
 static struct slice entry_block(const struct entry *entry)
 {
-    uint16_t len = atomic_load_explicit(&entry->block_len, memory_order_relaxed);
-    if (len == 0)
+    if (entry_gone(entry))
         return SLICE_EMPTY;
-    return (struct slice){entry->bytes + entry->key_len, len};
+    return (struct slice){entry->bytes + entry_key_len(entry), entry->block_len};
 }
 
-/* Bytes of an entry whose block has `block_len`. */
-static size_t entry_bytes(const struct entry *entry, size_t block_len)
+static size_t entry_bytes(const struct entry *entry)
 {
-    return ENTRY_HEAD + entry->key_len + block_len;
+    return ENTRY_HEAD + (size_t)entry_key_len(entry) + entry->block_len;
 }
 
 static struct array *array_new(uint64_t slots)
@@ -209,13 +222,20 @@ static void shard_close_batch(struct shard *shard)
     shard->open = NULL;
 }
 
-/* Room to retire two things (an entry and an array). False: no memory. */
-static bool shard_can_retire(struct shard *shard)
+/*
+ * Room to retire two things (an entry and an array). False: no memory. The spare batch is for
+ * `removing`: that gives memory back, and cannot fail.
+ */
+static bool shard_can_retire(struct shard *shard, bool removing)
 {
     if (shard->open != NULL && shard->open->count + 2 <= RETIRED_PER_BATCH)
         return true;
 
     struct batch *batch = mem_alloc(&shard->mem, sizeof *batch);
+    if (batch == NULL && removing) {
+        batch = shard->spare;
+        shard->spare = NULL;
+    }
     if (batch == NULL)
         return false;
     batch->next = NULL;
@@ -243,7 +263,10 @@ static void batch_free(struct shard *shard, struct batch *batch)
             mem_free(&shard->mem, batch->items[i].ptr, batch->items[i].bytes);
     }
     count_add(&shard->waiting, 0 - (uint64_t)batch->count);
-    mem_free(&shard->mem, batch, sizeof *batch);
+    if (shard->spare == NULL)
+        shard->spare = batch;
+    else
+        mem_free(&shard->mem, batch, sizeof *batch);
 }
 
 /* One stamp for all that was retired in this turn. */
@@ -257,22 +280,6 @@ static void shard_stamp(struct shard *shard, struct quiesce *quiesce)
     for (struct batch *batch = shard->unstamped; batch != NULL; batch = batch->next)
         batch->stamp = stamp;
     shard->unstamped = NULL;
-}
-
-void table_turn(struct table *table, unsigned worker)
-{
-    assert(worker < table->workers);
-    struct shard *shard = &table->shards[worker];
-
-    shard_stamp(shard, table->quiesce);
-    while (shard->first != NULL && quiesce_passed(table->quiesce, shard->first->stamp)) {
-        struct batch *batch = shard->first;
-        shard->first = batch->next;
-        if (shard->first == NULL)
-            shard->last = &shard->first;
-        batch_free(shard, batch);
-    }
-    count_set(&shard->entry_bytes, shard->mem.used_bytes);
 }
 
 /* --- Changing ------------------------------------------------------------------------------- */
@@ -361,31 +368,27 @@ static _Atomic uint64_t *shard_slot(struct shard *shard, struct slice key, uint6
     return at;
 }
 
-static void shard_retire_entry(struct shard *shard, struct entry *entry, size_t block_len)
-{
-    shard_retire(shard, entry, entry_bytes(entry, block_len));
-}
-
 enum err table_put(struct table *table, struct slice key, uint64_t hash, struct slice block)
 {
     struct shard *shard = shard_of(table, hash);
     assert(block.len > 0);
 
-    if (key.len > UINT16_MAX || block.len > UINT16_MAX ||
+    if (key.len > KEY_MAX || block.len > UINT16_MAX ||
         ENTRY_HEAD + key.len + block.len > MEM_MAX_ALLOC)
         return ERR_TOO_BIG;
-    if (!shard_can_retire(shard))
+    if (!shard_can_retire(shard, false))
         return ERR_MEMORY;
     shard_move(shard, MOVES_PER_CHANGE);
-    if (!shard_can_retire(shard) || shard_make_room(shard) != OK || !shard_can_retire(shard))
+    if (!shard_can_retire(shard, false) || shard_make_room(shard) != OK ||
+        !shard_can_retire(shard, false))
         return ERR_MEMORY;
 
     struct entry *fresh = mem_alloc(&shard->mem, ENTRY_HEAD + key.len + block.len);
     if (fresh == NULL)
         return ERR_MEMORY;
     fresh->hash = hash;
-    fresh->key_len = (uint16_t)key.len;
-    atomic_init(&fresh->block_len, (uint16_t)block.len);
+    atomic_init(&fresh->key_len, (uint16_t)key.len);
+    fresh->block_len = (uint16_t)block.len;
     if (key.len > 0)
         memcpy(fresh->bytes, key.data, key.len);
     memcpy(fresh->bytes + key.len, block.data, block.len);
@@ -396,12 +399,12 @@ enum err table_put(struct table *table, struct slice key, uint64_t hash, struct 
         array_insert(shard, atomic_load_explicit(&shard->array, memory_order_relaxed), fresh);
         count_add(&shard->entries, 1);
     } else {
-        uint16_t len = atomic_load_explicit(&before->block_len, memory_order_relaxed);
+        if (entry_gone(before)) {
+            count_add(&shard->entries, 1);
+            shard->gone--;
+        }
         atomic_store_explicit(at, slot_make(fresh), memory_order_release);
-        if (len == 0)
-            count_add(&shard->entries, 1); /* removed without being retired: its bytes stay lost */
-        else
-            shard_retire_entry(shard, before, len);
+        shard_retire(shard, before, entry_bytes(before));
     }
     return OK;
 }
@@ -409,26 +412,60 @@ enum err table_put(struct table *table, struct slice key, uint64_t hash, struct 
 void table_remove(struct table *table, struct slice key, uint64_t hash)
 {
     struct shard *shard = shard_of(table, hash);
-    bool can_retire = shard_can_retire(shard);
+    bool can_retire = shard_can_retire(shard, true);
     struct entry *entry;
 
     if (can_retire) {
         shard_move(shard, MOVES_PER_CHANGE);
-        can_retire = shard_can_retire(shard);
+        can_retire = shard_can_retire(shard, true);
     }
     _Atomic uint64_t *at = shard_slot(shard, key, hash, &entry);
-    if (at == NULL)
-        return;
-    uint16_t len = atomic_load_explicit(&entry->block_len, memory_order_relaxed);
-    if (len == 0)
+    if (at == NULL || entry_gone(entry))
         return;
     count_add(&shard->entries, UINT64_MAX);
     if (!can_retire) {
-        atomic_store_explicit(&entry->block_len, 0, memory_order_relaxed);
+        atomic_store_explicit(&entry->key_len, entry_key_len(entry) | ENTRY_GONE,
+                              memory_order_relaxed);
+        shard->gone++;
         return;
     }
     atomic_store_explicit(at, SLOT_GONE, memory_order_release);
-    shard_retire_entry(shard, entry, len);
+    shard_retire(shard, entry, entry_bytes(entry));
+}
+
+/* Retires what was only marked as gone, as far as there is room again. Seldom: looks at all. */
+static void shard_sweep(struct shard *shard, struct array *array)
+{
+    for (uint64_t i = 0; array != NULL && shard->gone > 0 && i <= array->mask; i++) {
+        uint64_t slot = atomic_load_explicit(&array->slots[i], memory_order_relaxed);
+        if (!slot_holds(slot) || !entry_gone(slot_entry(slot)))
+            continue;
+        if (!shard_can_retire(shard, true))
+            return;
+        atomic_store_explicit(&array->slots[i], SLOT_GONE, memory_order_release);
+        shard_retire(shard, slot_entry(slot), entry_bytes(slot_entry(slot)));
+        shard->gone--;
+    }
+}
+
+void table_turn(struct table *table, unsigned worker)
+{
+    assert(worker < table->workers);
+    struct shard *shard = &table->shards[worker];
+
+    if (shard->gone > 0) {
+        shard_sweep(shard, atomic_load_explicit(&shard->old, memory_order_relaxed));
+        shard_sweep(shard, atomic_load_explicit(&shard->array, memory_order_relaxed));
+    }
+    shard_stamp(shard, table->quiesce);
+    while (shard->first != NULL && quiesce_passed(table->quiesce, shard->first->stamp)) {
+        struct batch *batch = shard->first;
+        shard->first = batch->next;
+        if (shard->first == NULL)
+            shard->last = &shard->first;
+        batch_free(shard, batch);
+    }
+    count_set(&shard->entry_bytes, shard->mem.used_bytes);
 }
 
 /* --- The whole ------------------------------------------------------------------------------ */
@@ -442,8 +479,7 @@ static void shard_free_array(struct shard *shard, struct array *array)
         if (!slot_holds(slot))
             continue;
         struct entry *entry = slot_entry(slot);
-        uint16_t len = atomic_load_explicit(&entry->block_len, memory_order_relaxed);
-        mem_free(&shard->mem, entry, entry_bytes(entry, len));
+        mem_free(&shard->mem, entry, entry_bytes(entry));
     }
     free(array);
 }
@@ -457,6 +493,8 @@ static void shard_release(struct shard *shard)
     }
     if (shard->open != NULL)
         batch_free(shard, shard->open);
+    if (shard->spare != NULL)
+        mem_free(&shard->mem, shard->spare, sizeof *shard->spare);
     shard_free_array(shard, atomic_load_explicit(&shard->old, memory_order_relaxed));
     shard_free_array(shard, atomic_load_explicit(&shard->array, memory_order_relaxed));
     mem_release(&shard->mem);
@@ -480,9 +518,11 @@ enum err table_open(const struct table_config *config, struct table **out)
         struct shard *shard = &table->shards[i];
         mem_init(&shard->mem, config->memory_max);
         shard->last = &shard->first;
+        shard->spare = mem_alloc(&shard->mem, sizeof *shard->spare);
         struct array *array = array_new(SLOTS_MIN);
-        if (array == NULL) {
-            table->workers = i;
+        if (array == NULL || shard->spare == NULL) {
+            free(array);
+            table->workers = i + 1;
             table_close(table);
             return ERR_MEMORY;
         }

@@ -22,6 +22,13 @@ static struct log *open_log(enum log_format format, int *fd)
     return log;
 }
 
+static struct log_writer *open_writer(struct log *log, const char *name)
+{
+    struct log_writer *writer = log_writer(log, name);
+    assert_non_null(writer);
+    return writer;
+}
+
 /* All that was written; to be freed. */
 static char *read_all(int fd)
 {
@@ -57,7 +64,7 @@ static void a_line_is_text_or_json_and_never_carries_foreign_bytes(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         int fd;
         struct log *log = open_log(cases[i].format, &fd);
-        struct log_writer *writer = log_writer(log, "worker-1");
+        struct log_writer *writer = open_writer(log, "worker-1");
         log_write(writer, LOG_WARNING, wall_ms, "register", SLICE("a\"b\\\n\xff"));
         log_write(writer, LOG_DEBUG, wall_ms, "register", SLICE("not wanted"));
         log_close(log);
@@ -73,7 +80,7 @@ static void the_longest_text_is_written_whole_and_one_more_byte_is_cut(void **st
     static char bytes[LOG_TEXT_MAX + 1];
     int fd;
     struct log *log = open_log(LOG_TEXT, &fd);
-    struct log_writer *writer = log_writer(log, "main");
+    struct log_writer *writer = open_writer(log, "main");
 
     memset(bytes, 'x', sizeof bytes);
     log_write(writer, LOG_INFO, 0, "a", (struct slice){bytes, LOG_TEXT_MAX});
@@ -90,7 +97,7 @@ static void an_event_that_floods_is_cut_to_its_rate_and_says_so(void **state)
     (void)state;
     int fd;
     struct log *log = open_log(LOG_TEXT, &fd);
-    struct log_writer *writer = log_writer(log, "main");
+    struct log_writer *writer = open_writer(log, "main");
 
     for (unsigned i = 0; i < 500; i++)
         log_write(writer, LOG_INFO, 0, "flood", SLICE("x"));
@@ -121,7 +128,7 @@ static void threads_may_share_a_writer_and_what_is_lost_is_counted(void **state)
     (void)state;
     int fd;
     struct log *log = open_log(LOG_JSON, &fd);
-    struct flooder flooder = {log_writer(log, "api")};
+    struct flooder flooder = {open_writer(log, "api")};
     pthread_t threads[3];
 
     for (unsigned i = 0; i < 3; i++)
