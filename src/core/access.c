@@ -63,22 +63,82 @@ static enum verdict challenge(struct core *core, struct request *r, enum core_re
     return refuse(core, r, reason, proxy ? 407 : 401, NULL, builder_slice(&b));
 }
 
+enum err access_open(struct core *core)
+{
+    return pool_init(&core->count_waits, &core->mem, sizeof(struct count_wait),
+                     core->config.transactions_max);
+}
+
+static struct id count_wait_end(struct count_wait *wait)
+{
+    struct core *core = wait->core;
+    struct id server = wait->server;
+
+    timer_stop(&core->wheel, &wait->timer);
+    pool_free(&core->count_waits, wait->id);
+    return server;
+}
+
+void access_close(struct core *core)
+{
+    uint32_t cursor = 0;
+    struct id id;
+    struct count_wait *wait;
+
+    while ((wait = pool_next(&core->count_waits, &cursor, &id)) != NULL)
+        count_wait_end(wait);
+    pool_release(&core->count_waits);
+}
+
+void access_answer(struct core *core, struct id id, enum auth_verdict verdict)
+{
+    struct count_wait *wait = pool_get(&core->count_waits, id);
+    if (wait != NULL)
+        core_resume(core, count_wait_end(wait), verdict);
+}
+
+/* No answer came: the phone gets a new nonce and tries again by itself. */
+static void on_count_timer(struct timer *timer, uint64_t now_ms)
+{
+    struct count_wait *wait = CONTAINER_OF(timer, struct count_wait, timer);
+    struct core *core = wait->core;
+
+    (void)now_ms;
+    core_resume(core, count_wait_end(wait), AUTH_STALE);
+}
+
+static struct count_wait *count_wait_new(struct core *core, struct id server)
+{
+    struct id id;
+    struct count_wait *wait = pool_alloc(&core->count_waits, &id);
+    if (wait == NULL)
+        return NULL;
+    *wait = (struct count_wait){
+        .timer.fn = on_count_timer, .core = core, .id = id, .server = server};
+    timer_start(&core->wheel, &wait->timer, core->now_ms + COUNT_ANSWER_MS);
+    return wait;
+}
+
 /** The nonce's owner is another worker: it is asked whether this count is fresh. */
 static enum verdict ask_count(struct core *core, struct request *r,
                               const struct auth_result *result)
 {
+    struct count_wait *wait =
+        result->owner < core->config.workers ? count_wait_new(core, r->server) : NULL;
+    if (wait == NULL)
+        return challenge(core, r, CORE_R_STALE, NULL);
+
     struct core_mail mail = {
         .kind = CORE_MAIL_COUNT_ASK,
         .from = (uint16_t)core->config.worker,
         .number = auth_count_of(&result->credentials),
-        .id = r->server,
+        .id = wait->id,
         .bytes = result->credentials.nonce,
     };
-
-    if (result->owner >= core->config.workers ||
-        !core->config.ops.post(core->config.ops.user, result->owner, &mail))
-        return challenge(core, r, CORE_R_STALE, NULL);
-    return WAITING;
+    if (core->config.ops.post(core->config.ops.user, result->owner, &mail))
+        return WAITING;
+    count_wait_end(wait);
+    return challenge(core, r, CORE_R_STALE, NULL);
 }
 
 /** The authenticated user must be the one that From (and To of a REGISTER) names: 403. */

@@ -110,6 +110,8 @@ static enum err open_parts(struct core *core)
     if (err == OK)
         err = register_open(core);
     if (err == OK)
+        err = access_open(core);
+    if (err == OK)
         err = open_txns(core);
     if (err == OK)
         err = open_proxy(core);
@@ -158,6 +160,8 @@ void core_close(struct core *core)
         expiry_close(core);
     if (core->registrations.mem != NULL)
         register_close(core);
+    if (core->count_waits.mem != NULL)
+        access_close(core);
     if (core->conn_bindings.buckets != NULL)
         flows_close(core);
     if (core->proxy != NULL)
@@ -391,7 +395,7 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
         answer_count(core, mail);
         return;
     case CORE_MAIL_COUNT_ANSWER:
-        core_resume(core, mail->id, (enum auth_verdict)mail->number);
+        access_answer(core, mail->id, (enum auth_verdict)mail->number);
         return;
     }
 }

@@ -116,7 +116,7 @@ enum core_reason {
     CORE_R_NOT_FOUND,        /* 404 */
     CORE_R_NO_BINDING,       /* 480 */
     CORE_R_FLOW_GONE,        /* 430 */
-    CORE_R_UNRESOLVED,       /* 503: a host name that cannot be resolved */
+    CORE_R_UNRESOLVED,       /* 404: a host name, which we do not resolve yet, or no listener for it */
     CORE_R_BAD_EVENT,        /* 489 */
     CORE_R_METHOD,           /* 405 */
     CORE_R_NO_TRANSACTION,   /* 481: CANCEL for nothing */

@@ -11,6 +11,7 @@
 
 enum {
     CORE_SCRATCH_MAX = 1 << 20,   /* bytes of the arena for one message */
+    COUNT_ANSWER_MS = 1000,       /* for another worker's word on a nonce count */
     CORE_WAITERS_MAX = 16,        /* REGISTERs of one AOR behind one that waits for its receipt */
     CORE_OUR_NAMES_MAX = 256,
     CORE_TIMERS_PER_RUN = 256,
@@ -92,12 +93,21 @@ struct core {
 
     struct pool registrations;
     struct map pending;       /* struct registration by AOR hash */
+    struct pool count_waits;  /* struct count_wait */
     struct map conn_bindings; /* struct conn_binding by connection hash */
     struct expiry expiry;
     struct core_counters counters;
 
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
+};
+
+/** A request that waits for another worker to say whether its nonce count is new. */
+struct count_wait {
+    struct timer timer; /* the answer may be lost in a full mailbox */
+    struct core *core;
+    struct id id;
+    struct id server;
 };
 
 /** What a stage says. */
@@ -153,6 +163,10 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
 
 /* access.c */
 enum verdict stage_authenticate(struct core *core, struct request *r);
+enum err access_open(struct core *core);
+void access_close(struct core *core);
+/** Another worker's answer to a question of ask_count(). */
+void access_answer(struct core *core, struct id wait, enum auth_verdict verdict);
 /** Parses From once. */
 void request_from(struct core *core, struct request *r);
 bool core_is_trusted(const struct core *core, const struct addr *source);

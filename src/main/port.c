@@ -7,22 +7,44 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/** Inode of a socket bound to `port`, from one of /proc/net/{udp,tcp}{,6}; 0: none. */
-static unsigned long inode_in(const char *file, uint16_t port)
+/** The address as /proc/net writes it: words of host order in hexadecimal. */
+static void kernel_text(const struct addr *addr, char out[static 40])
 {
-    char line[512];
+    size_t words = addr->family == ADDR_V6 ? 4 : 1;
+
+    for (size_t i = 0; i < words; i++) {
+        uint32_t word;
+        memcpy(&word, addr->bytes + 4 * i, sizeof word);
+        snprintf(out + 8 * i, 9, "%08X", word);
+    }
+}
+
+/** Does a socket on `local` stand in the way of one on `wanted`? A wildcard does, and minds all. */
+static bool collides(const char *local, const char *wanted)
+{
+    bool local_any = strspn(local, "0") == strlen(local);
+    bool wanted_any = strspn(wanted, "0") == strlen(wanted);
+    return local_any || wanted_any || strcmp(local, wanted) == 0;
+}
+
+/** Inode of a socket bound to `addr`, from one of /proc/net/{udp,tcp}{,6}; 0: none. */
+static unsigned long inode_in(const char *file, const struct addr *addr)
+{
+    char line[512], wanted[40];
     unsigned long found = 0;
     FILE *in = fopen(file, "r");
 
     if (in == NULL)
         return 0;
+    kernel_text(addr, wanted);
     while (found == 0 && fgets(line, sizeof line, in) != NULL) {
+        char local[40];
         unsigned local_port, state;
         unsigned long inode;
-        int fields = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu",
+        int fields = sscanf(line, " %*d: %39[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", local,
                             &local_port, &state, &inode);
         bool listens = state == 0x0a || state == 0x07; /* TCP_LISTEN, or an unconnected UDP */
-        if (fields == 3 && local_port == port && listens)
+        if (fields == 4 && local_port == addr->port && listens && collides(local, wanted))
             found = inode;
     }
     fclose(in);
@@ -65,22 +87,19 @@ static void name_of(const char *pid, char *out, size_t size)
     snprintf(out, size, "%s (process %s)", name, pid);
 }
 
-bool port_holder(const char *transport, uint16_t port, char *out, size_t size)
+bool port_holder(const char *transport, const struct addr *addr, char *out, size_t size)
 {
     char file[64];
-    snprintf(file, sizeof file, "/proc/net/%s", transport);
-    unsigned long inode = inode_in(file, port);
-    if (inode == 0) {
-        snprintf(file, sizeof file, "/proc/net/%s6", transport);
-        inode = inode_in(file, port);
-    }
+    snprintf(file, sizeof file, "/proc/net/%s%s", transport, addr->family == ADDR_V6 ? "6" : "");
+    unsigned long inode = inode_in(file, addr);
     DIR *dir = inode != 0 ? opendir("/proc") : NULL;
     if (dir == NULL)
         return false;
 
     bool found = false;
     for (struct dirent *entry; !found && (entry = readdir(dir)) != NULL;)
-        if (isdigit((unsigned char)entry->d_name[0]) && holds(entry->d_name, inode)) {
+        if (isdigit((unsigned char)entry->d_name[0]) && (pid_t)strtol(entry->d_name, NULL, 10) != getpid() &&
+            holds(entry->d_name, inode)) {
             name_of(entry->d_name, out, size);
             found = true;
         }

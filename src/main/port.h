@@ -5,9 +5,10 @@
 #ifndef MAIN_PORT_H
 #define MAIN_PORT_H
 
-#include "base/slice.h"
+#include "base/addr.h"
 
-/** Writes "NAME (process PID)" of a process with a socket on `port`; false: not found or not seen. */
-bool port_holder(const char *transport, uint16_t port, char *out, size_t size);
+/** Writes "NAME (process PID)" of another process that holds `addr`; `transport` is udp or tcp. False: not
+ * found, or not for us to see. */
+bool port_holder(const char *transport, const struct addr *addr, char *out, size_t size);
 
 #endif

@@ -150,7 +150,7 @@ static void say_taken(const struct listener *listener, int error)
 
     fprintf(stderr, "strowger: %s:%s cannot be opened: %s", transport,
             addr_text(&listener->bound, addr), strerror(error));
-    if (error == EADDRINUSE && port_holder(transport, listener->bound.port, holder, sizeof holder))
+    if (error == EADDRINUSE && port_holder(transport, &listener->bound, holder, sizeof holder))
         fprintf(stderr, "; it is held by %s. End that, or give another port in `listen`", holder);
     fprintf(stderr, "\n");
 }
@@ -273,7 +273,7 @@ static bool open_api(struct server *server)
         return true;
     fprintf(stderr, "strowger: HTTP cannot be served: %s", problem);
     bool http = strncmp(problem, "http:", 5) == 0;
-    if (http && port_holder("tcp", config.listen.port, holder, sizeof holder))
+    if (http && port_holder("tcp", &config.listen, holder, sizeof holder))
         fprintf(stderr, "; port %u is held by %s. End that, or give another port in `http.listen`",
                 config.listen.port, holder);
     fprintf(stderr, "\n");

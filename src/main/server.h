@@ -28,7 +28,7 @@ struct server;
 struct server_worker {
     struct server *server;
     unsigned index;
-    char name[16]; /* in the log */
+    char name[24]; /* in the log */
     struct loop *loop;
     struct core *core;
     struct net *net;

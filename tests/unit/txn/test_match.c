@@ -32,10 +32,12 @@ static void a_request_matches_by_branch_sent_by_and_method(void **unused)
 {
     static const struct pair pairs[] = {
         {"the same", {0}, {0}, TXN_ABSORBED},
-        {"all but Via differs: not looked at",
+        {"tags differ: not looked at", {.to_tag = "t"}, {.from_tag = "y"}, TXN_ABSORBED},
+        {"one branch for two calls, as RFC 4475 §3.3.12 and §3.3.13 have it: another Call-ID",
          {.to_tag = "t"},
-         {.call_id = "x", .from_tag = "y", .cseq = 9},
-         TXN_ABSORBED},
+         {.to_tag = "t", .call_id = "x"},
+         TXN_NEW},
+        {"and another CSeq", {.to_tag = "t"}, {.to_tag = "t", .cseq = 9}, TXN_NEW},
         {"another branch", {.to_tag = "t"}, {.to_tag = "t", .branch = "z9hG4bKtwo"}, TXN_NEW},
         {"the branch's case counts",
          {.to_tag = "t"},
