@@ -59,6 +59,7 @@ def sigterm_in_the_middle(env):
 
 def power_cuts(env, mode, seeds, generations=2, seconds=1.5, eio=False):
     """Several lives on one store: each ends with a power cut in the middle of the load."""
+    disks = []
     for seed in seeds:
         router = open_router(env, name="router-%s-%d" % (mode, seed))
         load = Registrations(env.address(9), router.at)
@@ -66,6 +67,7 @@ def power_cuts(env, mode, seeds, generations=2, seconds=1.5, eio=False):
             chance = random.Random("%s %d %d" % (mode, seed, life))
             disk = LoseFs(env, router.store, mode, seed=seed * 100 + life, sync_us=chance.choice([0, 500, 3000]),
                           eio_sync=chance.randint(25, 250) if eio else 0, name="losefs-%s-%d-%d" % (mode, seed, life))
+            disks.append(disk.log)
             router.start(env=disk.env)
             load.run(seconds * chance.uniform(0.6, 1.2), RATE, until=lambda: not router.running())
             if router.running():
@@ -79,6 +81,9 @@ def power_cuts(env, mode, seeds, generations=2, seconds=1.5, eio=False):
         check(load.acknowledged, "nothing was acknowledged")
         env.note("seed %d (%s%s): %d acknowledged, all there; refused: %s" % (
             seed, mode, ", EIO" if eio else "", len(load.acknowledged), load.refused or "none"))
+    logs = "".join(open(path, encoding="utf-8").read() for path in disks)
+    check("changes taken back" in logs, "the disk never forgot anything: %s", logs)
+    check(not eio or " fails" in logs, "no sync has failed: %s", logs)
 
 
 @case(seconds=90)

@@ -52,12 +52,12 @@ def baresip_calls_baresip_by_number_over_udp(env):
 
 @case()
 def baresip_calls_baresip_by_name_over_tcp(env):
-    baresip_call(env, ("tcp", "tcp"), "sip:bob@example.com;transport=tcp")
+    baresip_call(env, ("tcp", "tcp"), "sip:bob@example.com")
 
 
 @case()
 def baresip_calls_baresip_by_extension_over_tcp(env):
-    baresip_call(env, ("tcp", "tcp"), "sip:102@example.com;transport=tcp")
+    baresip_call(env, ("tcp", "tcp"), "sip:102@example.com")
 
 
 @case()
@@ -67,7 +67,7 @@ def baresip_on_udp_calls_baresip_on_tcp(env):
 
 @case()
 def baresip_on_tcp_calls_baresip_on_udp(env):
-    baresip_call(env, ("tcp", "udp"), "sip:bob@example.com;transport=tcp")
+    baresip_call(env, ("tcp", "udp"), "sip:bob@example.com")
 
 
 @case()
@@ -165,7 +165,7 @@ def baresip_calls_linphone_by_name_over_udp(env):
 
 @case()
 def baresip_calls_linphone_by_extension_over_tcp(env):
-    baresip_calls_linphone(env, "tcp", "sip:102@example.com;transport=tcp")
+    baresip_calls_linphone(env, "tcp", "sip:102@example.com")
 
 
 @case()

@@ -205,6 +205,7 @@ def a_drain_finishes_what_is_under_way(env):
     bob.reply(came, 180, "Ringing", to_tag="t")
     alice.expect("180", lambda m: m.status == 180)
     router.process.signal(signal.SIGTERM)
+    router.process.wait_line("drain")
     late = alice.request("INVITE", "sip:bob@example.com", sender="sip:x@elsewhere.net")
     answer = alice.exchange(late)
     equal((503, None), (answer.status, answer.get("retry-after")), "a new INVITE while draining")
