@@ -56,8 +56,10 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
     for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
         for (unsigned i = 0; i < plan->count; i++) {
             const struct proxy_target *known = &plan->targets[i].target;
-            if (slice_equal(known->uri, target->uri) &&
-                slice_equal(known->routes, target->routes) && known->instance == target->instance &&
+            bool same_phone = known->instance == target->instance || known->instance == 0 ||
+                              target->instance == 0; /* a redirection names no instance */
+            if (same_phone && slice_equal(known->uri, target->uri) &&
+                slice_equal(known->routes, target->routes) &&
                 known->to.transport == target->to.transport &&
                 addr_equal(&known->to.remote, &target->to.remote))
                 return true;

@@ -38,6 +38,8 @@ static void draw_knobs(struct sim *sim)
     knobs->auth = sim_chance(sim, 50);
     knobs->memory_store = sim_chance(sim, 10);
     knobs->recurse = sim_chance(sim, 30);
+    knobs->nat_pct = sim_chance(sim, 50) ? 30 : 0;
+    knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
 }
 
@@ -80,7 +82,6 @@ static void happen(struct sim *sim, struct sim_event *event)
         break;
     case EVENT_RESTART:
         node_start(sim);
-        check_after_restart(sim);
         break;
     case EVENT_POLICY:
         break;
@@ -105,6 +106,7 @@ static void run(struct sim *sim)
             break;
         if (next_ms > sim->now_ms)
             sim->now_ms = next_ms;
+        watch_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))
             happen(sim, &event);
@@ -141,6 +143,7 @@ static void simulate(uint64_t seed, bool trace)
     draw_knobs(sim);
     if (trace)
         print_knobs(sim);
+    watch_open(sim);
     node_prepare(sim);
     run(sim);
     if (!sim->failed)
@@ -163,6 +166,8 @@ static void simulate(uint64_t seed, bool trace)
     }
     fflush(stdout);
     sim_clear_events(sim);
+    watch_close(sim);
+    nonces_close(sim);
     free(sim->seen);
     free(sim->calls);
     free(sim->legs);

@@ -53,6 +53,7 @@ static char *copy_of(struct slice s)
         abort();
     if (s.len > 0)
         memcpy(copy, s.data, s.len);
+    copy[s.len] = '\0';
     return copy;
 }
 
@@ -239,6 +240,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
         const struct outbox_item *item = &outbox->items[i];
         const char *bytes = outbox->buffer + item->offset;
         uint32_t to = item->to.remote.bytes[2] == 1 ? item->to.remote.bytes[3] : UINT32_MAX;
+        if (to <= sim->knobs.phones && item->to.remote.port != phone_port(&sim->phones[to]))
+            to = UINT32_MAX;
 
         sim->sent_by_node++;
         if (item->to.transport != TRANSPORT_UDP || to == UINT32_MAX || to > sim->knobs.phones) {
@@ -275,14 +278,23 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     struct sim *sim = user;
     struct node_worker *to = &sim->workers[worker];
 
-    if (mail->kind == CORE_MAIL_MESSAGE && sim_chance(sim, sim->knobs.mailbox_full_pct))
+    if (mail->kind == CORE_MAIL_MESSAGE || mail->kind == CORE_MAIL_SEND_FAILED)
+        sim->posted = true;
+    if (mail->kind != CORE_MAIL_CONN_LOST && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
+        if (mail->kind == CORE_MAIL_SEND_FAILED) {
+            char *text = copy_of(mail->bytes);
+            watch_refused(sim, text, false);
+            free(text);
+        }
         return false;
+    }
     uint64_t at_ms = sim->now_ms + sim_range(sim, 0, 1);
     if (at_ms < to->mail_at_ms)
         at_ms = to->mail_at_ms;
     to->mail_at_ms = at_ms;
     struct sim_event event = {
-        .due_ms = at_ms, .kind = EVENT_MAIL, .to = worker, .boot = sim->boot, .mail = *mail};
+        .due_ms = at_ms, .kind = EVENT_MAIL, .from = sim->turn_from, .to = worker, .boot = sim->boot, .mail = *mail};
+    event.len = mail->bytes.len;
     event.bytes = copy_of(mail->bytes);
     event.mail.bytes.data = event.bytes;
     sim_post(sim, event);
@@ -301,6 +313,7 @@ static void end_turn(struct sim *sim)
         if (sim->workers[i].outbox.count > 0)
             flush_outbox(&sim->workers[i].outbox, sim);
     map_end_turn(&sim->location);
+    watch_turn(sim);
 }
 
 /* ---- start and stop ---- */
@@ -367,12 +380,12 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .auth_required = sim->knobs.auth,
         .realm = SLICE("sim.example"),
         .algorithms = {SIP_MD5},
-        .nonce_lifetime_ms = 300000,
+        .nonce_lifetime_ms = sim->knobs.nonce_lifetime_ms,
         .registrar = {.default_expires = 3600,
-                      .min_expires = 20,
+                      .min_expires = SIM_MIN_EXPIRES,
                       .max_expires = 7200,
                       .max_contacts = 10},
-        .timer_c_ms = 181000,
+        .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
         .outbox = &sim->workers[worker].outbox,
         .location = {.user = sim,
@@ -409,6 +422,7 @@ void node_start(struct sim *sim)
             abort();
     }
     sim->node_up = true;
+    aors_restore(sim);
     restore(sim);
     end_turn(sim);
     sim_trace(sim, "    node up, boot %u", sim->boot);
@@ -423,6 +437,7 @@ void node_stop(struct sim *sim, bool crash)
         sim->workers[i].core = NULL;
     }
     sim->node_up = false;
+    watch_forget(sim);
     map_clear(&sim->location);
     /* What was written and not synced may be on the disk, up to a point, or not. */
     while (crash && sim->ops != NULL && sim_chance(sim, 50))
@@ -451,12 +466,17 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     if (!sim->node_up)
         return;
     struct flow source = {.transport = TRANSPORT_UDP, .remote = sim_addr(from)};
+    source.remote.port = (uint16_t)phone_port(&sim->phones[from]);
     unsigned arrives = from % sim->knobs.workers; /* as SO_REUSEPORT: by the source */
 
     sim->received_by_node++;
     source.local = sim->listener.bound;
+    sim->turn_from = from;
+    sim->posted = false;
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len}, SIP_DATAGRAM, &source,
                  sim->now_ms, sim_wall(sim));
+    if (!sim->posted)
+        watch_in(sim, from, bytes);
     end_turn(sim);
 }
 
@@ -465,6 +485,12 @@ void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
     if (!sim->node_up || event->boot != sim->boot)
         return;
     core_mail(sim->workers[worker].core, &event->mail, sim->now_ms, sim_wall(sim));
+    if (event->mail.kind == CORE_MAIL_MESSAGE) {
+        sim->turn_from = event->from;
+        watch_in(sim, event->from, event->bytes);
+    }
+    if (event->mail.kind == CORE_MAIL_SEND_FAILED)
+        watch_refused(sim, event->bytes, true);
     end_turn(sim);
 }
 
@@ -472,8 +498,11 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
 {
     if (!sim->node_up)
         return;
+    sim->posted = false;
     core_send_failed(sim->workers[worker].core, (struct slice){bytes, len}, sim->now_ms,
                      sim_wall(sim));
+    if (!sim->posted)
+        watch_refused(sim, bytes, true);
     end_turn(sim);
 }
 

@@ -23,6 +23,7 @@ enum phone_timer {
     PT_LEG_BYE,
     PT_LEG_BYE_AGAIN,
     PT_MESSAGE, /* b: phone */
+    PT_MESSAGE_AGAIN,
 };
 
 enum { T1 = 500, T2 = 4000, LIFE_MS = 64 * T1 };
@@ -47,24 +48,58 @@ static void make_branch(struct sim *sim, char *out, size_t size)
     snprintf(out, size, "z9hG4bK%016llx", (unsigned long long)rng_u64(&sim->rng));
 }
 
+void phone_host(const struct phone *phone, char out[static 40])
+{
+    snprintf(out, 40, "%s.%u:5060", phone->nat ? "192.168.7" : "10.0.1", phone->index);
+}
+
+unsigned phone_port(const struct phone *phone)
+{
+    return phone->tcp ? 50000 + phone->index : phone->nat ? 40000 + phone->index : 5060;
+}
+
+static void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
+{
+    char host[40];
+    phone_host(phone, host);
+    snprintf(out, 80, "sip:u%u@%s%s", user, host, phone->tcp ? ";transport=tcp" : "");
+}
+
+uint32_t phone_by_uri(const struct sim *sim, const char *uri)
+{
+    const char *at = strchr(uri, '@');
+    unsigned a, b, c, d;
+
+    if (at == NULL || sscanf(at + 1, "%u.%u.%u.%u:5060", &a, &b, &c, &d) != 4)
+        return 0;
+    bool phone = (a == 10 && b == 0 && c == 1) || (a == 192 && b == 168 && c == 7);
+    return phone && d >= 1 && d <= sim->knobs.phones ? d : 0;
+}
+
+bool phone_any_tcp(const struct sim *sim)
+{
+    return sim->knobs.tcp_pct > 0;
+}
+
+/** Its Via line. */
+static void add_via(const struct phone *phone, const char *branch, char *out)
+{
+    char host[40];
+    phone_host(phone, host);
+    text_add(out, SIM_TEXT_MAX, "Via: SIP/2.0/%s %s%s;branch=%s\r\n", phone->tcp ? "TCP" : "UDP", host,
+             phone->rport ? ";rport" : "", branch);
+}
+
 /* ---- credentials ---- */
 
 /** An Authorization line for the challenge in `response`, or nothing. */
-static void add_credentials(struct sim *sim, const struct phone *phone, const char *response,
-                            const char *method, const char *uri, char *out, size_t size)
+static void write_credentials(struct phone *phone, const char *method, const char *uri,
+                              const char *password, char *out, size_t size)
 {
-    char challenge[512], nonce[256] = "", name[8];
-    bool proxy = text_status(response) == 407;
+    char name[8], nc[16];
+    bool proxy = strcmp(method, "REGISTER") != 0;
 
-    if (!text_field(response, proxy ? "Proxy-Authenticate" : "WWW-Authenticate", 0, challenge,
-                    sizeof challenge)) {
-        sim_fail(sim, "a %u without a challenge", text_status(response));
-        return;
-    }
-    const char *at = strstr(challenge, "nonce=\"");
-    if (at != NULL)
-        snprintf(nonce, sizeof nonce, "%.*s", (int)strcspn(at + 7, "\""), at + 7);
-
+    snprintf(nc, sizeof nc, "%08x", ++phone->nc);
     uint8_t a1[SIP_HASH_MAX];
     char hex[SIP_HASH_HEX_MAX];
     snprintf(name, sizeof name, "u%u", phone->user);
@@ -72,28 +107,61 @@ static void add_credentials(struct sim *sim, const struct phone *phone, const ch
         .algorithm = SIP_MD5,
         .has_qop = true,
         .qop_auth = true,
-        .nc = 1,
-        .nc_text = SLICE("00000001"),
+        .nc = phone->nc,
+        .nc_text = slice_of(nc),
         .username = slice_of(name),
         .realm = SLICE("sim.example"),
-        .nonce = slice_of(nonce),
+        .nonce = slice_of(phone->nonce),
         .uri = slice_of(uri),
         .cnonce = SLICE("abc"),
         .qop = SLICE("auth"),
     };
-    sip_digest_a1(SIP_MD5, credentials.username, credentials.realm, SLICE("secret"), a1);
+    sip_digest_a1(SIP_MD5, credentials.username, credentials.realm, slice_of(password), a1);
     sip_digest_response(&credentials, a1, slice_of(method), SLICE_EMPTY, hex);
     text_add(out, size,
              "%s: Digest username=\"%s\", realm=\"sim.example\", nonce=\"%s\", uri=\"%s\", "
-             "response=\"%.32s\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"abc\"\r\n",
-             proxy ? "Proxy-Authorization" : "Authorization", name, nonce, uri, hex);
+             "response=\"%.32s\", algorithm=MD5, qop=auth, nc=%s, cnonce=\"abc\"\r\n",
+             proxy ? "Proxy-Authorization" : "Authorization", name, phone->nonce, uri, hex, nc);
+}
+
+/** Takes the nonce of a challenge of ours; false: it is another's. */
+static bool take_challenge(struct phone *phone, const char *response)
+{
+    char challenge[512];
+    const char *name = text_status(response) == 407 ? "Proxy-Authenticate" : "WWW-Authenticate";
+
+    for (unsigned i = 0; text_field(response, name, i, challenge, sizeof challenge); i++) {
+        const char *at = strstr(challenge, "nonce=\"");
+        if (strstr(challenge, "realm=\"sim.example\"") == NULL || at == NULL)
+            continue;
+        snprintf(phone->nonce, sizeof phone->nonce, "%.*s", (int)strcspn(at + 7, "\""), at + 7);
+        phone->nc = 0;
+        return true;
+    }
+    return false;
+}
+
+/** Credentials for the next request, if a nonce is at hand; now and then wrong ones, which say so. */
+static void add_credentials(struct sim *sim, struct phone *phone, const char *method,
+                            const char *uri, char *out, size_t size)
+{
+    if (!sim->knobs.auth || phone->nonce[0] == '\0' || phone->nc + 2 >= SIM_COUNTS)
+        return;
+    if (sim_chance(sim, 4)) {
+        write_credentials(phone, method, uri, "wrong", out, size);
+        text_add(out, size, "X-Creds: wrong\r\n");
+        return;
+    }
+    if (sim_chance(sim, 4) && phone->nc > 0)
+        phone->nc--; /* the count of the request before */
+    write_credentials(phone, method, uri, "secret", out, size);
 }
 
 /* ---- registration ---- */
 
-static void send_register(struct sim *sim, struct phone *phone, const char *challenge)
+static void send_register(struct sim *sim, struct phone *phone)
 {
-    char branch[48];
+    char branch[48], uri[80];
 
     make_branch(sim, branch, sizeof branch);
     phone->cseq++;
@@ -101,15 +169,23 @@ static void send_register(struct sim *sim, struct phone *phone, const char *chal
     phone->tries = 0;
     phone->generation++;
     phone->request[0] = '\0';
+    text_add(phone->request, SIM_TEXT_MAX, "REGISTER sip:sim.example SIP/2.0\r\n");
+    add_via(phone, branch, phone->request);
     text_add(phone->request, SIM_TEXT_MAX,
-             "REGISTER sip:sim.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
              "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s\r\nTo: <sip:u%u@sim.example>\r\n"
-             "Call-ID: %s\r\nCSeq: %u REGISTER\r\nContact: <sip:u%u@10.0.1.%u:5060>;expires=%u\r\n",
-             phone->index, branch, phone->user, phone->tag, phone->user, phone->call_id,
-             phone->cseq, phone->user, phone->index, phone->wants_gone ? 0 : phone->expires_s);
-    if (challenge != NULL)
-        add_credentials(sim, phone, challenge, "REGISTER", "sip:sim.example", phone->request,
-                        SIM_TEXT_MAX);
+             "Call-ID: %s\r\nCSeq: %u REGISTER\r\n",
+             phone->user, phone->tag, phone->user, phone->call_id, phone->cseq);
+    phone_uri(phone, phone->user, uri);
+    if (phone->wants_gone && phone->cseq % 2 == 0) {
+        text_add(phone->request, SIM_TEXT_MAX, "Contact: *\r\nExpires: 0\r\n");
+    } else {
+        text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
+                 phone->wants_gone ? 0 : phone->expires_s);
+        if (phone->q < 1000)
+            text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
+        text_add(phone->request, SIM_TEXT_MAX, "\r\n");
+    }
+    add_credentials(sim, phone, "REGISTER", "sip:sim.example", phone->request, SIM_TEXT_MAX);
     text_add(phone->request, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, phone->index, phone->request);
     set_timer(sim, PT_REGISTER_AGAIN, phone->index, phone->generation, T1);
@@ -124,7 +200,7 @@ static void on_register_timer(struct sim *sim, struct phone *phone)
     if (sim->now_ms > sim->quiet_at_ms)
         return; /* lets it expire */
     phone->acked_until_ms = sim_wall(sim) + (uint64_t)phone->expires_s * 1000;
-    send_register(sim, phone, NULL);
+    send_register(sim, phone);
 }
 
 static void register_done(struct sim *sim, struct phone *phone, bool known)
@@ -158,27 +234,25 @@ static void on_register_response(struct sim *sim, struct phone *phone, const cha
     snprintf(wanted, sizeof wanted, "%u REGISTER", phone->cseq);
     if (!phone->waiting || strcmp(cseq, wanted) != 0 || status < 200)
         return;
-    if (status == 401 && phone->auth_tries++ < 4) {
-        send_register(sim, phone, text);
+    if (status == 401 && phone->auth_tries++ < 4 && take_challenge(phone, text)) {
+        send_register(sim, phone);
         return;
     }
     if (status == 200) {
         phone->acked_present = !phone->wants_gone;
         phone->ambiguous = false;
-        check_register_ack(sim, phone);
     }
     register_done(sim, phone, status == 200);
 }
 
 /* ---- calls, the caller's side ---- */
 
-static void send_invite(struct sim *sim, uint32_t index, const char *challenge)
+static void send_invite(struct sim *sim, uint32_t index)
 {
     struct call *call = &sim->calls[index];
-    const struct phone *phone = &sim->phones[call->phone];
-    char uri[64], old[64];
+    struct phone *phone = &sim->phones[call->phone];
+    char uri[64], contact[80];
 
-    text_uri(call->invite + 7, old, sizeof old);
     snprintf(uri, sizeof uri, "%.*s", (int)strcspn(call->invite + 7, " "), call->invite + 7);
     make_branch(sim, call->branch, sizeof call->branch);
     call->cseq++;
@@ -189,15 +263,21 @@ static void send_invite(struct sim *sim, uint32_t index, const char *challenge)
     call->provisional = false;
     call->crashes_before = sim->crashes;
     call->invite[0] = '\0';
+    text_add(call->invite, SIM_TEXT_MAX, "INVITE %s SIP/2.0\r\n", uri);
+    add_via(phone, call->branch, call->invite);
+    phone_uri(phone, phone->user, contact);
+    if (index % 7 != 0)
+        text_add(call->invite, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
     text_add(call->invite, SIM_TEXT_MAX,
-             "INVITE %s SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
-             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
-             "CSeq: %u INVITE\r\nContact: <sip:u%u@10.0.1.%u:5060>\r\n",
-             uri, phone->index, call->branch, phone->user, call->tag, uri, call->call_id,
-             call->cseq, phone->user, phone->index);
-    if (challenge != NULL)
-        add_credentials(sim, phone, challenge, "INVITE", uri, call->invite, SIM_TEXT_MAX);
-    text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
+             "From: <sip:u%u@sim.example>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
+             "CSeq: %u INVITE\r\nContact: <%s>\r\nX-Nobody-Knows: \"%u\"; this ,,\r\n",
+             phone->user, call->tag, uri, call->call_id, call->cseq, contact, index);
+    add_credentials(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
+    if (index % 3 == 0)
+        text_add(call->invite, SIM_TEXT_MAX,
+                 "Content-Type: application/sdp\r\nContent-Length: 11\r\n\r\nv=0\r\nc=%04u", index);
+    else
+        text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, call->phone, call->invite);
     set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
 }
@@ -222,7 +302,7 @@ static void on_call_timer(struct sim *sim, uint32_t index)
     else
         snprintf(call->invite, sizeof call->invite, "INVITE sip:u%u@sim.example SIP/2.0",
                  sim->phones[callee].user);
-    send_invite(sim, index, NULL);
+    send_invite(sim, index);
     if (sim_chance(sim, 35))
         set_timer(sim, PT_CANCEL, index, 0, sim_range(sim, 0, 7000));
 }
@@ -260,8 +340,10 @@ static void hop_by_hop(const char *invite, const char *method, const char *to, c
     text_field(invite, "Call-ID", 0, value, sizeof value);
     text_add(out, SIM_TEXT_MAX, "Call-ID: %s\r\n", value);
     text_field(invite, "CSeq", 0, value, sizeof value);
-    text_add(out, SIM_TEXT_MAX, "CSeq: %lu %s\r\nContent-Length: 0\r\n\r\n",
-             strtoul(value, NULL, 10), method);
+    text_add(out, SIM_TEXT_MAX, "CSeq: %lu %s\r\n", strtoul(value, NULL, 10), method);
+    if (strcmp(method, "CANCEL") == 0)
+        text_add(out, SIM_TEXT_MAX, "Reason: SIM;cause=7\r\n");
+    text_add(out, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
 }
 
 static void on_cancel_timer(struct sim *sim, uint32_t index)
@@ -306,9 +388,9 @@ static void in_dialog(struct sim *sim, const char *method, uint32_t cseq, const 
     text_uri(contact, uri, sizeof uri);
     make_branch(sim, branch, sizeof branch);
     out[0] = '\0';
-    text_add(out, SIM_TEXT_MAX,
-             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\nMax-Forwards: 70\r\n",
-             method, uri, phone, branch);
+    text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, uri);
+    add_via(&sim->phones[phone], branch, out);
+    text_add(out, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
     for (unsigned i = 0; i < routes; i++) {
         text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
         text_add(out, SIM_TEXT_MAX, "Route: %s\r\n", value);
@@ -401,8 +483,9 @@ static void on_invite_failure(struct sim *sim, uint32_t index, const char *text,
     }
     if (call->state != CALL_CALLING && call->state != CALL_PROCEEDING)
         return;
-    if ((status == 407 || status == 401) && call->auth_tries++ < 4 && !call->cancelled) {
-        send_invite(sim, index, text);
+    if ((status == 407 || status == 401) && call->auth_tries++ < 4 && !call->cancelled &&
+        take_challenge(&sim->phones[call->phone], text)) {
+        send_invite(sim, index);
         return;
     }
     call->final_status = status;
@@ -484,16 +567,19 @@ static uint32_t leg_index(const struct sim *sim, const struct leg *leg)
 
 static void leg_respond(struct sim *sim, struct leg *leg, unsigned status)
 {
-    char extra[160] = "";
+    char extra[400] = "", uri[80];
+    uint32_t other = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
 
-    if (status > 100 && status < 300)
-        snprintf(extra, sizeof extra, "Contact: <sip:u%u@10.0.1.%u:5060>\r\n",
-                 sim->phones[leg->phone].user, leg->phone);
-    if (status == 302) {
-        uint32_t other = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
-        snprintf(extra, sizeof extra, "Contact: <sip:u%u@10.0.1.%u:5060>\r\n",
-                 sim->phones[other].user, other);
-    }
+    phone_uri(&sim->phones[leg->phone], sim->phones[leg->phone].user, uri);
+    if (status == 302 && sim_chance(sim, 70))
+        phone_uri(&sim->phones[other], sim->phones[other].user, uri);
+    if (status == 302 && (sim->phones[other].nat || strstr(uri, "192.168") != NULL))
+        snprintf(uri, sizeof uri, "sip:u%u@sim.example", sim->phones[other].user);
+    if ((status > 100 && status < 300) || status == 302)
+        snprintf(extra, sizeof extra, "Contact: <%s>\r\nX-Leg: %s\r\n", uri, leg->tag);
+    if (status == 401 || status == 407)
+        snprintf(extra, sizeof extra, "%s-Authenticate: Digest realm=\"%s\", nonce=\"n\"\r\n",
+                 status == 401 ? "WWW" : "Proxy", leg->tag);
     text_response(leg->invite, status, leg->tag, extra, leg->response, SIM_TEXT_MAX);
     send_to_node(sim, leg->phone, leg->response);
     if (status < 200)
@@ -524,6 +610,12 @@ static void leg_act(struct sim *sim, struct leg *leg)
     case MANNER_REDIRECT:
         leg_respond(sim, leg, 302);
         return;
+    case MANNER_ODD: {
+        static const unsigned failures[] = {400, 401, 404, 407, 408, 415, 420, 430, 480, 482,
+                                            484, 486, 487, 488, 500, 503, 504, 600, 603, 606};
+        leg_respond(sim, leg, failures[sim_range(sim, 0, COUNT_OF(failures) - 1)]);
+        return;
+    }
     case MANNER_RING:
     case MANNER_SILENT:
     case MANNER_CLOSED:
@@ -690,21 +782,54 @@ static void on_leg_response(struct sim *sim, uint32_t phone, const char *text)
 static void on_message_timer(struct sim *sim, uint32_t index)
 {
     struct phone *phone = &sim->phones[index];
-    char text[SIM_TEXT_MAX] = "", branch[48];
+    char text[SIM_TEXT_MAX] = "", branch[48], uri[64];
     uint32_t callee = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
 
     if (sim->now_ms > sim->quiet_at_ms)
         return;
     make_branch(sim, branch, sizeof branch);
     text_add(text, sizeof text,
-             "MESSAGE sip:u%u@sim.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.%u:5060;rport;branch=%s\r\n"
+             "MESSAGE sip:u%u@sim.example SIP/2.0\r\n", sim->phones[callee].user);
+    add_via(phone, branch, text);
+    text_add(text, sizeof text,
              "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=m\r\nTo: <sip:u%u@sim.example>\r\n"
-             "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi",
-             sim->phones[callee].user, index, branch, phone->user, sim->phones[callee].user,
-             (unsigned long long)rng_u64(&sim->rng));
+             "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n",
+             phone->user, sim->phones[callee].user, (unsigned long long)rng_u64(&sim->rng));
+    snprintf(uri, sizeof uri, "sip:u%u@sim.example", sim->phones[callee].user);
+    add_credentials(sim, phone, "MESSAGE", uri, text, sizeof text);
+    text_add(text, sizeof text, "Content-Length: 2\r\n\r\nhi");
     sim->messages_sent++;
+    snprintf(phone->message, sizeof phone->message, "%s", text);
+    phone->message_tries = 0;
+    phone->message_done = false;
+    phone->message_generation++;
     send_to_node(sim, index, text);
+    set_timer(sim, PT_MESSAGE_AGAIN, index, phone->message_generation, T1);
     set_timer(sim, PT_MESSAGE, index, 0, sim_range(sim, 1000, 30000));
+}
+
+static void on_message_again(struct sim *sim, struct phone *phone, uint32_t generation)
+{
+    if (phone->message_generation != generation || phone->message_done ||
+        ++phone->message_tries > 10)
+        return;
+    send_to_node(sim, phone->index, phone->message);
+    uint64_t gap = (uint64_t)T1 << phone->message_tries;
+    set_timer(sim, PT_MESSAGE_AGAIN, phone->index, generation, gap > T2 ? T2 : gap);
+}
+
+static void on_message_response(struct sim *sim, struct phone *phone, const char *text)
+{
+    char via[256], branch[64];
+
+    text_field(text, "Via", 0, via, sizeof via);
+    text_param(via, "branch", branch, sizeof branch);
+    if (text_status(text) < 200 || strstr(phone->message, branch) == NULL)
+        return;
+    phone->message_done = true;
+    if (text_status(text) == 407)
+        (void)take_challenge(phone, text);
+    sim->messages_answered++;
 }
 
 static void on_message(struct sim *sim, uint32_t phone, const char *text)
@@ -715,7 +840,12 @@ static void on_message(struct sim *sim, uint32_t phone, const char *text)
         sim_fail(sim, "the body of a MESSAGE did not arrive");
     if (sim->phones[phone].manner == MANNER_SILENT)
         return;
-    text_response(text, 200, "m2", "", response, sizeof response);
+    unsigned status = 200;
+    if (sim->phones[phone].manner == MANNER_ODD)
+        status = (unsigned)(sim_chance(sim, 50) ? 408 : sim_chance(sim, 50) ? 503 : 486);
+    if (sim->phones[phone].manner == MANNER_RING && sim_chance(sim, 60)) /* slow: says so, later */
+        status = 100;
+    text_response(text, status, "m2", "", response, sizeof response);
     send_to_node(sim, phone, response);
 }
 
@@ -733,8 +863,9 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
         }
         text_field(text, "From", 0, from, sizeof from);
         text_param(from, "tag", tag, sizeof tag);
-        sim->messages_answered += strcmp(method, "MESSAGE") == 0;
-        if (strncmp(tag, "leg", 3) == 0)
+        if (strcmp(method, "MESSAGE") == 0)
+            on_message_response(sim, &sim->phones[index], text);
+        else if (strncmp(tag, "leg", 3) == 0)
             on_leg_response(sim, index, text);
         else
             on_call_response(sim, index, text);
@@ -800,6 +931,9 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
     case PT_MESSAGE:
         on_message_timer(sim, which);
         return;
+    case PT_MESSAGE_AGAIN:
+        on_message_again(sim, &sim->phones[which], generation);
+        return;
     }
 }
 
@@ -810,7 +944,12 @@ void phones_start(struct sim *sim)
         phone->index = i;
         phone->user = sim_chance(sim, 30) && i > 1 ? sim->phones[i - 1].user : i - 1;
         phone->expires_s = (uint32_t)sim_range(sim, 60, 240);
-        phone->manner = (enum phone_manner)sim_range(sim, MANNER_ANSWER, MANNER_REDIRECT);
+        phone->manner = (enum phone_manner)sim_range(sim, MANNER_ANSWER, MANNER_ODD);
+        if (phone->manner == MANNER_SILENT || phone->manner == MANNER_CLOSED)
+            phone->manner = MANNER_ODD;
+        phone->q = sim_chance(sim, 50) ? 1000 : 100 * (unsigned)sim_range(sim, 1, 9);
+        phone->nat = sim_chance(sim, sim->knobs.nat_pct);
+        phone->rport = phone->nat || sim_chance(sim, 80);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;
         if (sim_chance(sim, sim->knobs.dead_pct) && i > 1) /* somebody must be able to call */

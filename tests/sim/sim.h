@@ -11,6 +11,11 @@
  *   world.c   events in the order of their times; the network
  *   node.c    the workers' cores, their mailboxes, the location table, the store
  *   text.c    SIP as text
+ *   same.c    is what was sent on what was received?
+ *   aors.c    what the bindings must be
+ *   access.c  who may get through
+ *   watch.c   every transaction of the node, as the network sees it
+ *   probe.c   single requests whose answers are known
  *   phone.c   registrations, calls as caller and as callee
  *   check.c   what must hold
  *   main.c    the runs
@@ -28,7 +33,11 @@ enum {
     SIM_TEXT_MAX = 4096,
     SIM_HEADS = 8,
     SIM_NODE = 0, /* address of the node; phones are 1.. */
+    SIM_COUNTS = 256, /* of one nonce */
+    SIM_MIN_EXPIRES = 20,
+    SIM_TIMER_C_MS = 181000,
 };
+#define SIM_NODE_HOST "10.0.0.1:5060"
 
 struct sim;
 
@@ -67,7 +76,10 @@ struct sim_knobs {
     unsigned mailbox_full_pct;
     unsigned crashes;
     unsigned dead_pct;            /* phones whose port is closed or that say nothing */
+    unsigned nat_pct, tcp_pct;
+    unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
+    bool starved; /* too little of everything: only leaks and crashes count */
     uint64_t calls_span_ms;
 };
 
@@ -80,6 +92,7 @@ enum phone_manner {
     MANNER_RING,       /* rings until cancelled */
     MANNER_ANSWER_AT_ONCE,
     MANNER_REDIRECT,   /* 302 to another phone */
+    MANNER_ODD,        /* one of many failures, drawn for each call */
     MANNER_SILENT,     /* answers nothing at all */
     MANNER_CLOSED,     /* no port: ICMP */
     MANNER_COUNT,
@@ -92,6 +105,15 @@ struct phone {
     char call_id[48], tag[24];
     uint32_t cseq, branch;
     uint32_t expires_s;
+    unsigned q;          /* thousandths */
+    bool nat, tcp, rport;
+    uint32_t conn;       /* generation of its connection; 0: none */
+    uint64_t to_node_ms, from_node_ms; /* streams keep their order */
+    char nonce[64];      /* given last, and how often it was used */
+    uint32_t nc;
+    char message[2048]; /* the MESSAGE under way */
+    uint32_t message_tries, message_generation;
+    bool message_done;
     /* the REGISTER under way */
     bool waiting, wants_gone;
     char request[SIM_TEXT_MAX];
@@ -176,6 +198,32 @@ struct node_worker {
     uint64_t mail_at_ms; /* mailboxes keep their order */
 };
 
+/** A binding as it must be. */
+struct sim_binding {
+    char uri[128], call_id[64];
+    uint32_t phone, cseq;
+    unsigned q;
+    bool lost; /* its connection is gone */
+    uint64_t expires_ms; /* wall clock */
+};
+
+struct sim_aor {
+    struct sim_binding bindings[24];
+    unsigned count;
+};
+
+struct sim_nonce {
+    struct sim_nonce *next;
+    char text[64];
+    uint64_t made_ms;
+    uint32_t boot, phone, highest;
+    bool used[SIM_COUNTS];
+    char branch[SIM_COUNTS][32]; /* that got through */
+    char first[SIM_COUNTS][32];  /* that came first */
+};
+
+struct watch;
+
 struct seen_bytes {
     uint64_t hash;
     uint32_t count;
@@ -208,6 +256,14 @@ struct sim {
     uint64_t sent_by_node, received_by_node;
     struct seen_bytes *seen;
     size_t seen_capacity;
+
+    struct watch *watch;
+    uint32_t turn_from, turn_to; /* of the message at hand */
+    bool posted;                 /* it went to another worker */
+    struct sim_aor aors[SIM_PHONES_MAX];
+    bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
+    bool disabled[SIM_PHONES_MAX];
+    struct sim_nonce *nonces;
 
     struct phone phones[SIM_PHONES_MAX + 1];
     struct call *calls;
@@ -266,10 +322,52 @@ void phones_start(struct sim *sim);
 void phone_receive(struct sim *sim, uint32_t phone, char *bytes);
 void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t generation);
 
+/** Writes host:port as the phone believes itself to be. */
+void phone_host(const struct phone *phone, char out[static 40]);
+/** The port that its packets come from. */
+unsigned phone_port(const struct phone *phone);
+/** The phone whose Contact this is; 0: nobody's. */
+uint32_t phone_by_uri(const struct sim *sim, const char *uri);
+bool phone_any_tcp(const struct sim *sim);
+
+/* same.c */
+/** Is `out` the request `in` from this phone, changed only as a proxy may? `why` says where not. */
+bool same_request(const struct sim *sim, uint32_t from, const char *in, const char *out, char *why,
+                  size_t size);
+/** Is `out` the response `in` without its first Via? `challenges`: more of them may follow. */
+bool same_response(const char *in, const char *out, bool challenges);
+
+/* aors.c */
+/** The number N of the first sip:uN in a value. */
+unsigned aors_user_of(const char *value);
+void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer);
+/** Bindings of a user now; *certain false: one of them is about to expire. */
+unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
+                      bool *certain);
+void aors_restore(struct sim *sim);
+
+/* access.c */
+void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);
+/** A request has come: a count that two of them use is good for one, and nobody says for which. */
+void access_note(struct sim *sim, uint32_t phone, const char *request);
+void check_access(struct sim *sim, uint32_t phone, const char *request);
+void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer);
+void nonces_close(struct sim *sim);
+
+/* watch.c */
+void watch_open(struct sim *sim);
+void watch_forget(struct sim *sim);
+void watch_close(struct sim *sim);
+/** The node has handled this message of a phone; what it sends for it comes next. */
+void watch_in(struct sim *sim, uint32_t from, const char *text);
+void watch_out(struct sim *sim, uint32_t to, const char *text);
+void watch_refused(struct sim *sim, const char *text, bool known);
+/** A turn's messages are all out. */
+void watch_turn(struct sim *sim);
+void watch_sweep(struct sim *sim);
+
 /* check.c */
 void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len);
-void check_register_ack(struct sim *sim, const struct phone *phone);
-void check_after_restart(struct sim *sim);
 void check_calls(struct sim *sim);
 void check_node_empty(struct sim *sim);
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/access - who got through with which credentials.
+ *
+ * Knows every nonce the node has given out, when and to whom, and which counts of it got
+ * something through. Credentials that are wrong on purpose say so in X-Creds.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+enum {
+    SKEW_MS = 1000,
+    WINDOW = 60 /* counts back that must still be taken */
+};
+
+enum state {
+    NO_CREDENTIALS = 1,
+    GOOD,
+    WRONG,    /* password or user */
+    STALE,    /* nonce too old, of an earlier run, or not of this phone */
+    REUSED,   /* the count got something through already */
+    UNKNOWN,  /* nobody can say */
+};
+
+static struct sim_nonce *find_nonce(struct sim *sim, const char *text)
+{
+    for (struct sim_nonce *at = sim->nonces; at != NULL; at = at->next)
+        if (strcmp(at->text, text) == 0)
+            return at;
+    return NULL;
+}
+
+static bool quoted(const char *value, const char *name, char *out, size_t size)
+{
+    const char *at = strstr(value, name);
+
+    out[0] = '\0';
+    if (at == NULL)
+        return false;
+    at += strlen(name);
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\","), at);
+    return true;
+}
+
+void check_nonce_sent(struct sim *sim, uint32_t to, const char *text)
+{
+    char value[512], nonce[64];
+    unsigned status = text_status(text);
+
+    if ((status != 401 && status != 407) ||
+        !text_field(text, status == 401 ? "WWW-Authenticate" : "Proxy-Authenticate", 0, value,
+                    sizeof value) ||
+        strstr(value, "realm=\"sim.example\"") == NULL || !quoted(value, "nonce=\"", nonce, 64))
+        return;
+    if (find_nonce(sim, nonce) != NULL)
+        return;
+    struct sim_nonce *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        abort();
+    snprintf(made->text, sizeof made->text, "%s", nonce);
+    made->made_ms = sim->now_ms;
+    made->boot = sim->boot;
+    made->phone = to;
+    made->next = sim->nonces;
+    sim->nonces = made;
+}
+
+static void branch_of(const char *request, char branch[static 32])
+{
+    char via[256];
+    text_field(request, "Via", 0, via, sizeof via);
+    text_param(via, "branch", branch, 32);
+}
+
+static enum state judge(struct sim *sim, uint32_t phone, const char *request,
+                        struct sim_nonce **nonce, uint32_t *nc)
+{
+    char value[1024], text[64], method[16], branch[32];
+
+    text_method(request, method, sizeof method);
+    bool is_register = strcmp(method, "REGISTER") == 0;
+    if (!text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
+                    sizeof value))
+        return NO_CREDENTIALS;
+    if (text_count(request, "X-Creds") > 0)
+        return WRONG;
+    quoted(value, "nonce=\"", text, sizeof text);
+    *nonce = find_nonce(sim, text);
+    quoted(value, "nc=", text, sizeof text);
+    *nc = (uint32_t)strtoul(text, NULL, 16);
+    if (*nonce == NULL || *nc == 0 || *nc >= SIM_COUNTS)
+        return UNKNOWN;
+    uint64_t age_ms = sim->now_ms - (*nonce)->made_ms;
+    if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS)
+        return STALE;
+    if ((*nonce)->used[*nc])
+        return (*nonce)->boot == sim->boot ? REUSED : STALE;
+    if ((*nonce)->boot != sim->boot)
+        return STALE; /* its window went with the process */
+    branch_of(request, branch);
+    if (strcmp((*nonce)->first[*nc], branch) != 0)
+        return UNKNOWN;
+    if (age_ms + SKEW_MS > sim->knobs.nonce_lifetime_ms || sim->knobs.mailbox_full_pct > 0 ||
+        *nc + WINDOW < (*nonce)->highest)
+        return UNKNOWN;
+    return GOOD;
+}
+
+void access_note(struct sim *sim, uint32_t phone, const char *request)
+{
+    struct sim_nonce *nonce = NULL;
+    uint32_t nc = 0;
+
+    (void)judge(sim, phone, request, &nonce, &nc);
+    if (nonce != NULL && nc > 0 && nc < SIM_COUNTS && nonce->first[nc][0] == '\0')
+        branch_of(request, nonce->first[nc]);
+}
+
+static bool is_from_us(const char *request, unsigned *user)
+{
+    char from[256];
+    text_field(request, "From", 0, from, sizeof from);
+    *user = aors_user_of(from);
+    return strstr(from, "@sim.example") != NULL;
+}
+
+static bool needs_credentials(const struct sim *sim, const char *request)
+{
+    char to[256], method[16];
+    unsigned user;
+
+    text_method(request, method, sizeof method);
+    if (!sim->knobs.auth)
+        return false;
+    if (strcmp(method, "REGISTER") == 0)
+        return true;
+    text_field(request, "To", 0, to, sizeof to);
+    bool in_dialog = strstr(to, ";tag=") != NULL && strstr(request, ";r=") != NULL;
+    return !in_dialog && is_from_us(request, &user);
+}
+
+/** The node lets a request through: may it? */
+void check_access(struct sim *sim, uint32_t phone, const char *request)
+{
+    struct sim_nonce *nonce = NULL;
+    uint32_t nc = 0;
+    char branch[32], via[256], value[1024], name[64], wanted[16], method[16];
+    unsigned user;
+
+    if (!needs_credentials(sim, request))
+        return;
+    text_field(request, "Via", 0, via, sizeof via);
+    text_param(via, "branch", branch, sizeof branch);
+    text_method(request, method, sizeof method);
+    enum state state = judge(sim, phone, request, &nonce, &nc);
+    bool same = state == REUSED && strcmp(nonce->branch[nc], branch) == 0; /* a further branch */
+    if (state != GOOD && state != UNKNOWN && !same) {
+        static const char *const names[] = {"",        "no credentials", "good", "a wrong password",
+                                            "a stale nonce", "a nonce count used before", ""};
+        sim_fail(sim, "a %s of phone %u got through with %s", method, phone, names[state]);
+        return;
+    }
+    bool is_register = strcmp(method, "REGISTER") == 0;
+    text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
+               sizeof value);
+    quoted(value, "username=\"", name, sizeof name);
+    (void)is_from_us(request, &user);
+    snprintf(wanted, sizeof wanted, "u%u", user);
+    if (strcmp(name, wanted) != 0)
+        sim_fail(sim, "%s got a %s through with the From of %s", name, method, wanted);
+    if (user < SIM_PHONES_MAX && sim->disabled[user])
+        sim_fail(sim, "the disabled user u%u got a %s through", user, method);
+    if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS)
+        return;
+    nonce->used[nc] = true;
+    snprintf(nonce->branch[nc], sizeof nonce->branch[nc], "%s", branch);
+    if (nc > nonce->highest)
+        nonce->highest = nc;
+}
+
+/** An answer of the node's own to a request: was access refused, or given, rightly? */
+void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer)
+{
+    struct sim_nonce *nonce = NULL;
+    uint32_t nc = 0;
+    unsigned status = text_status(answer), user;
+    char challenge[512];
+
+    if (status != 401 && status != 407) {
+        if (status == 416 || status == 420 || status == 482 || status == 483)
+            return; /* before anybody looked at credentials */
+        if (status == 200)
+            check_access(sim, phone, request);
+        else if (needs_credentials(sim, request) &&
+                 judge(sim, phone, request, &nonce, &nc) == GOOD) /* the count is used up */
+            nonce->used[nc] = true;
+        return;
+    }
+    if (!needs_credentials(sim, request)) {
+        sim_fail(sim, "a request that needs no credentials was answered %u", status);
+        return;
+    }
+    enum state state = judge(sim, phone, request, &nonce, &nc);
+    (void)is_from_us(request, &user);
+    bool disabled = user < SIM_PHONES_MAX && sim->disabled[user];
+    if (state == GOOD && !disabled)
+        sim_fail(sim, "good credentials of phone %u were refused", phone);
+    if (!text_field(answer, status == 401 ? "WWW-Authenticate" : "Proxy-Authenticate", 0, challenge,
+                    sizeof challenge))
+        sim_fail(sim, "a %u without a challenge", status);
+    bool stale = strstr(challenge, "stale=true") != NULL;
+    if (state == STALE && !stale && !disabled)
+        sim_fail(sim, "a stale nonce with the right password got no stale=true");
+    if ((state == WRONG || state == NO_CREDENTIALS) && stale)
+        sim_fail(sim, "stale=true for who does not know the password");
+}
+
+void nonces_close(struct sim *sim)
+{
+    while (sim->nonces != NULL) {
+        struct sim_nonce *nonce = sim->nonces;
+        sim->nonces = nonce->next;
+        free(nonce);
+    }
+}

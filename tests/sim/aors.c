@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/aors - what the bindings must be, from the REGISTERs and their answers alone.
+ *
+ * A 200 changes the model at the moment it is sent, and must list exactly what the
+ * model then holds; so must what is durable. A restart starts from what is durable.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "sim.h"
+
+enum {
+    SLACK_MS = 2000 /* whole seconds are told, and a receipt takes its time */
+};
+
+static struct sim_binding *find(struct sim_aor *aor, const char *uri)
+{
+    for (unsigned i = 0; i < aor->count; i++)
+        if (strcmp(aor->bindings[i].uri, uri) == 0)
+            return &aor->bindings[i];
+    return NULL;
+}
+
+static void remove_at(struct sim_aor *aor, unsigned at)
+{
+    memmove(&aor->bindings[at], &aor->bindings[at + 1],
+            (aor->count - at - 1) * sizeof aor->bindings[0]);
+    aor->count--;
+}
+
+static void drop_expired(struct sim_aor *aor, uint64_t wall_ms)
+{
+    for (unsigned i = aor->count; i-- > 0;)
+        if (aor->bindings[i].expires_ms <= wall_ms)
+            remove_at(aor, i);
+}
+
+unsigned aors_user_of(const char *value)
+{
+    const char *at = strstr(value, "sip:u");
+    return at != NULL ? (unsigned)strtoul(at + 5, NULL, 10) : SIM_PHONES_MAX;
+}
+
+static unsigned q_of(const char *contact)
+{
+    char text[16];
+    text_param(contact, "q", text, sizeof text);
+    return text[0] == '\0' ? 1000 : (unsigned)(atof(text) * 1000 + 0.5);
+}
+
+static uint32_t expires_of(const char *request, const char *contact)
+{
+    char text[32];
+    text_param(contact, "expires", text, sizeof text);
+    if (text[0] == '\0' && !text_field(request, "Expires", 0, text, sizeof text))
+        return 3600;
+    unsigned long seconds = strtoul(text, NULL, 10);
+    return seconds > 7200 ? 7200 : (uint32_t)seconds;
+}
+
+struct asked {
+    char call_id[64];
+    uint32_t cseq;
+    bool star;
+    unsigned count;
+    char contacts[8][256];
+};
+
+static void read_register(const char *text, struct asked *asked)
+{
+    char value[256];
+
+    memset(asked, 0, sizeof *asked);
+    text_field(text, "Call-ID", 0, asked->call_id, sizeof asked->call_id);
+    text_field(text, "CSeq", 0, value, sizeof value);
+    asked->cseq = (uint32_t)strtoul(value, NULL, 10);
+    while (asked->count < COUNT_OF(asked->contacts) &&
+           text_field(text, "Contact", asked->count, asked->contacts[asked->count],
+                      sizeof asked->contacts[0])) {
+        asked->star |= strcmp(asked->contacts[asked->count], "*") == 0;
+        asked->count++;
+    }
+}
+
+/** Is there a binding that this very request has made: a retransmission that outlived us? */
+static bool is_repeat(const struct sim_aor *aor, const struct asked *asked)
+{
+    for (unsigned i = 0; i < aor->count; i++)
+        if (asked->count > 0 && aor->bindings[i].cseq == asked->cseq &&
+            strcmp(aor->bindings[i].call_id, asked->call_id) == 0)
+            return true;
+    return false;
+}
+
+/** Does it speak of a binding that a later request of the same Call-ID has made? */
+static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
+{
+    for (unsigned i = 0; i < aor->count; i++) {
+        const struct sim_binding *binding = &aor->bindings[i];
+        bool spoken_of = asked->star;
+        for (unsigned k = 0; k < asked->count; k++) {
+            char uri[128];
+            text_uri(asked->contacts[k], uri, sizeof uri);
+            spoken_of |= strcmp(uri, binding->uri) == 0;
+        }
+        if (spoken_of && strcmp(binding->call_id, asked->call_id) == 0 &&
+            binding->cseq >= asked->cseq)
+            return true;
+    }
+    return false;
+}
+
+static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const char *request,
+                  const struct asked *asked)
+{
+    if (asked->star)
+        aor->count = 0;
+    for (unsigned i = 0; i < asked->count && !asked->star; i++) {
+        char uri[128];
+        text_uri(asked->contacts[i], uri, sizeof uri);
+        uint32_t expires = expires_of(request, asked->contacts[i]);
+        struct sim_binding *binding = find(aor, uri);
+        if (expires == 0) {
+            if (binding != NULL)
+                remove_at(aor, (unsigned)(binding - aor->bindings));
+            continue;
+        }
+        if (binding == NULL && aor->count == COUNT_OF(aor->bindings))
+            continue;
+        if (binding == NULL)
+            binding = &aor->bindings[aor->count++];
+        *binding = (struct sim_binding){.phone = phone,
+                                        .q = q_of(asked->contacts[i]),
+                                        .cseq = asked->cseq,
+                                        .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};
+        snprintf(binding->uri, sizeof binding->uri, "%s", uri);
+        snprintf(binding->call_id, sizeof binding->call_id, "%s", asked->call_id);
+    }
+}
+
+/** Is it near its end, so that nobody can say whether it is there? */
+static bool is_near_end(const struct sim *sim, const struct sim_binding *binding)
+{
+    uint64_t now_ms = sim_wall(sim);
+    return binding->expires_ms < now_ms + SLACK_MS && binding->expires_ms + SLACK_MS > now_ms;
+}
+
+static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, const char *answer)
+{
+    char value[256], uri[128], text[16];
+    unsigned listed = text_count(answer, "Contact"), certain = 0;
+
+    for (unsigned i = 0; i < listed; i++) {
+        text_field(answer, "Contact", i, value, sizeof value);
+        text_uri(value, uri, sizeof uri);
+        struct sim_binding *binding = find(aor, uri);
+        if (binding == NULL) {
+            sim_fail(sim, "the 200 to a REGISTER of u%u lists %s, which is not there", user, uri);
+            return;
+        }
+        text_param(value, "expires", text, sizeof text);
+        uint64_t told_ms = sim_wall(sim) + strtoul(text, NULL, 10) * UINT64_C(1000);
+        uint64_t slack_ms = SLACK_MS + 20u * sim->knobs.store_delay_max_ms;
+        if (told_ms > binding->expires_ms + slack_ms || binding->expires_ms > told_ms + slack_ms)
+            sim_fail(sim, "the 200 to u%u says that %s lives %s s more", user, uri, text);
+        if (q_of(value) != binding->q)
+            sim_fail(sim, "the 200 to u%u lists %s with another q", user, uri);
+    }
+    for (unsigned i = 0; i < aor->count; i++)
+        certain += !is_near_end(sim, &aor->bindings[i]);
+    if (listed < certain)
+        sim_fail(sim, "the 200 to a REGISTER of u%u lists %u of %u bindings", user, listed, certain);
+}
+
+static void check_durable(struct sim *sim, const struct sim_aor *aor, unsigned user)
+{
+    char name[16];
+    snprintf(name, sizeof name, "u%u", user);
+    struct slice key = slice_of(name);
+    struct slice block = sim_map_find(&sim->durable, key, node_key_hash(sim, key));
+
+    if (sim->knobs.memory_store)
+        block = sim_map_find(&sim->location, key, node_key_hash(sim, key));
+    uint32_t cursor = 0;
+    struct binding binding;
+    unsigned found = 0, certain = 0;
+    while (block.len > 0 && binding_next(block, &cursor, &binding)) {
+        bool known = false;
+        for (unsigned i = 0; i < aor->count; i++)
+            known |= slice_equal(slice_of(aor->bindings[i].uri), binding.contact) &&
+                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq;
+        if (!known && binding.expires_ms > sim_wall(sim) + SLACK_MS)
+            sim_fail(sim, "at the 200 to u%u another binding is durable: %.*s", user,
+                     SLICE_ARG(binding.contact));
+        found++;
+    }
+    for (unsigned i = 0; i < aor->count; i++)
+        certain += !is_near_end(sim, &aor->bindings[i]);
+    if (found < certain)
+        sim_fail(sim, "at the 200 to u%u %u of its %u bindings are durable", user, found, certain);
+}
+
+static bool is_brief(const char *request, const struct asked *asked)
+{
+    for (unsigned i = 0; i < asked->count; i++) {
+        uint32_t expires = expires_of(request, asked->contacts[i]);
+        if (strcmp(asked->contacts[i], "*") != 0 && expires > 0 && expires < SIM_MIN_EXPIRES)
+            return true;
+    }
+    return false;
+}
+
+static bool is_bad_star(const char *request, const struct asked *asked)
+{
+    char text[16];
+    return asked->star && (asked->count > 1 ||
+                           !text_field(request, "Expires", 0, text, sizeof text) || atol(text) != 0);
+}
+
+void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)
+{
+    char to[256];
+    struct asked asked;
+    unsigned status = text_status(answer);
+
+    text_field(request, "To", 0, to, sizeof to);
+    unsigned user = aors_user_of(to);
+    read_register(request, &asked);
+    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404)
+        return; /* access: elsewhere */
+    struct sim_aor *aor = &sim->aors[user];
+    drop_expired(aor, sim_wall(sim));
+    bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
+    bool brief = is_brief(request, &asked), bad = is_bad_star(request, &asked);
+
+    if (status != 200) {
+        bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct > 0;
+        bool right = (status == 400 && bad) || (status == 423 && brief) ||
+                     (status == 500 && (overtaken || repeat || store)) || (status == 503 && store) ||
+                     (status == 503 && strstr(answer, "Too many") != NULL);
+        if (!right)
+            sim_fail(sim, "a sound REGISTER of u%u was answered %u", user, status);
+        return;
+    }
+    if (bad || (brief && !repeat) || overtaken) {
+        sim_fail(sim, "a REGISTER of u%u got a 200 that is %s", user,
+                 bad ? "malformed" : brief ? "too brief" : "overtaken by a later one");
+        return;
+    }
+    if (!repeat)
+        apply(sim, aor, phone, request, &asked);
+    check_listed(sim, aor, user, answer);
+    check_durable(sim, aor, user);
+}
+
+unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
+                      bool *certain)
+{
+    struct sim_aor *aor = &sim->aors[user];
+    unsigned count = 0;
+
+    *certain = true;
+    drop_expired(aor, sim_wall(sim));
+    for (unsigned i = 0; i < aor->count && count < max; i++) {
+        if (is_near_end(sim, &aor->bindings[i]))
+            *certain = false;
+        out[count++] = aor->bindings[i];
+    }
+    return count;
+}
+
+/** All that was acknowledged, and nothing else, is there after a crash. */
+static void check_kept(struct sim *sim, unsigned user, struct sim_aor *old, struct sim_aor *kept)
+{
+    for (unsigned i = 0; i < old->count; i++)
+        if (find(kept, old->bindings[i].uri) == NULL)
+            sim_fail(sim, "the acknowledged binding %s of u%u was lost", old->bindings[i].uri, user);
+    for (unsigned i = 0; i < kept->count; i++)
+        if (find(old, kept->bindings[i].uri) == NULL)
+            sim_fail(sim, "the binding %s of u%u came back", kept->bindings[i].uri, user);
+}
+
+/** After a restart: what the store holds is what there is. */
+void aors_restore(struct sim *sim)
+{
+    for (unsigned user = 0; user < SIM_PHONES_MAX; user++) {
+        struct sim_aor *aor = &sim->aors[user];
+        char name[16];
+        snprintf(name, sizeof name, "u%u", user);
+        struct slice key = slice_of(name);
+        struct slice block = sim_map_find(&sim->durable, key, node_key_hash(sim, key));
+        struct binding binding;
+        uint32_t cursor = 0;
+
+        struct sim_aor old = *aor;
+        aor->count = 0;
+        while (block.len > 0 && aor->count < COUNT_OF(aor->bindings) &&
+               binding_next(block, &cursor, &binding)) {
+            struct sim_binding *made = &aor->bindings[aor->count++];
+            *made = (struct sim_binding){
+                .q = binding.q, .cseq = binding.cseq, .expires_ms = binding.expires_ms};
+            snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
+            snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
+            made->phone = phone_by_uri(sim, made->uri);
+            made->lost = binding.flow.transport != TRANSPORT_UDP;
+        }
+        drop_expired(aor, sim_wall(sim));
+        drop_expired(&old, sim_wall(sim));
+        if (!sim->knobs.memory_store && !sim->knobs.starved && !sim->aor_open[user])
+            check_kept(sim, user, &old, aor);
+    }
+}
