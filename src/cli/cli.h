@@ -12,7 +12,12 @@
 
 #include "config/resources.h"
 
-enum cli_exit { CLI_DONE = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_NO = 1,
+    CLI_USAGE = 2,
+    CLI_UNREACHABLE = 3
+};
 
 /** What the commands cannot do by themselves. */
 struct cli_hooks {

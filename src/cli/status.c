@@ -11,16 +11,23 @@
 int cli_registrations(const struct cli *cli)
 {
     static const struct cli_column columns[] = {
-        {"AOR", "aor"},           {"CONTACT", "contact"}, {"EXPIRES IN", "expires_in"},
-        {"TRANSPORT", "transport"}, {"FLOW", "flow"},     {"RECEIVED", "received"},
+        {"AOR", "aor"},
+        {"CONTACT", "contact"},
+        {"EXPIRES IN", "expires_in"},
+        {"TRANSPORT", "transport"},
+        {"FLOW", "flow"},
+        {"RECEIVED", "received"},
         {"USER AGENT", "user_agent"},
     };
-    char path[CLI_PATH_MAX] = "/api/v1/registrations";
+    char path[CLI_PATH_MAX / 2] = "/api/v1/registrations";
 
     if (cli->operand_count == 2) {
         char *aor = cli_escape(cli->operands[1]);
-        if (aor == NULL)
-            return CLI_NO;
+        if (aor == NULL || strlen(aor) > sizeof path - 64) {
+            fprintf(stderr, "strowger: this is no address-of-record: too long\n");
+            free(aor);
+            return CLI_USAGE;
+        }
         snprintf(path, sizeof path, "/api/v1/registrations?aor=%s", aor);
         free(aor);
     }
@@ -49,15 +56,15 @@ static int token_create(const struct cli *cli)
         cli_request(cli, "POST", "/api/v1/tokens", body, "application/json", NULL);
     int code = CLI_DONE;
 
-    json_t *made = reply.status == 201 ? json_loads(reply.body, 0, NULL) : NULL;
+    json_t *made = reply.status == 201 ? cli_json(&reply) : NULL;
     if (made == NULL) {
         code = cli_fail(&reply);
     } else if (cli->json) {
-        json_dumpf(made, stdout, JSON_INDENT(2));
-        printf("\n");
+        cli_print_json(made);
     } else {
+        char text[256];
         printf("token %s (%s), shown this once:\n%s\n", name, cli->role,
-               json_string_value(json_object_get(made, "token")));
+               cli_member(made, "token", text, sizeof text));
     }
     json_decref(made);
     cli_reply_release(&reply);
@@ -70,8 +77,9 @@ static int token_delete(const struct cli *cli)
 {
     char path[CLI_PATH_MAX];
     char *name = cli->operand_count > 2 ? cli_escape(cli->operands[2]) : NULL;
-    if (name == NULL) {
+    if (name == NULL || strlen(name) > sizeof path - 64) {
         fprintf(stderr, "usage: strowger token delete NAME\n");
+        free(name);
         return CLI_USAGE;
     }
     snprintf(path, sizeof path, "/api/v1/tokens/%s", name);
@@ -93,7 +101,7 @@ int cli_token(const struct cli *cli)
         return token_create(cli);
     if (strcmp(cli->operands[1], "delete") == 0)
         return token_delete(cli);
-    if (strcmp(cli->operands[1], "list") == 0)
+    if (strcmp(cli->operands[1], "list") == 0 && cli->operand_count == 2)
         return cli_list(cli, "/api/v1/tokens", columns, COUNT_OF(columns));
     fprintf(stderr, "usage: strowger token create --role ROLE [NAME] | list | delete NAME\n");
     return CLI_USAGE;
@@ -101,69 +109,151 @@ int cli_token(const struct cli *cli)
 
 /* ---- status ---- */
 
-/** "3 d 4 h", "5 min", "12 s". */
-static void duration_text(json_int_t seconds, char out[static 32])
+const char *cli_duration(json_int_t seconds, char out[static 32])
 {
-    if (seconds >= 86400)
-        snprintf(out, 32, "%lld d %lld h", (long long)seconds / 86400,
-                 (long long)seconds % 86400 / 3600);
-    else if (seconds >= 3600)
-        snprintf(out, 32, "%lld h %lld min", (long long)seconds / 3600,
-                 (long long)seconds % 3600 / 60);
-    else if (seconds >= 60)
-        snprintf(out, 32, "%lld min", (long long)seconds / 60);
+    long long s = seconds;
+
+    if (s >= 86400)
+        snprintf(out, 32, "%lld d %lld h", s / 86400, s % 86400 / 3600);
+    else if (s >= 3600)
+        snprintf(out, 32, "%lld h %lld min", s / 3600, s % 3600 / 60);
+    else if (s >= 60)
+        snprintf(out, 32, "%lld min", s / 60);
     else
-        snprintf(out, 32, "%lld s", (long long)seconds);
+        snprintf(out, 32, "%lld s", s);
+    return out;
+}
+
+const char *cli_size(json_int_t bytes, char out[static 32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit + 1 < COUNT_OF(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return out;
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/** A title, or the room below it. */
+static int print_title(const char *title)
+{
+    return printf("%-12s", title);
+}
+
+/** The items of a list, one a line. */
+static void print_list(const char *title, const json_t *list)
+{
+    char text[256];
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        print_title(i == 0 ? title : "");
+        cli_value_text(json_array_get(list, i), text, sizeof text);
+        printf("%s\n", text);
+    }
 }
 
 /** The members of an object, `name value` each, as many as fit on a line. */
 static void print_object(const char *title, const json_t *object)
 {
+    enum {
+        LINE = 96
+    };
     const char *key;
     json_t *value;
-    int column = printf("%-12s", title);
+    int column = print_title(title);
+    bool first = true;
 
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         char text[256];
-        if (json_is_object(value))
-            continue;
         cli_value_text(value, text, sizeof text);
-        if (column + (int)(strlen(key) + strlen(text)) + 4 > 96)
-            column = printf("\n%-12s", "") - 1;
-        column += printf("%s %s   ", key, text);
+        int width = (int)(strlen(key) + strlen(text)) + 3;
+        if (!first && column + width > LINE) {
+            printf("\n");
+            column = print_title("");
+            first = true;
+        }
+        column += printf("%s%s %s", first ? "" : ", ", key, text);
+        first = false;
     }
-    printf("\n");
+    printf("%s\n", json_object_size(object) == 0 ? "none" : "");
 }
 
-static void print_status(const json_t *status)
+static void print_store(const json_t *store)
 {
-    static const struct cli_column workers[] = {
-        {"WORKER", "worker"},           {"BUSY %", "busy_percent"}, {"TRANSACTIONS", "transactions"},
-        {"CONTEXTS", "contexts"},       {"CONNECTIONS", "connections"},
-        {"MEMORY", "memory_bytes"},     {"RECEIVED", "received"},
-    };
-    const json_t *alarms = json_object_get(status, "alarms");
-    char uptime[32];
+    char kind[64], size[32];
 
-    for (size_t i = 0; i < json_array_size(alarms); i++)
-        printf("ALARM: %s\n", json_string_value(json_array_get(alarms, i)));
-    duration_text(json_integer_value(json_object_get(status, "uptime_s")), uptime);
-    printf("%-12s%s, version %s, up %s\n", "strowger",
-           json_string_value(json_object_get(status, "state")),
-           json_string_value(json_object_get(status, "version")), uptime);
-    char text[1024];
-    cli_value_text(json_object_get(status, "listeners"), text, sizeof text);
-    printf("%-12s%s\n", "listening", text);
-    cli_value_text(json_object_get(status, "domains"), text, sizeof text);
-    printf("%-12s%s\n", "domains", text);
-    print_object("policy", json_object_get(status, "policy"));
-    print_object("location", json_object_get(status, "location"));
-    print_object("store", json_object_get(status, "store"));
+    print_title("store");
+    printf("%s", cli_member(store, "kind", kind, sizeof kind));
+    if (strcmp(kind, "memory") == 0) {
+        printf(": keeps nothing over a restart\n");
+        return;
+    }
+    printf(", journal %s, %lld not yet in the database\n",
+           cli_size(number_of(store, "journal_bytes"), size),
+           (long long)number_of(store, "journal_depth"));
+    print_title("");
+    printf("%lld written, %lld failed, %lld refused; sync %.1f ms, at worst %.1f ms\n",
+           (long long)number_of(store, "synced"), (long long)number_of(store, "failed"),
+           (long long)number_of(store, "refused_full"),
+           (double)number_of(store, "last_sync_us") / 1000.0,
+           (double)number_of(store, "max_sync_us") / 1000.0);
+}
+
+static void print_workers(const json_t *workers)
+{
+    static const struct cli_column columns[] = {
+        {"WORKER", "worker"},      {"BUSY %", "busy_percent"},     {"TRANSACTIONS", "transactions"},
+        {"IN FLIGHT", "contexts"}, {"CONNECTIONS", "connections"}, {"MEMORY", "memory"},
+        {"RECEIVED", "received"},
+    };
+    json_t *rows = json_deep_copy(workers);
+    size_t i;
+    json_t *row;
+    char size[32];
+
+    json_array_foreach(rows, i, row) json_object_set_new(
+        row, "memory", json_string(cli_size(number_of(row, "memory_bytes"), size)));
+    printf("\n");
+    cli_print_table(rows, columns, COUNT_OF(columns));
+    json_decref(rows);
+}
+
+void cli_print_status(const json_t *status)
+{
+    const json_t *alarms = json_object_get(status, "alarms");
+    const json_t *policy = json_object_get(status, "policy");
+    const json_t *location = json_object_get(status, "location");
+    char text[256], version[64], uptime[32];
+
+    for (size_t i = 0; i < json_array_size(alarms); i++) {
+        cli_value_text(json_array_get(alarms, i), text, sizeof text);
+        printf("ALARM: %s\n", text);
+    }
+    printf("strowger %s: %s for %s, %s\n\n", cli_member(status, "version", version, sizeof version),
+           cli_member(status, "state", text, sizeof text),
+           cli_duration(number_of(status, "uptime_s"), uptime),
+           json_array_size(alarms) > 0 ? "with ALARMS" : "no alarms");
+    print_list("listening", json_object_get(status, "listeners"));
+    print_list("domains", json_object_get(status, "domains"));
+    print_title("users");
+    printf("%lld (policy version %lld)\n", (long long)number_of(policy, "users"),
+           (long long)number_of(policy, "version"));
+    print_title("registered");
+    printf("%lld (strowger registrations)\n", (long long)number_of(location, "aors"));
+    print_store(json_object_get(status, "store"));
     print_object("requests", json_object_get(status, "requests"));
     print_object("refused", json_object_get(status, "refused"));
-    printf("\n");
-    cli_print_table(json_object_get(status, "workers"), workers, COUNT_OF(workers));
+    print_workers(json_object_get(status, "workers"));
 }
 
 int cli_status(const struct cli *cli)
@@ -171,15 +261,13 @@ int cli_status(const struct cli *cli)
     struct cli_reply reply = cli_request(cli, "GET", "/api/v1/status", NULL, NULL, NULL);
     int code = CLI_DONE;
 
-    json_t *status = reply.status == 200 ? json_loads(reply.body, 0, NULL) : NULL;
-    if (status == NULL) {
+    json_t *status = reply.status == 200 ? cli_json(&reply) : NULL;
+    if (status == NULL)
         code = cli_fail(&reply);
-    } else if (cli->json) {
-        json_dumpf(status, stdout, JSON_INDENT(2));
-        printf("\n");
-    } else {
-        print_status(status);
-    }
+    else if (cli->json)
+        cli_print_json(status);
+    else
+        cli_print_status(status);
     json_decref(status);
     cli_reply_release(&reply);
     return code;
