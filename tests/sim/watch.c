@@ -231,7 +231,7 @@ static void on_ack(struct sim *sim, const char *text, const char *branch)
     struct watch *watch = sim->watch;
     struct served *invite = find_served(watch, branch, "INVITE");
 
-    if (invite != NULL && is_alive(invite, sim->now_ms) &&
+    if (invite != NULL && is_alive(invite, sim->now_ms - 1) &&
         (invite->final == 0 || invite->final >= 300)) {
         if (invite->final >= 300 && !invite->acked) {
             invite->acked = true;
@@ -286,7 +286,7 @@ static struct served *find_cancelled(const struct sim *sim, const char *branch)
 
     for (size_t i = 0; i < COUNT_OF(methods); i++) {
         struct served *served = find_served(sim->watch, branch, methods[i]);
-        if (served != NULL && is_alive(served, sim->now_ms))
+        if (served != NULL && is_alive(served, sim->now_ms - 1))
             return served;
     }
     return NULL;
@@ -314,7 +314,7 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
         return;
     }
     struct served *served = find_served(watch, branch, method);
-    if (served != NULL && is_alive(served, sim->now_ms) && !served->stateless) {
+    if (served != NULL && is_alive(served, sim->now_ms - 1) && !served->stateless) {
         on_again(sim, served);
         return;
     }
@@ -360,7 +360,7 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
     struct watch *watch = sim->watch;
     struct served *parent = sent->parent;
 
-    if (!is_pending(sent, sim->now_ms))
+    if (!is_pending(sent, sim->now_ms - 1)) /* a message before a timer of the same moment */
         return;
     sent->final = status;
     sent->final_ms = sent->done_ms = sim->now_ms;
@@ -398,7 +398,7 @@ static void response_in(struct sim *sim, const char *text)
             final_in(sim, sent, text, status);
         return;
     }
-    if (!is_pending(sent, sim->now_ms))
+    if (!is_pending(sent, sim->now_ms - 1)) /* a message before a timer of the same moment */
         return;
     sent->provisional = true;
     if (!is_invite(sent->method))
