@@ -80,8 +80,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (segment_header_read(whole, &header) == OK) {
         uint64_t limit = data[1] == 0 ? UINT64_MAX : header.first + data[1];
         if (limit >= header.first) {
-            (void)segment_scan(whole, &header, limit, &scan);
-            walk(whole, &header, &scan);
+            enum err err = segment_scan(whole, &header, limit, &scan);
+            if (err == OK || err == ERR_SYNTAX)
+                walk(whole, &header, &scan);
         }
     }
     free(bytes);

@@ -40,7 +40,7 @@ static void encode(struct builder *b, const uint8_t *bytes, size_t len)
     for (size_t bit = 0; bit < len * 8; bit += 5) {
         unsigned digit = 0;
         for (size_t i = bit; i < bit + 5; i++)
-            digit = digit << 1 | (i < len * 8 ? bytes[i / 8] >> (7 - i % 8) & 1u : 0u);
+            digit = digit << 1 | (i < len * 8 ? (unsigned)bytes[i / 8] >> (7 - i % 8) & 1u : 0u);
         builder_char(b, "0123456789abcdefghijklmnopqrstuv"[digit]);
     }
 }
