@@ -328,7 +328,7 @@ struct auth_result auth_find(const struct auth *auth, const struct sip_msg *msg,
  * Is the request the one that was signed? Leniently: proxies before us may have changed port,
  * transport or parameters of the Request-URI (RFC 3261 §22.4 point 5, RFC 7616 §3.4.6).
  */
-static bool uri_fits(const struct sip_msg *msg, struct slice signed_uri)
+static bool uri_fits(const struct auth *auth, const struct sip_msg *msg, struct slice signed_uri)
 {
     struct sip_uri a, b;
 
@@ -336,8 +336,11 @@ static bool uri_fits(const struct sip_msg *msg, struct slice signed_uri)
         return true;
     if (sip_uri_parse(msg->uri, &a) != OK || sip_uri_parse(signed_uri, &b) != OK)
         return false;
-    return sip_uri_equal(&a, &b) ||
-           (slice_equal(a.user, b.user) && slice_equal_nocase(a.host, b.host));
+    if (sip_uri_equal(&a, &b) ||
+        (slice_equal(a.user, b.user) && slice_equal_nocase(a.host, b.host)))
+        return true;
+    /* SIPp signs the address it sends to, whatever it asks for: one of our names for another. */
+    return auth->config.is_ours != NULL && auth->config.is_ours(auth->config.is_ours_user, &b);
 }
 
 /** Is the response right, and by this user? The work is the same for any user and none. */
@@ -380,7 +383,7 @@ void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user 
     }
     struct nonce nonce = {0};
     bool right = response_right(auth, msg, user, credentials);
-    bool fits = uri_fits(msg, credentials->uri);
+    bool fits = uri_fits(auth, msg, credentials->uri);
     bool good =
         nonce_read(credentials->nonce, &nonce) && nonce_good(auth, &nonce, &source->remote, now_ms);
 

@@ -35,6 +35,9 @@ struct auth_config {
     struct slice realm;                      /* immutable, outlives it; no quotes or backslashes */
     struct hash_key nonce_key;               /* kept over restarts */
     struct rng *rng;
+    /** Does the URI name us? NULL: unknown. See auth_check(). */
+    bool (*is_ours)(const void *user, const struct sip_uri *uri);
+    const void *is_ours_user;
 };
 
 /** ERR_SYNTAX: the realm cannot be written into a challenge. ERR_MEMORY. */
@@ -69,7 +72,7 @@ struct auth_result auth_find(const struct auth *auth, const struct sip_msg *msg,
 /**
  * Checks what auth_find() found. `user` may be NULL (unknown, disabled, no password): the same work
  * is done against a made-up digest. The uri of the credentials must fit the Request-URI (§22.4
- * point 5, leniently: equal as URI, or equal user and host). Algorithms not offered are AUTH_NONE.
+ * point 5, leniently: equal as URI, equal user and host, or any URI that names us). Algorithms not offered are AUTH_NONE.
  * now_ms is UTC: nonces outlive the process.
  */
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,

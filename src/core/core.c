@@ -88,6 +88,11 @@ static enum err open_proxy(struct core *core)
     return proxy_open(&config, &core->proxy);
 }
 
+static bool names_us(const void *user, const struct sip_uri *uri)
+{
+    return is_our_uri(user, uri);
+}
+
 static enum err open_auth(struct core *core)
 {
     struct auth_config config = {
@@ -97,6 +102,8 @@ static enum err open_auth(struct core *core)
         .realm = core->config.realm,
         .nonce_key = core->config.nonce_key,
         .rng = &core->rng,
+        .is_ours = names_us,
+        .is_ours_user = core,
     };
     memcpy(config.algorithms, core->config.algorithms, sizeof config.algorithms);
     return auth_open(&config, &core->auth);

@@ -14,6 +14,7 @@ enum {
     COUNT_ANSWER_MS = 1000,       /* for another worker's word on a nonce count */
     CORE_WAITERS_MAX = 16,        /* REGISTERs of one AOR behind one that waits for its receipt */
     CORE_OUR_NAMES_MAX = 256,
+    LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
     EXPIRY_BUCKET_MS = 16000,
     EXPIRY_BUCKETS = 1024,        /* 4.5 hours ahead; later ones are looked at again then */

@@ -118,10 +118,15 @@ static bool path_address(const struct core *core, const struct binding *binding,
            sip_uri_parse(edge.uri_text, &uri) == OK && locate_address(core, &uri, listener, to);
 }
 
-static bool binding_target(const struct core *core, const struct binding *binding,
-                           struct slice aor, uint8_t listener, struct proxy_target *out)
+static bool is_callable(const struct sip_uri *uri)
 {
-    struct sip_uri uri;
+    return uri->scheme == SIP_SCHEME_SIP || uri->scheme == SIP_SCHEME_SIPS;
+}
+
+static bool binding_target(const struct core *core, const struct binding *binding,
+                           const struct sip_uri *uri, struct slice aor, uint8_t listener,
+                           struct proxy_target *out)
+{
 
     *out = (struct proxy_target){
         .uri = binding->contact,
@@ -130,60 +135,95 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .aor = aor,
         .instance = instance_hash(core, binding),
     };
-    if (sip_uri_parse(binding->contact, &uri) != OK ||
-        (uri.scheme != SIP_SCHEME_SIP && uri.scheme != SIP_SCHEME_SIPS))
-        return false; /* mailto: and the like are kept and listed (§10.2.1), not called */
     if (binding->path.len > 0)
         return path_address(core, binding, listener, &out->to);
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);
     }
-    if (locate_address(core, &uri, binding->flow.listener, &out->to))
+    if (locate_address(core, uri, binding->flow.listener, &out->to))
         return true;
     out->nat = true;
     return binding_flow(core, binding, &out->to); /* a host name: the flow is what we know */
 }
 
-static uint32_t binding_targets(struct core *core, struct slice aor, struct slice block,
-                                uint8_t listener, struct proxy_target *out, uint32_t max)
+/** A search through bindings that name other users of ours. */
+struct search {
+    struct proxy_target *out;
+    uint32_t count, max;
+    uint8_t listener;
+    uint8_t depth;
+    enum core_reason reason; /* why nothing was found */
+};
+
+static void search_user(struct core *core, const struct sip_uri *uri, struct search *search);
+
+/** One binding: a target, or, when its contact is one of our users, that user's targets (§16.5). */
+static void search_binding(struct core *core, const struct binding *binding, struct slice aor,
+                           struct search *search)
 {
-    uint32_t cursor = 0, count = 0;
+    struct sip_uri uri;
+
+    if (sip_uri_parse(binding->contact, &uri) != OK || !is_callable(&uri))
+        return; /* mailto: and the like are kept and listed (§10.2.1), not called */
+    bool direct = binding->path.len > 0 || binding->nat || flow_has_conn(&binding->flow);
+    if (direct || !is_our_uri(core, &uri)) {
+        struct proxy_target *target = &search->out[search->count];
+        if (binding_target(core, binding, &uri, aor, search->listener, target))
+            search->count++;
+        return;
+    }
+    if (search->depth == LOCATE_DEPTH_MAX) {
+        search->reason = CORE_R_LOOP; /* users who are registered to each other */
+        return;
+    }
+    search->depth++;
+    search_user(core, &uri, search);
+    search->depth--;
+}
+
+static void search_user(struct core *core, const struct sip_uri *uri, struct search *search)
+{
+    char *text = arena_alloc(&core->scratch, uri->user.len + 1);
+    struct slice aor = SLICE_EMPTY;
+    const struct user *user = NULL;
+    uint32_t cursor = 0;
     struct binding binding;
 
-    while (count < max && binding_next(block, &cursor, &binding)) {
+    if (text == NULL) {
+        search->reason = CORE_R_MEMORY;
+        return;
+    }
+    struct builder b = builder_over(text, uri->user.len + 1);
+    if (!locate_aor(core, uri, &b, &aor, &user))
+        return;
+
+    struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
+    if ((user != NULL || block.len > 0) && search->reason == CORE_R_NOT_FOUND)
+        search->reason = CORE_R_NO_BINDING;
+    if (block.len == 0)
+        return;
+    while (search->count < search->max && search->reason != CORE_R_LOOP &&
+           binding_next(block, &cursor, &binding)) {
         if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
             continue; /* expired ones are not used even before they are cleared (§10.2.2) */
-        if (binding_target(core, &binding, aor, listener, &out[count]))
-            count++;
+        search_binding(core, &binding, aor, search);
     }
-    return count;
 }
 
 static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_t listener,
                             struct proxy_target *out, uint32_t max, enum core_reason *reason)
 {
-    char *text = arena_alloc(&core->scratch, uri->user.len + 1);
-    struct slice aor = SLICE_EMPTY;
-    const struct user *user = NULL;
+    struct search search = {
+        .out = out, .max = max, .listener = listener, .reason = CORE_R_NOT_FOUND};
 
-    *reason = CORE_R_MEMORY;
-    if (text == NULL)
-        return 0;
-    struct builder b = builder_over(text, uri->user.len + 1);
-    *reason = CORE_R_NOT_FOUND;
-    if (!locate_aor(core, uri, &b, &aor, &user))
-        return 0;
-
-    struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
-    uint32_t count = block.len > 0 ? binding_targets(core, aor, block, listener, out, max) : 0;
-    if (count > 0) {
+    search_user(core, uri, &search);
+    *reason = search.reason;
+    if (search.count > 0)
         core->counters.location_hits++;
-        return count;
-    }
-    core->counters.location_misses++;
-    *reason = user != NULL || block.len > 0 ? CORE_R_NO_BINDING : CORE_R_NOT_FOUND;
-    return 0;
+    else
+        core->counters.location_misses++;
+    return search.count;
 }
 
 uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,

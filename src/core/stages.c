@@ -242,6 +242,8 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
         return refuse(core, r, reason, 430, NULL, SLICE_EMPTY);
     if (reason == CORE_R_UNRESOLVED)
         return refuse(core, r, reason, 404, "Next hop cannot be resolved", SLICE_EMPTY);
+    if (reason == CORE_R_LOOP)
+        return refuse(core, r, reason, 482, NULL, SLICE_EMPTY);
     if (reason == CORE_R_MEMORY)
         return refuse(core, r, reason, 500, NULL, SLICE_EMPTY);
     return refuse(core, r, CORE_R_NOT_FOUND, 404, NULL, SLICE_EMPTY);
