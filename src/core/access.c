@@ -217,10 +217,8 @@ enum verdict stage_authenticate(struct core *core, struct request *r)
     if (leads_inside(core, r))
         return GO_ON;
 
-    request_from(core, r);
-    bool ours = r->from_is_ours &&
-                (!core->config.auth_required || core_is_trusted(core, &r->source->remote));
-    if (ours)
+    /* Without authentication From proves nothing: only our own networks get out. */
+    if (core_is_trusted(core, &r->source->remote))
         return GO_ON;
     return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 }
