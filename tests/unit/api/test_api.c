@@ -817,7 +817,13 @@ static void many_connections_do_not_shut_the_control_socket(void **state)
     reply_free(&reply);
     for (int i = 0; i < MANY; i++)
         close(fds[i]);
-    json_decref(expect(world, 200, "GET", "/healthz", NULL, NULL));
+    int status = 0; /* closed at once for as long as the others are still counted */
+    for (int i = 0; i < 10000 && status == 0; i++) {
+        reply = ask(world, NULL, "GET", "/healthz", NULL, NULL);
+        status = reply.status;
+        reply_free(&reply);
+    }
+    assert_int_equal(200, status);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
