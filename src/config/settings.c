@@ -74,7 +74,7 @@ const struct setting settings[] = {
      "error, warning, info or debug"},
     {KEY("drain"), SETTING_MS, AT(drain_ms), "35s", 0, 3600000,
      "how long the end waits for what is under way"},
-    {KEY("limits.transactions"), SETTING_COUNT, AT(limits.transactions), "200000", 100, 10000000,
+    {KEY("limits.transactions"), SETTING_COUNT, AT(limits.transactions), "1000000", 100, 10000000,
      "per worker; then 503"},
     {KEY("limits.memory"), SETTING_SIZE, AT(limits.memory), "2GiB", 16 << 20, UINT64_C(1) << 40,
      "per worker; then 503"},
