@@ -174,8 +174,8 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     const struct user *user = policy_user_by_name(core->policy, result.credentials.username);
     if (user != NULL && user->disabled)
         user = NULL;
-    if (r->count != 0)
-        result.verdict = r->count; /* taken up again: all but the count was right before */
+    if (r->count != 0) /* taken up again: all but the count was right before, if he still is one */
+        result.verdict = user != NULL ? r->count : AUTH_BAD;
     else
         auth_check(core->auth, r->msg, user, r->source, core->wall_ms, &result);
     if (result.verdict == AUTH_ELSEWHERE)

@@ -13,7 +13,10 @@
 
 #include "sim.h"
 
-enum { AFTER_MS = 1200000 }; /* long enough for every binding, Timer C and transaction to end */
+enum {
+    AFTER_MS = 1200000, /* long enough for every binding, Timer C and transaction to end */
+    STANDING_MAX = 20000,
+};
 
 static volatile sig_atomic_t current_seed; /* for the crash message */
 static unsigned passed, failed;
@@ -38,6 +41,7 @@ static void draw_knobs(struct sim *sim)
     knobs->auth = sim_chance(sim, 50);
     knobs->memory_store = sim_chance(sim, 10);
     knobs->recurse = sim_chance(sim, 30);
+    knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
@@ -84,6 +88,7 @@ static void happen(struct sim *sim, struct sim_event *event)
         node_start(sim);
         break;
     case EVENT_POLICY:
+        node_change_policy(sim);
         break;
     }
     free(event->bytes);
@@ -92,6 +97,7 @@ static void happen(struct sim *sim, struct sim_event *event)
 static void run(struct sim *sim)
 {
     uint64_t end_ms = sim->quiet_at_ms + AFTER_MS;
+    unsigned standing = 0; /* steps in one millisecond */
 
     node_start(sim);
     phones_start(sim);
@@ -99,13 +105,21 @@ static void run(struct sim *sim)
         sim_post(sim, (struct sim_event){
                           .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
                           .kind = EVENT_CRASH});
+    for (unsigned i = 0; i < sim->knobs.policies; i++)
+        sim_post(sim, (struct sim_event){
+                          .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                          .kind = EVENT_POLICY});
     while (!sim->failed) {
         uint64_t event_ms = sim_next_due(sim), timer_ms = node_next_ms(sim);
         uint64_t next_ms = event_ms < timer_ms ? event_ms : timer_ms;
         if (next_ms > end_ms)
             break;
-        if (next_ms > sim->now_ms)
+        if (next_ms > sim->now_ms) {
             sim->now_ms = next_ms;
+            standing = 0;
+        } else if (++standing > STANDING_MAX) {
+            sim_fail(sim, "time stands still: something is due again and again");
+        }
         watch_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))

@@ -318,10 +318,39 @@ static void end_turn(struct sim *sim)
 
 /* ---- start and stop ---- */
 
-static void make_users(struct sim *sim)
+static struct policy *build_policy(struct sim *sim)
 {
     static const struct slice domain = {"sim.example", 11};
     struct policy_error error;
+    struct policy *policy = NULL;
+    struct policy_source source = {.users = sim->users,
+                                   .user_count = sim->knobs.phones,
+                                   .domains = &domain,
+                                   .domain_count = 1,
+                                   .seed = sim->seed + sim->policies++};
+
+    if (policy_build(&source, &error, &policy) != OK)
+        abort();
+    return policy;
+}
+
+void node_change_policy(struct sim *sim)
+{
+    unsigned user = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
+    struct policy *old = sim->policy;
+
+    sim->disabled[user] = !sim->disabled[user];
+    sim->users[user].disabled = sim->disabled[user];
+    sim->changed_ms = sim->now_ms;
+    sim->policy = build_policy(sim);
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++)
+        core_set_policy(sim->workers[i].core, sim->policy);
+    policy_free(old);
+    sim_trace(sim, "    u%u is %s", user, sim->disabled[user] ? "disabled" : "enabled");
+}
+
+static void make_users(struct sim *sim)
+{
     unsigned count = sim->knobs.phones;
 
     for (unsigned i = 0; i < count; i++) {
@@ -336,13 +365,7 @@ static void make_users(struct sim *sim)
             sip_digest_a1((enum sip_algorithm)algorithm, user->name, user->realm, SLICE("secret"),
                           user->digests[algorithm]);
     }
-    struct policy_source source = {.users = sim->users,
-                                   .user_count = count,
-                                   .domains = &domain,
-                                   .domain_count = 1,
-                                   .seed = sim->seed};
-    if (policy_build(&source, &error, &sim->policy) != OK)
-        abort();
+    sim->policy = build_policy(sim);
 }
 
 void node_prepare(struct sim *sim)

@@ -24,6 +24,7 @@ enum phone_timer {
     PT_LEG_BYE_AGAIN,
     PT_MESSAGE, /* b: phone */
     PT_MESSAGE_AGAIN,
+    PT_PROBE,
 };
 
 enum { T1 = 500, T2 = 4000, LIFE_MS = 64 * T1 };
@@ -82,7 +83,7 @@ bool phone_any_tcp(const struct sim *sim)
 }
 
 /** Its Via line. */
-static void add_via(const struct phone *phone, const char *branch, char *out)
+void phone_via(const struct phone *phone, const char *branch, char *out)
 {
     char host[40];
     phone_host(phone, host);
@@ -159,22 +160,71 @@ static void add_credentials(struct sim *sim, struct phone *phone, const char *me
 
 /* ---- registration ---- */
 
-static void send_register(struct sim *sim, struct phone *phone)
+/** The first lines of a REGISTER. */
+static void begin_register(struct sim *sim, const struct phone *phone, uint32_t cseq, char *out)
 {
-    char branch[48], uri[80];
+    char branch[48];
 
     make_branch(sim, branch, sizeof branch);
+    out[0] = '\0';
+    text_add(out, SIM_TEXT_MAX, "REGISTER sip:sim.example SIP/2.0\r\n");
+    phone_via(phone, branch, out);
+    text_add(out, SIM_TEXT_MAX,
+             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s%s\r\nTo: <sip:u%u@sim.example>\r\n"
+             "Call-ID: %s\r\nCSeq: %u REGISTER\r\n",
+             phone->user, phone->tag, cseq < phone->cseq ? branch : "", phone->user, phone->call_id, cseq);
+}
+
+static void end_register(struct sim *sim, struct phone *phone, char *out)
+{
+    add_credentials(sim, phone, "REGISTER", "sip:sim.example", out, SIM_TEXT_MAX);
+    text_add(out, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
+    send_to_node(sim, phone->index, out);
+}
+
+/** What must change nothing: overtaken, too brief, malformed, or only a question. Not waited for. */
+static void send_vain_register(struct sim *sim, struct phone *phone)
+{
+    char text[SIM_TEXT_MAX], uri[80];
+
+    phone_uri(phone, phone->user, uri);
+    switch (sim_range(sim, 0, 4)) {
+    case 0: /* an old one, late */
+        begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
+        text_add(text, sizeof text, "Contact: <%s>;expires=%u\r\n", uri, phone->cseq % 2 ? 0 : 90);
+        break;
+    case 1: /* one good contact and one too brief: nothing at all */
+        begin_register(sim, phone, ++phone->cseq, text);
+        text_add(text, sizeof text,
+                 "Contact: <%s>;expires=100\r\nContact: <sip:third-%s>;expires=%u\r\n", uri, uri + 4,
+                 (unsigned)sim_range(sim, 1, SIM_MIN_EXPIRES - 1));
+        break;
+    case 2:
+        begin_register(sim, phone, ++phone->cseq, text);
+        text_add(text, sizeof text, "Contact: *\r\nExpires: 10\r\n");
+        break;
+    case 3:
+        begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
+        text_add(text, sizeof text, "Contact: *\r\nExpires: 0\r\n");
+        break;
+    default:
+        begin_register(sim, phone, ++phone->cseq, text);
+        break;
+    }
+    end_register(sim, phone, text);
+}
+
+static void send_register(struct sim *sim, struct phone *phone)
+{
+    char uri[80];
+
+    if (sim_chance(sim, 20))
+        send_vain_register(sim, phone);
     phone->cseq++;
     phone->waiting = true;
     phone->tries = 0;
     phone->generation++;
-    phone->request[0] = '\0';
-    text_add(phone->request, SIM_TEXT_MAX, "REGISTER sip:sim.example SIP/2.0\r\n");
-    add_via(phone, branch, phone->request);
-    text_add(phone->request, SIM_TEXT_MAX,
-             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s\r\nTo: <sip:u%u@sim.example>\r\n"
-             "Call-ID: %s\r\nCSeq: %u REGISTER\r\n",
-             phone->user, phone->tag, phone->user, phone->call_id, phone->cseq);
+    begin_register(sim, phone, phone->cseq, phone->request);
     phone_uri(phone, phone->user, uri);
     if (phone->wants_gone && phone->cseq % 2 == 0) {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: *\r\nExpires: 0\r\n");
@@ -184,10 +234,11 @@ static void send_register(struct sim *sim, struct phone *phone)
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
         text_add(phone->request, SIM_TEXT_MAX, "\r\n");
+        if (phone->index % 4 == 1) /* a second line of this phone */
+            text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.3\r\n",
+                     uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30);
     }
-    add_credentials(sim, phone, "REGISTER", "sip:sim.example", phone->request, SIM_TEXT_MAX);
-    text_add(phone->request, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
-    send_to_node(sim, phone->index, phone->request);
+    end_register(sim, phone, phone->request);
     set_timer(sim, PT_REGISTER_AGAIN, phone->index, phone->generation, T1);
 }
 
@@ -264,7 +315,7 @@ static void send_invite(struct sim *sim, uint32_t index)
     call->crashes_before = sim->crashes;
     call->invite[0] = '\0';
     text_add(call->invite, SIM_TEXT_MAX, "INVITE %s SIP/2.0\r\n", uri);
-    add_via(phone, call->branch, call->invite);
+    phone_via(phone, call->branch, call->invite);
     phone_uri(phone, phone->user, contact);
     if (index % 7 != 0)
         text_add(call->invite, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
@@ -389,7 +440,7 @@ static void in_dialog(struct sim *sim, const char *method, uint32_t cseq, const 
     make_branch(sim, branch, sizeof branch);
     out[0] = '\0';
     text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, uri);
-    add_via(&sim->phones[phone], branch, out);
+    phone_via(&sim->phones[phone], branch, out);
     text_add(out, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
     for (unsigned i = 0; i < routes; i++) {
         text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
@@ -613,7 +664,10 @@ static void leg_act(struct sim *sim, struct leg *leg)
     case MANNER_ODD: {
         static const unsigned failures[] = {400, 401, 404, 407, 408, 415, 420, 430, 480, 482,
                                             484, 486, 487, 488, 500, 503, 504, 600, 603, 606};
-        leg_respond(sim, leg, failures[sim_range(sim, 0, COUNT_OF(failures) - 1)]);
+        if (sim_chance(sim, 35))
+            leg_respond(sim, leg, sim_chance(sim, 50) ? 401 : 407); /* to be merged */
+        else
+            leg_respond(sim, leg, failures[sim_range(sim, 0, COUNT_OF(failures) - 1)]);
         return;
     }
     case MANNER_RING:
@@ -664,7 +718,7 @@ static void on_invite(struct sim *sim, uint32_t phone, const char *text, const c
         leg_respond(sim, leg, 200);
         return;
     }
-    leg_respond(sim, leg, 180);
+    leg_respond(sim, leg, sim_chance(sim, 70) ? 180 : 183);
     set_timer(sim, PT_LEG_ACT, leg_index(sim, leg), 0, sim_range(sim, 0, 6000));
 }
 
@@ -790,7 +844,7 @@ static void on_message_timer(struct sim *sim, uint32_t index)
     make_branch(sim, branch, sizeof branch);
     text_add(text, sizeof text,
              "MESSAGE sip:u%u@sim.example SIP/2.0\r\n", sim->phones[callee].user);
-    add_via(phone, branch, text);
+    phone_via(phone, branch, text);
     text_add(text, sizeof text,
              "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=m\r\nTo: <sip:u%u@sim.example>\r\n"
              "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n",
@@ -836,7 +890,7 @@ static void on_message(struct sim *sim, uint32_t phone, const char *text)
 {
     char response[SIM_TEXT_MAX];
 
-    if (strstr(text, "\r\n\r\nhi") == NULL)
+    if (strstr(text, "\r\n\r\nhi") == NULL && strstr(text, "tag=probe") == NULL)
         sim_fail(sim, "the body of a MESSAGE did not arrive");
     if (sim->phones[phone].manner == MANNER_SILENT)
         return;
@@ -846,6 +900,17 @@ static void on_message(struct sim *sim, uint32_t phone, const char *text)
     if (sim->phones[phone].manner == MANNER_RING && sim_chance(sim, 60)) /* slow: says so, later */
         status = 100;
     text_response(text, status, "m2", "", response, sizeof response);
+    send_to_node(sim, phone, response);
+}
+
+/** Requests of methods that a phone answers without a thought. */
+static void on_other(struct sim *sim, uint32_t phone, const char *text)
+{
+    char response[SIM_TEXT_MAX];
+
+    if (sim->phones[phone].manner == MANNER_SILENT)
+        return;
+    text_response(text, 202, "o", "", response, sizeof response);
     send_to_node(sim, phone, response);
 }
 
@@ -883,6 +948,9 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
         on_bye(sim, index, text);
     else if (strcmp(method, "MESSAGE") == 0)
         on_message(sim, index, text);
+    else if (strcmp(method, "FROB") == 0 || strcmp(method, "INFO") == 0 ||
+             strcmp(method, "REFER") == 0)
+        on_other(sim, index, text);
     else
         sim_fail(sim, "phone %u got a %s", index, method);
 }
@@ -931,6 +999,12 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
     case PT_MESSAGE:
         on_message_timer(sim, which);
         return;
+    case PT_PROBE:
+        if (sim->now_ms > sim->quiet_at_ms)
+            return;
+        probe_send(sim, which);
+        set_timer(sim, PT_PROBE, which, 0, sim_range(sim, 1000, 15000));
+        return;
     case PT_MESSAGE_AGAIN:
         on_message_again(sim, &sim->phones[which], generation);
         return;
@@ -961,6 +1035,8 @@ void phones_start(struct sim *sim)
         set_timer(sim, PT_REGISTER, i, 0, sim_range(sim, 0, 3000));
         if (phone->manner != MANNER_CLOSED)
             set_timer(sim, PT_MESSAGE, i, 0, sim_range(sim, 4000, 20000));
+        if (phone->manner != MANNER_CLOSED)
+            set_timer(sim, PT_PROBE, i, 0, sim_range(sim, 1000, 10000));
     }
     for (uint32_t i = 0; i < sim->knobs.calls; i++)
         set_timer(sim, PT_CALL, i, 0, sim_range(sim, 4000, sim->knobs.calls_span_ms));

@@ -76,7 +76,7 @@ struct sim_knobs {
     unsigned mailbox_full_pct;
     unsigned crashes;
     unsigned dead_pct;            /* phones whose port is closed or that say nothing */
-    unsigned nat_pct, tcp_pct;
+    unsigned nat_pct, tcp_pct, policies;
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool starved; /* too little of everything: only leaks and crashes count */
@@ -248,6 +248,8 @@ struct sim {
     struct node_worker workers[SIM_WORKERS_MAX];
     struct listener listener;
     struct policy *policy;
+    uint32_t policies;
+    uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
     char user_names[SIM_PHONES_MAX][8], extensions[SIM_PHONES_MAX][8];
     struct sim_map location, durable;
@@ -291,6 +293,8 @@ void node_prepare(struct sim *sim);
 void node_start(struct sim *sim);
 void node_stop(struct sim *sim, bool crash);
 void node_release(struct sim *sim);
+/** Some user is disabled, or enabled again, under all that runs. */
+void node_change_policy(struct sim *sim);
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
@@ -328,7 +332,12 @@ void phone_host(const struct phone *phone, char out[static 40]);
 unsigned phone_port(const struct phone *phone);
 /** The phone whose Contact this is; 0: nobody's. */
 uint32_t phone_by_uri(const struct sim *sim, const char *uri);
+/** Adds its Via line. */
+void phone_via(const struct phone *phone, const char *branch, char *out);
 bool phone_any_tcp(const struct sim *sim);
+
+/* probe.c */
+void probe_send(struct sim *sim, uint32_t phone);
 
 /* same.c */
 /** Is `out` the request `in` from this phone, changed only as a proxy may? `why` says where not. */

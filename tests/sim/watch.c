@@ -737,7 +737,7 @@ static void check_record_route(struct sim *sim, const struct served *parent, con
     }
     snprintf(old, sizeof old, "%s", parent->method);
     text_field(text, "To", 0, to, sizeof to);
-    bool dialog = is_invite(old) && strstr(to, ";tag=") == NULL;
+    bool dialog = (is_invite(old) || strcmp(old, "REFER") == 0) && strstr(to, ";tag=") == NULL;
     bool differ = sim->phones[parent->phone].tcp != sim->phones[sim->turn_to].tcp;
     if (dialog && ours != (differ ? 2u : 1u))
         sim_fail(sim, "an INVITE with %u Record-Route values of ours", ours);
@@ -776,6 +776,9 @@ static void request_out(struct sim *sim, uint32_t to, const char *text)
     }
     if (!same_request(sim, parent->phone, parent->text, text, why, sizeof why))
         sim_fail(sim, "a %s was changed on its way: %s", method, why);
+    char expect[16];
+    if (text_field(parent->text, "X-Expect", 0, expect, sizeof expect))
+        sim_fail(sim, "a %s was let through that should be refused with %s", method, expect);
     if (parent->child_count == 0)
         check_access(sim, parent->phone, parent->text);
     check_record_route(sim, parent, text);
