@@ -41,6 +41,9 @@ static void draw_knobs(struct sim *sim)
     knobs->auth = sim_chance(sim, 50);
     knobs->memory_store = sim_chance(sim, 10);
     knobs->recurse = sim_chance(sim, 30);
+    knobs->scarce = sim_chance(sim, 8);
+    knobs->looped = !knobs->scarce && sim_chance(sim, 5);
+    knobs->starved = knobs->scarce || knobs->looped;
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
@@ -157,6 +160,7 @@ static void simulate(uint64_t seed, bool trace)
     draw_knobs(sim);
     if (trace)
         print_knobs(sim);
+    sim->memory_max = (size_t)sim_range(sim, 64, 2048) << 10;
     watch_open(sim);
     node_prepare(sim);
     run(sim);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/internal.h"
 #include "sim.h"
 
 /* ---- the location table, and what is durable: naive on purpose ---- */
@@ -244,6 +245,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
             to = UINT32_MAX;
 
         sim->sent_by_node++;
+        if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
+            to = SIM_NODE; /* to itself */
         if (item->to.transport != TRANSPORT_UDP || to == UINT32_MAX || to > sim->knobs.phones) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
@@ -394,10 +397,10 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .token_key = key,
         .loop_key = key,
         .nonce_key = key,
-        .memory_max = (size_t)256 << 20,
-        .transactions_max = 65536,
-        .registrations_max = 4096,
-        .nonce_windows_max = 4096,
+        .memory_max = sim->knobs.scarce ? sim->memory_max : (size_t)256 << 20,
+        .transactions_max = sim->knobs.scarce ? 20 : 65536,
+        .registrations_max = sim->knobs.scarce ? 2 : 4096,
+        .nonce_windows_max = sim->knobs.scarce ? 4 : 4096,
         .listeners = &sim->listener,
         .listener_count = 1,
         .auth_required = sim->knobs.auth,
@@ -441,8 +444,11 @@ void node_start(struct sim *sim)
             (struct outbox){.flush = flush_outbox, .user = sim, .buffer = worker->buffer};
         worker->mail_at_ms = 0;
         struct core_config config = core_config_of(sim, i);
-        if (core_open(&config, sim->now_ms, sim_wall(sim), &worker->core) != OK)
-            abort();
+        while (core_open(&config, sim->now_ms, sim_wall(sim), &worker->core) != OK) {
+            config.memory_max *= 2;
+            if (config.memory_max > (size_t)1 << 30)
+                abort();
+        }
     }
     sim->node_up = true;
     aors_restore(sim);
@@ -496,6 +502,8 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     source.local = sim->listener.bound;
     sim->turn_from = from;
     sim->posted = false;
+    struct mem *mem = &sim->workers[arrives].core->mem;
+    mem->fail_at = sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len}, SIP_DATAGRAM, &source,
                  sim->now_ms, sim_wall(sim));
     if (!sim->posted)

@@ -79,7 +79,9 @@ struct sim_knobs {
     unsigned nat_pct, tcp_pct, policies;
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
-    bool starved; /* too little of everything: only leaks and crashes count */
+    bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
+    bool scarce;  /* starved: of memory and room */
+    bool looped;  /* starved: Contacts at our own address */
     uint64_t calls_span_ms;
 };
 
@@ -249,6 +251,7 @@ struct sim {
     struct listener listener;
     struct policy *policy;
     uint32_t policies;
+    size_t memory_max; /* of a worker in scarce runs */
     uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
     char user_names[SIM_PHONES_MAX][8], extensions[SIM_PHONES_MAX][8];

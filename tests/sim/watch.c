@@ -222,6 +222,9 @@ static bool has_token(const char *text)
     char route[512], to[256];
 
     text_field(text, "To", 0, to, sizeof to);
+    if (strstr(to, ";tag=") != NULL && strcspn(text, "\r") > strcspn(text, ";") &&
+        strstr(text, ";lr;r=") != NULL && strstr(text, ";lr;r=") < strchr(text, '\r'))
+        return true; /* from a strict router */
     return strstr(to, ";tag=") != NULL && text_field(text, "Route", 0, route, sizeof route) &&
            strstr(route, SIM_NODE_HOST) != NULL && strstr(route, ";r=") != NULL;
 }
