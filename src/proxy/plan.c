@@ -56,10 +56,12 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
     for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
         for (unsigned i = 0; i < plan->count; i++) {
             const struct proxy_target *known = &plan->targets[i].target;
-            bool same_phone = known->instance == target->instance || known->instance == 0 ||
-                              target->instance == 0; /* a redirection names no instance */
-            if (same_phone && slice_equal(known->uri, target->uri) &&
-                slice_equal(known->routes, target->routes) &&
+            if (!slice_equal(known->uri, target->uri) ||
+                !slice_equal(known->routes, target->routes))
+                continue;
+            if (known->instance == 0 || target->instance == 0)
+                return true; /* a redirection, which names no instance and no flow */
+            if (known->instance == target->instance &&
                 known->to.transport == target->to.transport &&
                 addr_equal(&known->to.remote, &target->to.remote))
                 return true;

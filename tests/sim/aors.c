@@ -271,6 +271,18 @@ unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, u
     return count;
 }
 
+void aors_conn_lost(struct sim *sim, uint32_t phone)
+{
+    for (unsigned user = 0; user < SIM_PHONES_MAX; user++)
+        for (unsigned i = 0; i < sim->aors[user].count; i++) {
+            struct sim_binding *binding = &sim->aors[user].bindings[i];
+            if (binding->phone != phone || binding->lost)
+                continue;
+            binding->lost = true;
+            binding->lost_ms = sim->now_ms;
+        }
+}
+
 /** All that was acknowledged, and nothing else, is there after a crash. */
 static void check_kept(struct sim *sim, unsigned user, struct sim_aor *old, struct sim_aor *kept)
 {

@@ -107,12 +107,22 @@ static void check_call(struct sim *sim, const struct call *call, unsigned index)
         sim_fail(sim, "call %u was up and could not be hung up", index);
 }
 
+/** The caller's connection went, and with it what was on its way. */
+static bool lost_its_stream(const struct sim *sim, const struct leg *leg)
+{
+    for (unsigned i = 0; i < sim->knobs.calls; i++)
+        if (strcmp(sim->calls[i].call_id, leg->call_id) == 0 &&
+            (sim->calls[i].crashes_before == UINT32_MAX || sim->phones[sim->calls[i].phone].tcp))
+            return true;
+    return false;
+}
+
 static void check_leg(struct sim *sim, const struct leg *leg, unsigned index)
 {
     char boot[9] = "";
     snprintf(boot, sizeof boot, "%.8s", leg->branch + strlen("z9hG4bK"));
     bool of_this_boot = strtoul(boot, NULL, 16) == sim->boot; /* who sent the INVITE lives */
-    if (leg->crashes_before != sim->crashes || !of_this_boot)
+    if (leg->crashes_before != sim->crashes || !of_this_boot || lost_its_stream(sim, leg))
         return;
     if (leg->state == LEG_RINGING)
         sim_fail(sim, "leg %u at phone %u rings for ever: no CANCEL came", index, leg->phone);

@@ -44,6 +44,7 @@ static void draw_knobs(struct sim *sim)
     knobs->scarce = sim_chance(sim, 8);
     knobs->looped = !knobs->scarce && sim_chance(sim, 5);
     knobs->starved = knobs->scarce || knobs->looped;
+    knobs->tcp_pct = !knobs->starved && sim_chance(sim, 30) ? 40 : 0;
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
@@ -56,6 +57,8 @@ static void crash(struct sim *sim)
         return;
     sim_trace(sim, "    CRASH");
     node_stop(sim, true);
+    for (uint32_t i = 1; i <= sim->knobs.phones; i++)
+        node_conn_lost(sim, i);
     sim->crashes++;
     sim->crashed_at_ms = sim->now_ms;
     sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + sim_range(sim, 0, 3000),
@@ -66,6 +69,8 @@ static void happen(struct sim *sim, struct sim_event *event)
 {
     switch ((enum sim_event_kind)event->kind) {
     case EVENT_DATAGRAM:
+        if (event->c != 0 && !node_has_conn(sim, event->to + event->from, event->c))
+            break; /* it was on its way when the connection was lost */
         if (event->to == SIM_NODE)
             node_receive(sim, event->from, event->bytes, event->len);
         else
@@ -90,6 +95,9 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_RESTART:
         node_start(sim);
         break;
+    case EVENT_CONN_LOST:
+        node_conn_lost(sim, event->a);
+        break;
     case EVENT_POLICY:
         node_change_policy(sim);
         break;
@@ -112,6 +120,11 @@ static void run(struct sim *sim)
         sim_post(sim, (struct sim_event){
                           .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
                           .kind = EVENT_POLICY});
+    for (unsigned i = 0; sim->knobs.tcp_pct > 0 && i < sim->knobs.phones; i++)
+        sim_post(sim, (struct sim_event){
+                          .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                          .kind = EVENT_CONN_LOST,
+                          .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
     while (!sim->failed) {
         uint64_t event_ms = sim_next_due(sim), timer_ms = node_next_ms(sim);
         uint64_t next_ms = event_ms < timer_ms ? event_ms : timer_ms;

@@ -241,13 +241,14 @@ static void flush_outbox(struct outbox *outbox, void *user)
         const struct outbox_item *item = &outbox->items[i];
         const char *bytes = outbox->buffer + item->offset;
         uint32_t to = item->to.remote.bytes[2] == 1 ? item->to.remote.bytes[3] : UINT32_MAX;
-        if (to <= sim->knobs.phones && item->to.remote.port != phone_port(&sim->phones[to]))
+        bool tcp = to <= sim->knobs.phones && sim->phones[to].tcp;
+        if (to <= sim->knobs.phones && !tcp && item->to.remote.port != phone_port(&sim->phones[to]))
             to = UINT32_MAX;
 
         sim->sent_by_node++;
         if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
             to = SIM_NODE; /* to itself */
-        if (item->to.transport != TRANSPORT_UDP || to == UINT32_MAX || to > sim->knobs.phones) {
+        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX || to > sim->knobs.phones) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
         }
@@ -257,7 +258,9 @@ static void flush_outbox(struct outbox *outbox, void *user)
         memcpy(text, bytes, item->len);
         text[item->len] = '\0';
         check_sent_by_node(sim, to, text, item->len);
-        if (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0) {
+        bool gone = tcp && (!flow_has_conn(&item->to) ||
+                            !node_has_conn(sim, to, item->to.conn.id.generation));
+        if (gone || (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0)) {
             struct sim_event event = {
                 .due_ms = sim->now_ms + 1,
                 .kind = EVENT_REFUSED,
@@ -373,7 +376,8 @@ static void make_users(struct sim *sim)
 
 void node_prepare(struct sim *sim)
 {
-    sim->listener = (struct listener){.transport = TRANSPORT_UDP, .bound = sim_addr(SIM_NODE)};
+    sim->listeners[0] = (struct listener){.transport = TRANSPORT_UDP, .bound = sim_addr(SIM_NODE)};
+    sim->listeners[1] = (struct listener){.transport = TRANSPORT_TCP, .bound = sim_addr(SIM_NODE)};
     sim->ops_end = &sim->ops;
     make_users(sim);
     for (unsigned i = 0; i < sim->knobs.workers; i++) {
@@ -401,8 +405,8 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .transactions_max = sim->knobs.scarce ? 20 : 65536,
         .registrations_max = sim->knobs.scarce ? 2 : 4096,
         .nonce_windows_max = sim->knobs.scarce ? 4 : 4096,
-        .listeners = &sim->listener,
-        .listener_count = 1,
+        .listeners = sim->listeners,
+        .listener_count = 2,
         .auth_required = sim->knobs.auth,
         .realm = SLICE("sim.example"),
         .algorithms = {SIP_MD5},
@@ -490,22 +494,53 @@ void node_release(struct sim *sim)
 
 /* ---- events ---- */
 
+static struct conn_id conn_of(const struct sim *sim, uint32_t phone)
+{
+    return (struct conn_id){.worker = (uint16_t)(phone % sim->knobs.workers),
+                            .id = {phone, sim->phones[phone].conn}};
+}
+
+bool node_has_conn(const struct sim *sim, uint32_t phone, uint64_t generation)
+{
+    return sim->node_up && generation != 0 && sim->phones[phone].conn == generation;
+}
+
+void node_conn_lost(struct sim *sim, uint32_t phone)
+{
+    if (!sim->phones[phone].tcp || sim->phones[phone].conn == 0)
+        return;
+    struct conn_id conn = conn_of(sim, phone);
+    sim_trace(sim, "    the connection of phone %u is lost", phone);
+    sim->phones[phone].conn = 0;
+    phone_conn_lost(sim, phone);
+    if (!sim->node_up)
+        return;
+    aors_conn_lost(sim, phone);
+    watch_conn_lost(sim, phone);
+    core_conn_lost(sim->workers[conn.worker].core, conn, sim->now_ms, sim_wall(sim));
+    end_turn(sim);
+}
+
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 {
     if (!sim->node_up)
         return;
-    struct flow source = {.transport = TRANSPORT_UDP, .remote = sim_addr(from)};
+    bool tcp = sim->phones[from].tcp;
+    struct flow source = {.transport = tcp ? TRANSPORT_TCP : TRANSPORT_UDP,
+                          .listener = tcp ? 1 : 0,
+                          .conn = tcp ? conn_of(sim, from) : (struct conn_id){0},
+                          .remote = sim_addr(from)};
     source.remote.port = (uint16_t)phone_port(&sim->phones[from]);
     unsigned arrives = from % sim->knobs.workers; /* as SO_REUSEPORT: by the source */
 
     sim->received_by_node++;
-    source.local = sim->listener.bound;
+    source.local = sim->listeners[0].bound;
     sim->turn_from = from;
     sim->posted = false;
     struct mem *mem = &sim->workers[arrives].core->mem;
     mem->fail_at = sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
-    core_receive(sim->workers[arrives].core, (struct slice){bytes, len}, SIP_DATAGRAM, &source,
-                 sim->now_ms, sim_wall(sim));
+    core_receive(sim->workers[arrives].core, (struct slice){bytes, len},
+                 tcp ? SIP_STREAM : SIP_DATAGRAM, &source, sim->now_ms, sim_wall(sim));
     if (!sim->posted)
         watch_in(sim, from, bytes);
     end_turn(sim);

@@ -44,6 +44,13 @@ static void send_to_node(struct sim *sim, uint32_t phone, const char *text)
     sim_send(sim, phone, SIM_NODE, text, strlen(text));
 }
 
+/** The same again, by Timers A, E or G: not on streams. */
+static void send_again(struct sim *sim, uint32_t phone, const char *text)
+{
+    if (!sim->phones[phone].tcp)
+        send_to_node(sim, phone, text);
+}
+
 static void make_branch(struct sim *sim, char *out, size_t size)
 {
     snprintf(out, size, "z9hG4bK%016llx", (unsigned long long)rng_u64(&sim->rng));
@@ -274,7 +281,7 @@ static void on_register_again(struct sim *sim, struct phone *phone, uint32_t gen
         register_done(sim, phone, false);
         return;
     }
-    send_to_node(sim, phone->index, phone->request);
+    send_again(sim, phone->index, phone->request);
     uint64_t gap = (uint64_t)T1 << phone->tries;
     set_timer(sim, PT_REGISTER_AGAIN, phone->index, generation, gap > T2 ? T2 : gap);
 }
@@ -373,7 +380,7 @@ static void on_call_again(struct sim *sim, uint32_t index, uint32_t generation)
         call->state = CALL_FAILED;
         return;
     }
-    send_to_node(sim, call->phone, call->invite);
+    send_again(sim, call->phone, call->invite);
     call->gap_ms *= 2;
     set_timer(sim, PT_CALL_AGAIN, index, generation, call->gap_ms);
 }
@@ -425,7 +432,7 @@ static void on_cancel_again(struct sim *sim, uint32_t index, uint32_t generation
 
     if (call->generation != generation || call->cancel_answered || ++call->tries > 10)
         return;
-    send_to_node(sim, call->phone, call->cancel);
+    send_again(sim, call->phone, call->cancel);
     uint64_t gap = (uint64_t)T1 << call->tries;
     set_timer(sim, PT_CANCEL_AGAIN, index, generation, gap > T2 ? T2 : gap);
 }
@@ -524,7 +531,7 @@ static void on_bye_again(struct sim *sim, uint32_t index, uint32_t generation)
 
     if (call->generation != generation || call->state != CALL_BYE || ++call->tries > 10)
         return;
-    send_to_node(sim, call->phone, call->bye);
+    send_again(sim, call->phone, call->bye);
     uint64_t gap = (uint64_t)T1 << call->tries;
     set_timer(sim, PT_BYE_AGAIN, index, generation, gap > T2 ? T2 : gap);
 }
@@ -694,7 +701,10 @@ static void on_leg_again(struct sim *sim, struct leg *leg, uint32_t generation)
 {
     if (leg->generation != generation || leg->acked || ++leg->tries > 10)
         return;
-    send_to_node(sim, leg->phone, leg->response);
+    if (leg->status < 300)
+        send_to_node(sim, leg->phone, leg->response);
+    else
+        send_again(sim, leg->phone, leg->response);
     leg->gap_ms = leg->gap_ms * 2 > T2 ? T2 : leg->gap_ms * 2;
     set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), generation, leg->gap_ms);
 }
@@ -768,11 +778,11 @@ static void on_leg_bye_again(struct sim *sim, struct leg *leg, uint32_t generati
     if (leg->generation != generation || leg->bye_done || leg->state == LEG_OVER)
         return;
     if (++leg->tries > 10) {
-        if (leg->crashes_before == sim->crashes && !sim->knobs.starved)
+        if (leg->crashes_before == sim->crashes && !sim->knobs.starved && !phone_any_tcp(sim))
             sim_fail(sim, "the callee at phone %u could not hang up", leg->phone);
         return;
     }
-    send_to_node(sim, leg->phone, leg->bye);
+    send_again(sim, leg->phone, leg->bye);
     uint64_t gap = (uint64_t)T1 << leg->tries;
     set_timer(sim, PT_LEG_BYE_AGAIN, leg_index(sim, leg), generation, gap > T2 ? T2 : gap);
 }
@@ -879,7 +889,7 @@ static void on_message_again(struct sim *sim, struct phone *phone, uint32_t gene
     if (phone->message_generation != generation || phone->message_done ||
         ++phone->message_tries > 10)
         return;
-    send_to_node(sim, phone->index, phone->message);
+    send_again(sim, phone->index, phone->message);
     uint64_t gap = (uint64_t)T1 << phone->message_tries;
     set_timer(sim, PT_MESSAGE_AGAIN, phone->index, generation, gap > T2 ? T2 : gap);
 }
@@ -1023,6 +1033,28 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
     }
 }
 
+void phone_conn_lost(struct sim *sim, uint32_t phone)
+{
+    for (uint32_t i = 0; i < sim->knobs.calls; i++) {
+        struct call *call = &sim->calls[i];
+        if (call->phone != phone)
+            continue;
+        call->crashes_before = UINT32_MAX;
+        for (uint32_t k = 0; k < sim->leg_count; k++)
+            if (strcmp(sim->legs[k].call_id, call->call_id) == 0)
+                sim->legs[k].crashes_before = UINT32_MAX;
+    }
+    for (uint32_t k = 0; k < sim->leg_count; k++) {
+        if (sim->legs[k].phone != phone)
+            continue;
+        sim->legs[k].crashes_before = UINT32_MAX;
+        for (uint32_t i = 0; i < sim->knobs.calls; i++)
+            if (strcmp(sim->legs[k].call_id, sim->calls[i].call_id) == 0)
+                sim->calls[i].crashes_before = UINT32_MAX;
+    }
+    set_timer(sim, PT_REGISTER, phone, 0, sim_range(sim, 100, 5000));
+}
+
 void phones_start(struct sim *sim)
 {
     for (uint32_t i = 1; i <= sim->knobs.phones; i++) {
@@ -1035,6 +1067,7 @@ void phones_start(struct sim *sim)
             phone->manner = MANNER_ODD;
         phone->q = sim_chance(sim, 50) ? 1000 : 100 * (unsigned)sim_range(sim, 1, 9);
         phone->nat = sim_chance(sim, sim->knobs.nat_pct);
+        phone->tcp = !phone->nat && phone->manner != MANNER_CLOSED && sim_chance(sim, sim->knobs.tcp_pct);
         phone->rport = phone->nat || sim_chance(sim, 80);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;

@@ -51,6 +51,7 @@ enum sim_event_kind {
     EVENT_CRASH,
     EVENT_RESTART,
     EVENT_POLICY,
+    EVENT_CONN_LOST, /* of phone `a` */
 };
 
 struct sim_event {
@@ -110,6 +111,7 @@ struct phone {
     unsigned q;          /* thousandths */
     bool nat, tcp, rport;
     uint32_t conn;       /* generation of its connection; 0: none */
+    uint32_t conns;      /* that it ever had */
     uint64_t to_node_ms, from_node_ms; /* streams keep their order */
     char nonce[64];      /* given last, and how often it was used */
     uint32_t nc;
@@ -205,7 +207,8 @@ struct sim_binding {
     char uri[128], call_id[64];
     uint32_t phone, cseq;
     unsigned q;
-    bool lost; /* its connection is gone */
+    bool lost; /* its connection is gone, since: */
+    uint64_t lost_ms;
     uint64_t expires_ms; /* wall clock */
 };
 
@@ -248,7 +251,7 @@ struct sim {
     uint32_t boot, crashes;
     uint64_t crashed_at_ms;
     struct node_worker workers[SIM_WORKERS_MAX];
-    struct listener listener;
+    struct listener listeners[2]; /* UDP, TCP */
     struct policy *policy;
     uint32_t policies;
     size_t memory_max; /* of a worker in scarce runs */
@@ -296,6 +299,8 @@ void node_prepare(struct sim *sim);
 void node_start(struct sim *sim);
 void node_stop(struct sim *sim, bool crash);
 void node_release(struct sim *sim);
+void node_conn_lost(struct sim *sim, uint32_t phone);
+bool node_has_conn(const struct sim *sim, uint32_t phone, uint64_t generation);
 /** Some user is disabled, or enabled again, under all that runs. */
 void node_change_policy(struct sim *sim);
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
@@ -326,6 +331,8 @@ void text_response(const char *request, unsigned status, const char *tag, const 
 
 /* phone.c */
 void phones_start(struct sim *sim);
+/** Its connection is gone: what it was about cannot be expected any more, and it registers anew. */
+void phone_conn_lost(struct sim *sim, uint32_t phone);
 void phone_receive(struct sim *sim, uint32_t phone, char *bytes);
 void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t generation);
 
@@ -357,6 +364,7 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain);
 void aors_restore(struct sim *sim);
+void aors_conn_lost(struct sim *sim, uint32_t phone);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);
@@ -374,6 +382,8 @@ void watch_close(struct sim *sim);
 void watch_in(struct sim *sim, uint32_t from, const char *text);
 void watch_out(struct sim *sim, uint32_t to, const char *text);
 void watch_refused(struct sim *sim, const char *text, bool known);
+/** The connection of a phone is gone. */
+void watch_conn_lost(struct sim *sim, uint32_t phone);
 /** A turn's messages are all out. */
 void watch_turn(struct sim *sim);
 void watch_sweep(struct sim *sim);

@@ -141,6 +141,33 @@ static void deliver(struct sim *sim, uint32_t from, uint32_t to, const char *byt
     sim_post(sim, event);
 }
 
+/** By the phone's connection, in order; it is opened for what the phone sends. */
+static void deliver_stream(struct sim *sim, uint32_t from, uint32_t to, const char *bytes,
+                           size_t len)
+{
+    struct phone *phone = &sim->phones[from + to];
+    uint64_t *last_ms = from == SIM_NODE ? &phone->from_node_ms : &phone->to_node_ms;
+    uint64_t due_ms = sim->now_ms + sim_range(sim, 0, sim->knobs.delay_max_ms);
+
+    if (!sim->node_up) {
+        phone_conn_lost(sim, from + to); /* nobody listens: it is not said again */
+        return;
+    }
+    if (phone->conn == 0)
+        phone->conn = ++phone->conns;
+    if (due_ms < *last_ms)
+        due_ms = *last_ms;
+    *last_ms = due_ms;
+    struct sim_event event = {
+        .due_ms = due_ms, .kind = EVENT_DATAGRAM, .from = from, .to = to, .len = len, .c = phone->conn};
+    event.bytes = malloc(len + 1);
+    if (event.bytes == NULL)
+        abort();
+    memcpy(event.bytes, bytes, len);
+    event.bytes[len] = '\0';
+    sim_post(sim, event);
+}
+
 void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, size_t len)
 {
     bool quiet = sim->now_ms >= sim->quiet_at_ms;
@@ -151,6 +178,11 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, si
         text_field(bytes, "CSeq", 0, cseq, sizeof cseq);
         sim_trace(sim, "%s%u -> %s%u  %.*s  [%s, %s]", from ? "p" : "node", from, to ? "p" : "node",
                   to, (int)strcspn(bytes, "\r\n"), bytes, call_id, cseq);
+    }
+    uint32_t phone = from + to; /* one of them is the node, 0 */
+    if (phone <= sim->knobs.phones && sim->phones[phone].tcp) {
+        deliver_stream(sim, from, to, bytes, len);
+        return;
     }
     if (!quiet && sim_chance(sim, sim->knobs.loss_pct)) {
         sim_trace(sim, "    lost");
