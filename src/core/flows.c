@@ -19,18 +19,23 @@ static bool same_conn(struct conn_id a, struct conn_id b)
     return a.worker == b.worker && id_equal(a.id, b.id);
 }
 
+bool flows_known(const struct core *core, struct conn_id conn, uint64_t aor_hash)
+{
+    for (struct map_node *node = map_first(&core->conn_bindings, conn_hash(conn)); node != NULL;
+         node = map_next(node)) {
+        const struct conn_binding *known = CONTAINER_OF(node, struct conn_binding, node);
+        if (known->aor_hash == aor_hash && same_conn(known->conn, conn))
+            return true;
+    }
+    return false;
+}
+
 void flows_add(struct core *core, const struct flow *flow, uint64_t aor_hash)
 {
-    if (!flow_has_conn(flow))
+    if (!flow_has_conn(flow) || flows_known(core, flow->conn, aor_hash))
         return;
 
     uint64_t hash = conn_hash(flow->conn);
-    for (struct map_node *node = map_first(&core->conn_bindings, hash); node != NULL;
-         node = map_next(node)) {
-        struct conn_binding *known = CONTAINER_OF(node, struct conn_binding, node);
-        if (known->aor_hash == aor_hash && same_conn(known->conn, flow->conn))
-            return;
-    }
     struct conn_binding *binding = mem_alloc(&core->mem, sizeof *binding);
     if (binding == NULL)
         return; /* then the binding is tried once more, and fails at once */

@@ -232,6 +232,8 @@ void expiry_add(struct core *core, uint64_t aor_hash, uint64_t wall_ms);
 /* flows.c */
 void flows_close(struct core *core);
 void flows_add(struct core *core, const struct flow *flow, uint64_t aor_hash);
+/** Is this connection still remembered for the AOR: not lost since flows_add()? */
+bool flows_known(const struct core *core, struct conn_id conn, uint64_t aor_hash);
 void flows_lost(struct core *core, struct conn_id conn);
 
 static inline bool owns_aor(const struct core *core, uint64_t hash)

@@ -86,7 +86,7 @@ static void count_bindings(struct core *core, uint32_t added, uint32_t refreshed
 
 /** The set is durable (or need not be): it becomes what everybody sees. */
 static enum err publish(struct core *core, struct slice aor, uint64_t hash, struct slice block,
-                        const struct flow *source, uint64_t next_expiry_ms)
+                        uint64_t next_expiry_ms)
 {
     const struct table_ops *table = &core->config.location;
 
@@ -97,7 +97,6 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
     enum err err = table->put(table->user, aor, hash, block);
     if (err)
         return err;
-    flows_add(core, source, hash);
     if (next_expiry_ms != 0)
         expiry_add(core, hash, next_expiry_ms);
     return OK;
@@ -123,6 +122,7 @@ static enum verdict stand_in_line(struct core *core, struct request *r, struct r
     if (waiter == NULL)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     waiter->server = r->server;
+    flows_add(core, r->source, reg->aor_hash);
     list_push(&reg->waiters, &waiter->node);
     reg->waiter_count++;
     return WAITING;
@@ -184,7 +184,8 @@ static enum verdict answer_result(struct core *core, struct request *r,
 static enum verdict commit_now(struct core *core, struct request *r, struct slice aor,
                                uint64_t hash, const struct registrar_result *result)
 {
-    if (publish(core, aor, hash, result->block, r->source, result->next_expiry_ms) != OK)
+    flows_add(core, r->source, hash);
+    if (publish(core, aor, hash, result->block, result->next_expiry_ms) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     count_bindings(core, result->added, result->refreshed, result->removed);
     return answer_result(core, r, result);
@@ -206,6 +207,7 @@ static enum verdict commit(struct core *core, struct request *r, struct slice ao
         return refuse(core, r, CORE_R_STORE, 503, "Registrations cannot be stored", SLICE_EMPTY);
     }
     reg->aor_hash = hash;
+    flows_add(core, r->source, hash); /* from now on its loss is noticed */
     map_add(&core->pending, &reg->node, hash);
     return WAITING;
 }
@@ -251,7 +253,7 @@ enum verdict register_request(struct core *core, struct request *r)
 }
 
 /** Takes up again those who stood in line, in their order. */
-static void resume_waiters(struct core *core, struct list *waiters)
+static void resume_waiters(struct core *core, struct list *waiters, uint64_t aor_hash)
 {
     struct list *node;
 
@@ -259,8 +261,30 @@ static void resume_waiters(struct core *core, struct list *waiters)
         struct register_waiter *waiter = CONTAINER_OF(node, struct register_waiter, node);
         struct id server = waiter->server;
         mem_free(&core->mem, waiter, sizeof *waiter);
+        const struct flow *flow = txn_server_flow(core->txns, server);
+        if (flow == NULL)
+            continue;
+        if (flow_has_conn(flow) && !flows_known(core, flow->conn, aor_hash)) {
+            txn_server_drop(core->txns, server, core->now_ms); /* its phone is gone meanwhile */
+            continue;
+        }
         core_resume(core, server, AUTH_OK);
     }
+}
+
+/** The block, marked when the connection it came by was lost while the receipt was on its way. */
+static struct slice still_connected(struct core *core, const struct registration *reg)
+{
+    bool changed = false;
+    struct slice marked = reg->block;
+
+    if (!flow_has_conn(&reg->source) || reg->block.len == 0 ||
+        flows_known(core, reg->source.conn, reg->aor_hash))
+        return reg->block;
+    arena_reset(&core->scratch);
+    if (registrar_flow_lost(reg->block, reg->source.conn, &core->scratch, &marked, &changed) != OK)
+        return reg->block; /* then it is tried once more, and fails at once */
+    return marked;
 }
 
 void register_receipt(struct core *core, struct id token, enum err err)
@@ -270,7 +294,7 @@ void register_receipt(struct core *core, struct id token, enum err err)
         return;
 
     if (err == OK)
-        err = publish(core, reg->aor, reg->aor_hash, reg->block, &reg->source,
+        err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg),
                       reg->next_expiry_ms);
     if (err == OK) {
         count_bindings(core, reg->added, reg->refreshed, reg->removed);
@@ -288,6 +312,7 @@ void register_receipt(struct core *core, struct id token, enum err err)
     while ((node = list_pop(&reg->waiters)) != NULL)
         list_push(&waiters, node);
     map_remove(&core->pending, &reg->node);
+    uint64_t aor_hash = reg->aor_hash;
     registration_free(core, reg);
-    resume_waiters(core, &waiters);
+    resume_waiters(core, &waiters, aor_hash);
 }

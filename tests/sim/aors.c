@@ -132,6 +132,8 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
         *binding = (struct sim_binding){.phone = phone,
+                                        .lost = sim->turn_gone,
+                                        .lost_ms = sim->now_ms,
                                         .q = q_of(asked->contacts[i]),
                                         .cseq = asked->cseq,
                                         .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};

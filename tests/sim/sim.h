@@ -268,6 +268,7 @@ struct sim {
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
     bool posted;                 /* it went to another worker */
+    bool turn_gone;              /* the connection of the request at hand is lost */
     struct sim_aor aors[SIM_PHONES_MAX];
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];

@@ -61,6 +61,7 @@ struct served {
     struct sim_binding targets[TARGETS_MAX];
     bool started[TARGETS_MAX];
     unsigned target_count;
+    uint32_t conn;   /* of its phone then; 0: none */
     unsigned wanted; /* a CANCEL's answer; 0: any */
 };
 
@@ -270,6 +271,7 @@ static struct served *served_new(struct sim *sim, uint32_t phone, const char *te
     served->phone = phone;
     served->reliable = sim->phones[phone].tcp;
     served->at_ms = sim->now_ms;
+    served->conn = sim->phones[phone].conn;
     served->resend_ms = NEVER;
     served->text = copy_of(text);
     snprintf(served->branch, sizeof served->branch, "%s", branch);
@@ -910,6 +912,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     if (served->wanted != 0 && status != served->wanted)
         sim_fail(sim, "a %s was answered %u, not %u", served->method, status, served->wanted);
     if (strcmp(served->method, "REGISTER") == 0) {
+        sim->turn_gone = served->conn != sim->phones[served->phone].conn;
         aors_on_answer(sim, served->phone, served->text, text);
         check_refused_access(sim, served->phone, served->text, text);
         return;
@@ -1179,6 +1182,8 @@ static void sweep_served(struct sim *sim, const struct served *served)
         return;
     }
     bool is_register = strcmp(served->method, "REGISTER") == 0;
+    if (served->conn != sim->phones[served->phone].conn)
+        return; /* its connection is gone: so may it be */
     if (sim->now_ms > served->at_ms + (is_register ? REGISTER_ANSWER_MS : ANSWER_MS) &&
         sim->knobs.mailbox_full_pct == 0)
         sim_fail(sim, "a %s of phone %u got neither an answer nor a branch", served->method,
