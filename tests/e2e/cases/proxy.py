@@ -181,8 +181,8 @@ def a_strict_routers_request_is_put_right(env):
 
 @case()
 def a_strict_router_behind_us_is_served(env):
-    """RFC 3261 §16.6 step 6: the next Route has no lr."""
-    router, alice, bob = prepared(env, auth={"required": False})
+    """RFC 3261 §16.6 step 6: the next Route has no lr. Only trusted networks may name one."""
+    router, alice, bob = prepared(env, auth={"trusted": ["127.0.0.0/8"]})
     strict = UA(router, "strict", address=env.address(6), port=5060)
     request = alice.request("MESSAGE", "sip:bob@example.com", headers=[
         ("Route", "<sip:%s;lr>" % router.address), ("Route", "<sip:%s:5060>" % env.address(6))])
