@@ -43,7 +43,8 @@ const struct setting settings[] = {
     {KEY("auth.nonce_lifetime"), SETTING_MS, AT(auth.nonce_lifetime_ms), "5m", 10000, DAY_MS,
      "how long an answer to one challenge is taken"},
     {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
-     "networks that are never challenged"},
+     "networks that are never challenged, may call anywhere through us, in any name, and whose Path "
+     "and P-Asserted-Identity are believed"},
     {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
      10, 365 * DAY_S, "for phones that name no time"},
     {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",
@@ -79,7 +80,7 @@ const struct setting settings[] = {
     {KEY("limits.memory"), SETTING_SIZE, AT(limits.memory), "2GiB", 16 << 20, UINT64_C(1) << 40,
      "per worker; then 503"},
     {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
-     "per worker; then the longest idle one is closed"},
+     "per worker; then new ones are closed at once"},
     {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
      "1000", 1, 10000000, "of one address; then refused"},
     {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,

@@ -17,13 +17,28 @@ bool core_is_trusted(const struct core *core, const struct addr *source)
     return false;
 }
 
+/**
+ * Would a phone show it as one of our users? An identity in our domain is ours with any port and
+ * maddr, or a stranger would use them to call in a user's name. An address with another port is another server.
+ */
+static bool is_our_identity(const struct core *core, const struct sip_uri *from)
+{
+    struct addr numeric;
+
+    if (from->scheme != SIP_SCHEME_SIP && from->scheme != SIP_SCHEME_SIPS)
+        return false;
+    if (is_our_uri(core, from))
+        return true;
+    return policy_is_our_domain(core->policy, from->host) &&
+           (sip_uri_addr(from, 1, &numeric) != OK || from->port == 0);
+}
+
 void request_from(struct core *core, struct request *r)
 {
     if (r->from_parsed)
         return;
     r->from_parsed = true;
-    if (sip_uri_parse(r->msg->from.uri_text, &r->from) != OK ||
-        r->from.scheme == SIP_SCHEME_TEL || !is_our_uri(core, &r->from))
+    if (sip_uri_parse(r->msg->from.uri_text, &r->from) != OK || !is_our_identity(core, &r->from))
         return;
     r->from_is_ours = true;
 
@@ -200,12 +215,14 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     return GO_ON;
 }
 
-/** Does the request lead to one of our users, or to us? Then anybody may send it. */
-static bool leads_inside(const struct core *core, const struct request *r)
+/**
+ * Does the request lead to one of our users, or to us? Then anybody may send it. Not by a Route
+ * that is left, not even one to an address of ours (it has a user part, or it had been taken off): what
+ * we send to ourselves comes back from an address that may be trusted.
+ */
+static bool leads_inside(const struct request *r)
 {
-    if (r->has_route)
-        return is_our_uri(core, &r->route);
-    return r->uri_is_ours;
+    return !r->has_route && r->uri_is_ours;
 }
 
 enum verdict stage_authenticate(struct core *core, struct request *r)
@@ -214,7 +231,7 @@ enum verdict stage_authenticate(struct core *core, struct request *r)
         return GO_ON;
     if (needs_credentials(core, r))
         return check_credentials(core, r);
-    if (leads_inside(core, r))
+    if (leads_inside(r))
         return GO_ON;
 
     /* Without authentication From proves nothing: only our own networks get out. */

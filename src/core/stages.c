@@ -299,7 +299,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .route_last_drop = r->route_last_drop,
         .credentials = r->credentials,
         .record_route = record_route,
-        .trusted = r->in_dialog || core_is_trusted(core, &r->source->remote),
+        .trusted = core_is_trusted(core, &r->source->remote), /* a dialog makes nobody so */
         .loop = r->loop,
         .in_dialog = r->in_dialog,
     };

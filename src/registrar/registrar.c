@@ -107,7 +107,7 @@ static enum err check_require(struct work *w)
 
     size_t size = FIELDS_OVERHEAD; /* the separators of one list can become longer by a half */
     for (; field != NULL; field = sip_field_next(w->msg, field))
-        size += 2 * sip_field_value(w->msg, field).len;
+        size += 2 * (sip_field_value(w->msg, field).len + 1);
     struct builder b = arena_builder(w->arena, size);
     if (b.capacity == 0)
         return ERR_MEMORY;

@@ -9,16 +9,16 @@ enum {
     REPLY_SLACK = 512
 }; /* status line, tag, received, rport, Content-Length */
 
-/* On UDP: maddr, then rport, then the port of sent-by; always the address it came from. */
+/*
+ * On UDP: rport, or the port of sent-by; always the address it came from. A maddr is not followed
+ * (§18.2.2 has it for multicast, which we do not listen to): anybody could have our
+ * responses, with their repetitions, sent to somebody else without even forging his own address.
+ */
 static struct addr udp_target(const struct sip_via *via, const struct addr *source)
 {
     uint16_t port = via->port != 0 ? via->port : sip_transport_port(TRANSPORT_UDP);
-    struct addr target;
+    struct addr target = *source;
 
-    if (via->maddr.len > 0 && addr_parse(via->maddr, port, &target) == OK && !addr_is_any(&target))
-        return target;
-
-    target = *source;
     if (!via->has_rport)
         target.port = port;
     return target;

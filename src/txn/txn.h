@@ -173,7 +173,7 @@ void txn_server_drop(struct txn_table *table, struct id server, uint64_t now_ms)
 
 /**
  * Where a response to this request goes (RFC 3261 §18.2.2, RFC 3581): the connection it came
- * by, with received:sent-by-port as a way back; on UDP maddr, rport, or received:sent-by-port.
+ * by, with received:sent-by-port as a way back; on UDP rport, or received:sent-by-port.
  */
 struct flow txn_response_flow(const struct sip_via *via, const struct flow *source);
 
