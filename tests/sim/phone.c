@@ -104,7 +104,7 @@ void phone_via(const struct phone *phone, const char *branch, char *out)
 static void write_credentials(struct phone *phone, const char *method, const char *uri,
                               const char *password, char *out, size_t size)
 {
-    char name[8], nc[16];
+    char name[16], nc[16];
     bool proxy = strcmp(method, "REGISTER") != 0;
 
     snprintf(nc, sizeof nc, "%08x", ++phone->nc);

@@ -115,7 +115,7 @@ struct phone {
     uint64_t to_node_ms, from_node_ms; /* streams keep their order */
     char nonce[64];      /* given last, and how often it was used */
     uint32_t nc;
-    char message[2048]; /* the MESSAGE under way */
+    char message[SIM_TEXT_MAX]; /* the MESSAGE under way */
     uint32_t message_tries, message_generation;
     bool message_done;
     /* the REGISTER under way */
@@ -257,7 +257,7 @@ struct sim {
     size_t memory_max; /* of a worker in scarce runs */
     uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
-    char user_names[SIM_PHONES_MAX][8], extensions[SIM_PHONES_MAX][8];
+    char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
     struct sim_map location, durable;
     struct store_op *ops, **ops_end; /* appended, not synced */
     uint64_t op_number;
