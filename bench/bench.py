@@ -273,7 +273,7 @@ def instr(a):
             call, tot, bad = w in 'DEFGH', [], 0
             for n in (100, 900):
                 for f in glob.glob(f'{OUT}/cg.{name}.{w}.*'): os.unlink(f)
-                wrap = ['valgrind', '-q', '--tool=callgrind', f'--callgrind-out-file={OUT}/cg.{name}.{w}.%p']
+                wrap = ['valgrind', '-q', '--tool=callgrind', '--trace-children=yes', f'--callgrind-out-file={OUT}/cg.{name}.{w}.%p']
                 srv = Server(name, w, a.extra, wrap, wait=90)
                 try:
                     if w != 'A': load('-m register -N 500 -n 500 -w 4 -T 5000' + (' -a' if w == 'C' else ''))
