@@ -13,16 +13,16 @@
 enum {
     SKEW_MS = 1000,
     SWAP_MS = 6000, /* a REGISTER that waits for its receipt was let in before */
-    WINDOW = 60 /* counts back that must still be taken */
+    WINDOW = 60     /* counts back that must still be taken */
 };
 
 enum state {
     NO_CREDENTIALS = 1,
     GOOD,
-    WRONG,    /* password or user */
-    STALE,    /* nonce too old, of an earlier run, or not of this phone */
-    REUSED,   /* the count got something through already */
-    UNKNOWN,  /* nobody can say */
+    WRONG,   /* password or user */
+    STALE,   /* nonce too old, of an earlier run, or not of this phone */
+    REUSED,  /* the count got something through already */
+    UNKNOWN, /* nobody can say */
 };
 
 static struct sim_nonce *find_nonce(struct sim *sim, const char *text)
@@ -158,8 +158,13 @@ void check_access(struct sim *sim, uint32_t phone, const char *request)
     enum state state = judge(sim, phone, request, &nonce, &nc);
     bool same = state == REUSED && strcmp(nonce->branch[nc], branch) == 0; /* a further branch */
     if (state != GOOD && state != UNKNOWN && !same) {
-        static const char *const names[] = {"",        "no credentials", "good", "a wrong password",
-                                            "a stale nonce", "a nonce count used before", ""};
+        static const char *const names[] = {"",
+                                            "no credentials",
+                                            "good",
+                                            "a wrong password",
+                                            "a stale nonce",
+                                            "a nonce count used before",
+                                            ""};
         sim_fail(sim, "a %s of phone %u got through with %s", method, phone, names[state]);
         return;
     }

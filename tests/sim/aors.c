@@ -173,7 +173,8 @@ static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, co
     for (unsigned i = 0; i < aor->count; i++)
         certain += !is_near_end(sim, &aor->bindings[i]);
     if (listed < certain)
-        sim_fail(sim, "the 200 to a REGISTER of u%u lists %u of %u bindings", user, listed, certain);
+        sim_fail(sim, "the 200 to a REGISTER of u%u lists %u of %u bindings", user, listed,
+                 certain);
 }
 
 static void check_durable(struct sim *sim, const struct sim_aor *aor, unsigned user)
@@ -217,8 +218,9 @@ static bool is_brief(const char *request, const struct asked *asked)
 static bool is_bad_star(const char *request, const struct asked *asked)
 {
     char text[16];
-    return asked->star && (asked->count > 1 ||
-                           !text_field(request, "Expires", 0, text, sizeof text) || atol(text) != 0);
+    return asked->star &&
+           (asked->count > 1 || !text_field(request, "Expires", 0, text, sizeof text) ||
+            atol(text) != 0);
 }
 
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)
@@ -240,7 +242,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     if (status != 200) {
         bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct > 0;
         bool right = (status == 400 && bad) || (status == 423 && brief) ||
-                     (status == 500 && (overtaken || repeat || store)) || (status == 503 && store) ||
+                     (status == 500 && (overtaken || repeat || store)) ||
+                     (status == 503 && store) ||
                      (status == 503 && strstr(answer, "Too many") != NULL);
         if (!right)
             sim_fail(sim, "a sound REGISTER of u%u was answered %u", user, status);
@@ -248,7 +251,9 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     }
     if (bad || (brief && !repeat) || overtaken) {
         sim_fail(sim, "a REGISTER of u%u got a 200 that is %s", user,
-                 bad ? "malformed" : brief ? "too brief" : "overtaken by a later one");
+                 bad     ? "malformed"
+                 : brief ? "too brief"
+                         : "overtaken by a later one");
         return;
     }
     if (!repeat)
@@ -290,7 +295,8 @@ static void check_kept(struct sim *sim, unsigned user, struct sim_aor *old, stru
 {
     for (unsigned i = 0; i < old->count; i++)
         if (find(kept, old->bindings[i].uri) == NULL)
-            sim_fail(sim, "the acknowledged binding %s of u%u was lost", old->bindings[i].uri, user);
+            sim_fail(sim, "the acknowledged binding %s of u%u was lost", old->bindings[i].uri,
+                     user);
     for (unsigned i = 0; i < kept->count; i++)
         if (find(old, kept->bindings[i].uri) == NULL)
             sim_fail(sim, "the binding %s of u%u came back", kept->bindings[i].uri, user);

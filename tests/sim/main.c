@@ -46,7 +46,7 @@ static void draw_knobs(struct sim *sim)
     knobs->starved = knobs->scarce || knobs->looped;
     knobs->tcp_pct = !knobs->starved && sim_chance(sim, 30) ? 40 : 0;
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
-    knobs->nat_pct = sim_chance(sim, 50) ? 30 : 0;
+    knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
 }
@@ -113,18 +113,18 @@ static void run(struct sim *sim)
     node_start(sim);
     phones_start(sim);
     for (unsigned i = 0; i < sim->knobs.crashes; i++)
-        sim_post(sim, (struct sim_event){
-                          .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                          .kind = EVENT_CRASH});
+        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
+                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                                         .kind = EVENT_CRASH});
     for (unsigned i = 0; i < sim->knobs.policies; i++)
-        sim_post(sim, (struct sim_event){
-                          .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                          .kind = EVENT_POLICY});
+        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
+                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                                         .kind = EVENT_POLICY});
     for (unsigned i = 0; sim->knobs.tcp_pct > 0 && i < sim->knobs.phones; i++)
-        sim_post(sim, (struct sim_event){
-                          .due_ms = sim->now_ms + sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                          .kind = EVENT_CONN_LOST,
-                          .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
+        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
+                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                                         .kind = EVENT_CONN_LOST,
+                                         .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
     while (!sim->failed) {
         uint64_t event_ms = sim_next_due(sim), timer_ms = node_next_ms(sim);
         uint64_t next_ms = event_ms < timer_ms ? event_ms : timer_ms;
@@ -190,9 +190,8 @@ static void simulate(uint64_t seed, bool trace)
         passed++;
         if (trace)
             printf("ok: %llu received, %llu sent, %u legs, %llu of %llu messages answered\n",
-                   (unsigned long long)sim->received_by_node,
-                   (unsigned long long)sim->sent_by_node, sim->leg_count,
-                   (unsigned long long)sim->messages_answered,
+                   (unsigned long long)sim->received_by_node, (unsigned long long)sim->sent_by_node,
+                   sim->leg_count, (unsigned long long)sim->messages_answered,
                    (unsigned long long)sim->messages_sent);
     }
     fflush(stdout);

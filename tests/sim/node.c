@@ -14,8 +14,7 @@ static struct stored **map_slot(struct sim_map *map, struct slice key, uint64_t 
 {
     struct stored **at = &map->heads[hash % COUNT_OF(map->heads)];
 
-    while (*at != NULL &&
-           !slice_equal((struct slice){(*at)->key, (*at)->key_len}, key))
+    while (*at != NULL && !slice_equal((struct slice){(*at)->key, (*at)->key_len}, key))
         at = &(*at)->next;
     return at;
 }
@@ -248,7 +247,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
         sim->sent_by_node++;
         if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
             to = SIM_NODE; /* to itself */
-        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX || to > sim->knobs.phones) {
+        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX ||
+            to > sim->knobs.phones) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
         }
@@ -298,8 +298,12 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     if (at_ms < to->mail_at_ms)
         at_ms = to->mail_at_ms;
     to->mail_at_ms = at_ms;
-    struct sim_event event = {
-        .due_ms = at_ms, .kind = EVENT_MAIL, .from = sim->turn_from, .to = worker, .boot = sim->boot, .mail = *mail};
+    struct sim_event event = {.due_ms = at_ms,
+                              .kind = EVENT_MAIL,
+                              .from = sim->turn_from,
+                              .to = worker,
+                              .boot = sim->boot,
+                              .mail = *mail};
     event.len = mail->bytes.len;
     event.bytes = copy_of(mail->bytes);
     event.mail.bytes.data = event.bytes;
@@ -538,7 +542,8 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     sim->turn_from = from;
     sim->posted = false;
     struct mem *mem = &sim->workers[arrives].core->mem;
-    mem->fail_at = sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
+    mem->fail_at =
+        sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len},
                  tcp ? SIP_STREAM : SIP_DATAGRAM, &source, sim->now_ms, sim_wall(sim));
     if (!sim->posted)

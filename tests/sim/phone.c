@@ -27,7 +27,11 @@ enum phone_timer {
     PT_PROBE,
 };
 
-enum { T1 = 500, T2 = 4000, LIFE_MS = 64 * T1 };
+enum {
+    T1 = 500,
+    T2 = 4000,
+    LIFE_MS = 64 * T1
+};
 
 static void set_timer(struct sim *sim, enum phone_timer what, uint32_t which, uint32_t generation,
                       uint64_t in_ms)
@@ -94,8 +98,8 @@ void phone_via(const struct phone *phone, const char *branch, char *out)
 {
     char host[40];
     phone_host(phone, host);
-    text_add(out, SIM_TEXT_MAX, "Via: SIP/2.0/%s %s%s;branch=%s\r\n", phone->tcp ? "TCP" : "UDP", host,
-             phone->rport ? ";rport" : "", branch);
+    text_add(out, SIM_TEXT_MAX, "Via: SIP/2.0/%s %s%s;branch=%s\r\n", phone->tcp ? "TCP" : "UDP",
+             host, phone->rport ? ";rport" : "", branch);
 }
 
 /* ---- credentials ---- */
@@ -149,7 +153,8 @@ static bool take_challenge(struct phone *phone, const char *response)
     return false;
 }
 
-/** Credentials for the next request, if a nonce is at hand; now and then wrong ones, which say so. */
+/** Credentials for the next request, if a nonce is at hand; now and then wrong ones, which say so.
+ */
 static void add_credentials(struct sim *sim, struct phone *phone, const char *method,
                             const char *uri, char *out, size_t size)
 {
@@ -176,10 +181,12 @@ static void begin_register(struct sim *sim, const struct phone *phone, uint32_t 
     out[0] = '\0';
     text_add(out, SIM_TEXT_MAX, "REGISTER sip:sim.example SIP/2.0\r\n");
     phone_via(phone, branch, out);
-    text_add(out, SIM_TEXT_MAX,
-             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s%s\r\nTo: <sip:u%u@sim.example>\r\n"
-             "Call-ID: %s\r\nCSeq: %u REGISTER\r\n",
-             phone->user, phone->tag, cseq < phone->cseq ? branch : "", phone->user, phone->call_id, cseq);
+    text_add(
+        out, SIM_TEXT_MAX,
+        "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=%s%s\r\nTo: <sip:u%u@sim.example>\r\n"
+        "Call-ID: %s\r\nCSeq: %u REGISTER\r\n",
+        phone->user, phone->tag, cseq < phone->cseq ? branch : "", phone->user, phone->call_id,
+        cseq);
 }
 
 static void end_register(struct sim *sim, struct phone *phone, char *out)
@@ -189,7 +196,8 @@ static void end_register(struct sim *sim, struct phone *phone, char *out)
     send_to_node(sim, phone->index, out);
 }
 
-/** What must change nothing: overtaken, too brief, malformed, or only a question. Not waited for. */
+/** What must change nothing: overtaken, too brief, malformed, or only a question. Not waited for.
+ */
 static void send_vain_register(struct sim *sim, struct phone *phone)
 {
     char text[SIM_TEXT_MAX], uri[80];
@@ -203,8 +211,8 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
     case 1: /* one good contact and one too brief: nothing at all */
         begin_register(sim, phone, ++phone->cseq, text);
         text_add(text, sizeof text,
-                 "Contact: <%s>;expires=100\r\nContact: <sip:third-%s>;expires=%u\r\n", uri, uri + 4,
-                 (unsigned)sim_range(sim, 1, SIM_MIN_EXPIRES - 1));
+                 "Contact: <%s>;expires=100\r\nContact: <sip:third-%s>;expires=%u\r\n", uri,
+                 uri + 4, (unsigned)sim_range(sim, 1, SIM_MIN_EXPIRES - 1));
         break;
     case 2:
         begin_register(sim, phone, ++phone->cseq, text);
@@ -235,7 +243,7 @@ static void send_register(struct sim *sim, struct phone *phone)
     phone_uri(phone, phone->user, uri);
     if (sim->knobs.looped && phone->index % 2 == 0)
         snprintf(uri, sizeof uri, "sip:u%u@" SIM_NODE_HOST,
-                 sim->phones[phone->index % sim->knobs.phones + 1].user);
+                 sim->phones[phone->index + 2 <= sim->knobs.phones ? phone->index + 2 : 2].user);
     if (phone->wants_gone && phone->cseq % 2 == 0) {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: *\r\nExpires: 0\r\n");
     } else {
@@ -605,7 +613,8 @@ static void on_call_response(struct sim *sim, uint32_t phone, const char *text)
     if (strcmp(method, "INVITE") != 0)
         return;
     if (strcmp(branch, call->branch) != 0) {
-        /* of the INVITE before the challenge: its failure is acknowledged by a new copy of it only */
+        /* of the INVITE before the challenge: its failure is acknowledged by a new copy of it only
+         */
         return;
     }
     if (status < 200) {
@@ -864,13 +873,14 @@ static void on_message_timer(struct sim *sim, uint32_t index)
     if (sim->now_ms > sim->quiet_at_ms)
         return;
     make_branch(sim, branch, sizeof branch);
-    text_add(text, sizeof text,
-             "MESSAGE sip:u%u@sim.example SIP/2.0\r\n", sim->phones[callee].user);
+    text_add(text, sizeof text, "MESSAGE sip:u%u@sim.example SIP/2.0\r\n",
+             sim->phones[callee].user);
     phone_via(phone, branch, text);
-    text_add(text, sizeof text,
-             "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=m\r\nTo: <sip:u%u@sim.example>\r\n"
-             "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n",
-             phone->user, sim->phones[callee].user, (unsigned long long)rng_u64(&sim->rng));
+    text_add(
+        text, sizeof text,
+        "Max-Forwards: 70\r\nFrom: <sip:u%u@sim.example>;tag=m\r\nTo: <sip:u%u@sim.example>\r\n"
+        "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n",
+        phone->user, sim->phones[callee].user, (unsigned long long)rng_u64(&sim->rng));
     snprintf(uri, sizeof uri, "sip:u%u@sim.example", sim->phones[callee].user);
     add_credentials(sim, phone, "MESSAGE", uri, text, sizeof text);
     text_add(text, sizeof text, "Content-Length: 2\r\n\r\nhi");
@@ -1067,7 +1077,8 @@ void phones_start(struct sim *sim)
             phone->manner = MANNER_ODD;
         phone->q = sim_chance(sim, 50) ? 1000 : 100 * (unsigned)sim_range(sim, 1, 9);
         phone->nat = sim_chance(sim, sim->knobs.nat_pct);
-        phone->tcp = !phone->nat && phone->manner != MANNER_CLOSED && sim_chance(sim, sim->knobs.tcp_pct);
+        phone->tcp =
+            !phone->nat && phone->manner != MANNER_CLOSED && sim_chance(sim, sim->knobs.tcp_pct);
         phone->rport = phone->nat || sim_chance(sim, 80);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;

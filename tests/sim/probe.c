@@ -33,8 +33,8 @@ static const struct probe probes[] = {
     /* strangers get nowhere else through us, whatever token they make up */
     {"INVITE", "sip:a@10.0.1.1:5060", "", "403", "", 70},
     {"MESSAGE", "sip:a@far.example", "", "403", "", 70},
-    {"INFO", "sip:a@10.0.1.1:5060",
-     "Route: <sip:10.0.0.1:5060;lr;r=200000000000000>\r\n", "403", ";tag=x", 70},
+    {"INFO", "sip:a@10.0.1.1:5060", "Route: <sip:10.0.0.1:5060;lr;r=200000000000000>\r\n", "403",
+     ";tag=x", 70},
     {"INVITE", "sip:u0@sim.example", "Route: <sip:10.0.1.2:5060;lr>\r\n", "403", "", 70},
     {"CANCEL", "sip:u0@sim.example", "", "481", "", 70},
     {"INVITE", "sip:u0@sim.example", "Max-Breadth: 0\r\n", "any", "", 70},
@@ -57,8 +57,8 @@ void probe_send(struct sim *sim, uint32_t index)
     text_add(text, sizeof text,
              "Max-Forwards: %u\r\nFrom: <sip:x@else.example>;tag=probe\r\nTo: <%s>%s\r\n"
              "Call-ID: p%llx\r\nCSeq: 7 %s\r\n%s",
-             probe->max_forwards, probe->uri, probe->to_tag,
-             (unsigned long long)rng_u64(&sim->rng), probe->method, probe->lines);
+             probe->max_forwards, probe->uri, probe->to_tag, (unsigned long long)rng_u64(&sim->rng),
+             probe->method, probe->lines);
     if (probe->expect != NULL)
         text_add(text, sizeof text, "X-Expect: %s\r\n", probe->expect);
     text_add(text, sizeof text, "Content-Length: 4\r\n\r\nbody");

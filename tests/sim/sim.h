@@ -3,10 +3,10 @@
  * sim - the whole core under a seeded clock and network.
  *
  * One run is one seed: a node of one to four workers, a store with receipts, and a
- * crowd of phones that register, call, answer, refuse, vanish, cancel and hang up, over a network that
- * loses, doubles, delays and reorders, with crashes and restarts between. The phones are written apart
- * from the project's own parser, on plain text, so that one mistake cannot hide another.
- * Checkers watch from outside; the first violation ends the run and names the seed.
+ * crowd of phones that register, call, answer, refuse, vanish, cancel and hang up, over a network
+ * that loses, doubles, delays and reorders, with crashes and restarts between. The phones are
+ * written apart from the project's own parser, on plain text, so that one mistake cannot hide
+ * another. Checkers watch from outside; the first violation ends the run and names the seed.
  *
  *   world.c   events in the order of their times; the network
  *   node.c    the workers' cores, their mailboxes, the location table, the store
@@ -32,7 +32,7 @@ enum {
     SIM_LEGS_MAX = 1024,
     SIM_TEXT_MAX = 4096,
     SIM_HEADS = 8,
-    SIM_NODE = 0, /* address of the node; phones are 1.. */
+    SIM_NODE = 0,     /* address of the node; phones are 1.. */
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
     SIM_TIMER_C_MS = 181000,
@@ -46,8 +46,8 @@ enum sim_event_kind {
     EVENT_DATAGRAM = 1, /* to `to` */
     EVENT_MAIL,         /* for worker `to` */
     EVENT_RECEIPT,
-    EVENT_REFUSED,      /* ICMP: the node's datagram found no port */
-    EVENT_PHONE,        /* timer of a phone: `a` = what, `b` = which */
+    EVENT_REFUSED, /* ICMP: the node's datagram found no port */
+    EVENT_PHONE,   /* timer of a phone: `a` = what, `b` = which */
     EVENT_CRASH,
     EVENT_RESTART,
     EVENT_POLICY,
@@ -70,13 +70,13 @@ struct sim_event {
 /** The run's weather, drawn from the seed. */
 struct sim_knobs {
     unsigned workers, phones, calls;
-    unsigned loss_pct, dup_pct;   /* per hundred datagrams */
+    unsigned loss_pct, dup_pct; /* per hundred datagrams */
     unsigned delay_max_ms;
     unsigned store_delay_max_ms;
     unsigned store_fail_pct, store_full_pct;
     unsigned mailbox_full_pct;
     unsigned crashes;
-    unsigned dead_pct;            /* phones whose port is closed or that say nothing */
+    unsigned dead_pct; /* phones whose port is closed or that say nothing */
     unsigned nat_pct, tcp_pct, policies;
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
@@ -92,12 +92,12 @@ enum phone_manner {
     MANNER_ANSWER = 0, /* rings a while, answers */
     MANNER_BUSY,
     MANNER_DECLINE,
-    MANNER_RING,       /* rings until cancelled */
+    MANNER_RING, /* rings until cancelled */
     MANNER_ANSWER_AT_ONCE,
-    MANNER_REDIRECT,   /* 302 to another phone */
-    MANNER_ODD,        /* one of many failures, drawn for each call */
-    MANNER_SILENT,     /* answers nothing at all */
-    MANNER_CLOSED,     /* no port: ICMP */
+    MANNER_REDIRECT, /* 302 to another phone */
+    MANNER_ODD,      /* one of many failures, drawn for each call */
+    MANNER_SILENT,   /* answers nothing at all */
+    MANNER_CLOSED,   /* no port: ICMP */
     MANNER_COUNT,
 };
 
@@ -108,12 +108,12 @@ struct phone {
     char call_id[48], tag[24];
     uint32_t cseq, branch;
     uint32_t expires_s;
-    unsigned q;          /* thousandths */
+    unsigned q; /* thousandths */
     bool nat, tcp, rport;
-    uint32_t conn;       /* generation of its connection; 0: none */
-    uint32_t conns;      /* that it ever had */
+    uint32_t conn;                     /* generation of its connection; 0: none */
+    uint32_t conns;                    /* that it ever had */
     uint64_t to_node_ms, from_node_ms; /* streams keep their order */
-    char nonce[64];      /* given last, and how often it was used */
+    char nonce[64];                    /* given last, and how often it was used */
     uint32_t nc;
     char message[SIM_TEXT_MAX]; /* the MESSAGE under way */
     uint32_t message_tries, message_generation;
@@ -124,11 +124,20 @@ struct phone {
     uint32_t tries, generation;
     uint32_t auth_tries;
     /* what was acknowledged last */
-    bool acked_present, ambiguous; /* ambiguous: a later request got no answer yet, or was lost in a crash */
-    uint64_t acked_until_ms;       /* simulated wall clock */
+    bool acked_present,
+        ambiguous; /* ambiguous: a later request got no answer yet, or was lost in a crash */
+    uint64_t acked_until_ms; /* simulated wall clock */
 };
 
-enum call_state { CALL_FREE = 0, CALL_CALLING, CALL_PROCEEDING, CALL_FAILED, CALL_UP, CALL_BYE, CALL_OVER };
+enum call_state {
+    CALL_FREE = 0,
+    CALL_CALLING,
+    CALL_PROCEEDING,
+    CALL_FAILED,
+    CALL_UP,
+    CALL_BYE,
+    CALL_OVER
+};
 
 /** A call as its caller sees it. */
 struct call {
@@ -144,7 +153,7 @@ struct call {
     char final_tag[64];
     unsigned answers; /* 2xx with different To tags */
     char answer_tags[8][64];
-    char ack[SIM_TEXT_MAX]; /* for the first answer */
+    char ack[SIM_TEXT_MAX];  /* for the first answer */
     uint32_t crashes_before; /* count when the transaction began */
     uint64_t began_ms, final_ms;
     bool hangs_up; /* the caller, else the callee */
@@ -152,7 +161,14 @@ struct call {
     unsigned challenges;
 };
 
-enum leg_state { LEG_FREE = 0, LEG_RINGING, LEG_ANSWERED, LEG_REFUSED, LEG_CONFIRMED, LEG_OVER };
+enum leg_state {
+    LEG_FREE = 0,
+    LEG_RINGING,
+    LEG_ANSWERED,
+    LEG_REFUSED,
+    LEG_CONFIRMED,
+    LEG_OVER
+};
 
 /** An INVITE as one callee sees it. */
 struct leg {
@@ -254,7 +270,7 @@ struct sim {
     struct listener listeners[2]; /* UDP, TCP */
     struct policy *policy;
     uint32_t policies;
-    size_t memory_max; /* of a worker in scarce runs */
+    size_t memory_max;   /* of a worker in scarce runs */
     uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
     char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
@@ -325,8 +341,10 @@ void text_param(const char *value, const char *name, char *out, size_t size);
 void text_uri(const char *value, char *out, size_t size);
 unsigned text_status(const char *msg); /* 0: a request */
 void text_method(const char *msg, char *out, size_t size);
-void text_add(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/** A response to `request`: Vias, From, To (with tag), Call-ID, CSeq, Record-Route for 2xx and 18x. */
+void text_add(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/** A response to `request`: Vias, From, To (with tag), Call-ID, CSeq, Record-Route for 2xx and 18x.
+ */
 void text_response(const char *request, unsigned status, const char *tag, const char *extra,
                    char *out, size_t size);
 

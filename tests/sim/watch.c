@@ -5,8 +5,8 @@
  * The watch is told what the node handles and what it sends, keeps its own
  * account of both sides of each transaction, and knows at each moment what must be sent now:
  * retransmissions to the millisecond, ACKs of failures, CANCELs, provisional
- * responses and every 2xx, the targets by q, and the best response. What is sent and was not due is a
- * violation; so is what was due and was not sent.
+ * responses and every 2xx, the targets by q, and the best response. What is sent and was not due is
+ * a violation; so is what was due and was not sent.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,9 +250,9 @@ static void on_ack(struct sim *sim, const char *text, const char *branch)
 
 static void on_again(struct sim *sim, struct served *served)
 {
-    bool due = served->final != 0 ? !(is_invite(served->method) && served->final < 300) &&
-                                        !served->acked
-                                  : served->status != 0;
+    bool due = served->final != 0
+                   ? !(is_invite(served->method) && served->final < 300) && !served->acked
+                   : served->status != 0;
     if (due) {
         served->resend_due = true;
         sim->watch->resend = served;
@@ -675,7 +675,8 @@ static void check_hop_by_hop(struct sim *sim, const char *invite, const char *te
     if (!same_start(invite, text) || !same_field(invite, text, "Via", 0) ||
         !same_field(invite, text, "From", 0) || !same_field(invite, text, "Call-ID", 0) ||
         text_count(invite, "Route") != text_count(text, "Route") ||
-        !same_field(invite, text, "Route", 0) || strtoul(cseq, NULL, 10) != strtoul(number, NULL, 10))
+        !same_field(invite, text, "Route", 0) ||
+        strtoul(cseq, NULL, 10) != strtoul(number, NULL, 10))
         sim_fail(sim, "this does not fit its INVITE: %.*s", (int)strcspn(text, "\r"), text);
 }
 
@@ -695,8 +696,8 @@ static void cancel_out(struct sim *sim, uint32_t to, const char *text, const cha
                  invite->final != 0 ? "after the final response" : "before any response");
     struct served *parent = invite->parent;
     bool timer_c = sim->now_ms + TOLERANCE_MS >= invite->timer_c_ms;
-    bool because = parent->cancelled || has_six(parent) ||
-                   (parent->final >= 200 && parent->final < 300);
+    bool because =
+        parent->cancelled || has_six(parent) || (parent->final >= 200 && parent->final < 300);
     if (!because && !timer_c && !parent->doubtful)
         sim_fail(sim, "a CANCEL to phone %u that nobody asked for", to);
     const char *reason = strstr(text, "\r\nReason: ");

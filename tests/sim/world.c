@@ -158,8 +158,12 @@ static void deliver_stream(struct sim *sim, uint32_t from, uint32_t to, const ch
     if (due_ms < *last_ms)
         due_ms = *last_ms;
     *last_ms = due_ms;
-    struct sim_event event = {
-        .due_ms = due_ms, .kind = EVENT_DATAGRAM, .from = from, .to = to, .len = len, .c = phone->conn};
+    struct sim_event event = {.due_ms = due_ms,
+                              .kind = EVENT_DATAGRAM,
+                              .from = from,
+                              .to = to,
+                              .len = len,
+                              .c = phone->conn};
     event.bytes = malloc(len + 1);
     if (event.bytes == NULL)
         abort();
