@@ -225,9 +225,21 @@ static bool leads_inside(const struct request *r)
     return !r->has_route && r->uri_is_ours;
 }
 
+/**
+ * May a request pass by its token alone? In the dialog of a caller without credentials, who could
+ * write himself into To as well, only what comes from where the callee is; see also leaves_dialog().
+ */
+static bool token_suffices(const struct request *r)
+{
+    if (!r->in_dialog)
+        return false;
+    return !r->token.guarded || r->from_caller ||
+           addr_same_host(&r->source->remote, &r->token.callee.flow.remote);
+}
+
 enum verdict stage_authenticate(struct core *core, struct request *r)
 {
-    if (r->in_dialog || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
+    if (token_suffices(r) || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
         return GO_ON;
     if (needs_credentials(core, r))
         return check_credentials(core, r);

@@ -230,6 +230,20 @@ static bool is_route_target(const struct request *r)
     return r->has_route || (r->in_dialog && side->has_flow);
 }
 
+/**
+ * In the dialog of a caller without credentials: does his request leave it for somewhere else? He has our
+ * token as soon as a phone of ours rings, and writes Request-URI and further Routes himself.
+ */
+static bool leaves_dialog(const struct core *core, const struct request *r, const struct flow *to)
+{
+    if (!r->in_dialog || !r->token.guarded || !r->from_caller ||
+        core_is_trusted(core, &r->source->remote))
+        return false;
+    if (!r->has_route && (r->token.callee.has_flow || r->uri_is_ours))
+        return false; /* to the token's flow, or to one of our users */
+    return !addr_same_host(&to->remote, &r->token.callee.flow.remote);
+}
+
 static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
 {
     if (r->msg->method == SIP_ACK) {
@@ -287,6 +301,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
     }
     if (count == 0)
         return refuse_targets(core, r, reason);
+    if (leaves_dialog(core, r, &targets[0].to))
+        return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 
     enum sip_method method = (enum sip_method)r->msg->method;
     bool record_route = forms_dialog(method) && !r->in_dialog;
@@ -303,8 +319,10 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .loop = r->loop,
         .in_dialog = r->in_dialog,
     };
-    if (record_route)
+    if (record_route) {
         request.caller = locate_caller(core, r);
+        request.guarded = core->config.auth_required && r->user == NULL && !request.trusted;
+    }
     if (method == SIP_INVITE) {
         struct sip_reply trying = {.status = 100};
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)

@@ -319,6 +319,7 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
                 .aor = target->aor,
                 .instance = target->instance,
             },
+        .guarded = request->guarded,
     };
     char text[PROXY_TOKEN_MAX];
     struct builder t = builder_over(text, sizeof text);

@@ -51,6 +51,7 @@ struct proxy_request {
     bool record_route;                   /* dialog-forming: insert ours (§16.6 step 4) */
     bool trusted;                        /* keep P-Asserted-Identity (RFC 3325) */
     struct proxy_side caller;            /* for the token */
+    bool guarded;                        /* for the token */
     uint32_t loop;                       /* hash of RFC 5393 §4.2 */
     bool in_dialog;                      /* routed by Route and token: one target, no recursion */
 };

@@ -2,7 +2,8 @@
 /*
  * The bytes of a token, before they are written in base32hex:
  *
- *   kind      1  0x10: this layout; bit 0: the caller's side follows, bit 1: the callee's
+ *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's, bit 2:
+ *                guarded; a side follows if it has a flow, the callee's also if guarded
  *   mac       8  little-endian, over purpose, Call-ID, caller's tag and all other bytes
  *   sides        each, caller first:
  *     what    1  transport (bits 0-2), SIDE_* bits
@@ -24,6 +25,7 @@ enum {
     TOKEN_KIND = 0x10,
     TOKEN_CALLER = 0x01,
     TOKEN_CALLEE = 0x02,
+    TOKEN_GUARDED = 0x04,
     TOKEN_MAC_BYTES = 8,
     TOKEN_HEAD = 1 + TOKEN_MAC_BYTES,
 
@@ -147,11 +149,12 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
 
     kind |= token->caller.has_flow ? TOKEN_CALLER : 0u;
     kind |= token->callee.has_flow ? TOKEN_CALLEE : 0u;
+    kind |= token->guarded ? TOKEN_GUARDED : 0u;
     builder_char(&raw, (char)kind);
     raw.len += TOKEN_MAC_BYTES;
     if (token->caller.has_flow)
         write_side(&raw, &token->caller);
-    if (token->callee.has_flow)
+    if (token->callee.has_flow || token->guarded)
         write_side(&raw, &token->callee);
     if (raw.overflow)
         return ERR_TOO_BIG;
@@ -284,12 +287,14 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
     unsigned kind = (unsigned char)bytes.data[0];
     struct slice rest = slice_from(bytes, TOKEN_HEAD);
 
-    if ((kind & ~(unsigned)(TOKEN_CALLER | TOKEN_CALLEE)) != TOKEN_KIND)
+    if ((kind & ~(unsigned)(TOKEN_CALLER | TOKEN_CALLEE | TOKEN_GUARDED)) != TOKEN_KIND)
         return false;
+    out->guarded = (kind & TOKEN_GUARDED) != 0;
     if ((kind & TOKEN_CALLER) && !read_side(&rest, &out->caller))
         return false;
-    if ((kind & TOKEN_CALLEE) && !read_side(&rest, &out->callee))
+    if ((kind & (TOKEN_CALLEE | TOKEN_GUARDED)) && !read_side(&rest, &out->callee))
         return false;
+    out->callee.has_flow = (kind & TOKEN_CALLEE) != 0;
     return rest.len == 0;
 }
 

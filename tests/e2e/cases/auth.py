@@ -340,6 +340,48 @@ def consumed_credentials_are_not_forwarded(env):
 
 
 @case()
+def a_stranger_cannot_call_out_by_way_of_ourselves(env):
+    """What the router sends to itself comes from an address that is trusted here."""
+    router = prepared(env, auth={"trusted": [env.address(1) + "/32"]})
+    check(router.address == env.address(1), "the router is at %s", router.address)
+    outside = UA(router, "victim", address=env.address(9), port=5060)
+    eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
+    for route in ("<sip:x@%s:5060>", "<sip:x@%s:5060;lr>"):
+        refused(eve.exchange(eve.request("MESSAGE", "sip:victim@%s:5060" % env.address(9),
+                                         headers=[("Route", route % router.address)])), "MESSAGE by " + route)
+    outside.nothing("anything", lambda m: True, 0.3)
+
+
+@case()
+def a_stranger_cannot_call_out_by_the_token_of_his_own_call(env):
+    """In the dialog with a user of ours the way leads to that user, whatever is asked for."""
+    router = prepared(env)
+    outside = UA(router, "victim", address=env.address(9), port=5060)
+    bob = phone(env, router, "bob", 3)
+    bob.register()
+    eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
+    mine, _ = call(eve, bob, "sip:bob@example.com")
+    target, routes = mine.target, list(mine.routes)
+    for uri, more in (("sip:victim@%s:5060" % env.address(9), []), (target, ["<sip:%s:5060;lr>" % env.address(9)])):
+        mine.target, mine.routes = uri, routes + more
+        refused(eve.exchange(mine.request("INFO")), "INFO to %s by %s" % (uri, more), 403)
+    outside.nothing("anything", lambda m: True, 0.3)
+    mine.target, mine.routes = target, routes
+    mine.hang_up(bob)
+
+
+@case()
+def our_domain_in_from_needs_credentials_however_it_is_written(env):
+    router = prepared(env)
+    eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
+    for written in ("example.com:5999", "example.com;maddr=192.0.2.1", "EXAMPLE.com.", "example.com:5060"):
+        request = eve.request("MESSAGE", "sip:bob@example.com")
+        request.headers = [(n, "<sip:alice@%s>;tag=x" % written) if n.lower() == "from" else (n, v)
+                           for n, v in request.headers]
+        equal(407, eve.exchange(request).status, "From alice@" + written)
+
+
+@case()
 def a_trusted_network_is_not_challenged(env):
     router = prepared(env, auth={"trusted": [env.address(2) + "/32"]})
     alice, bob = phone(env, router), phone(env, router, "bob", 3)
