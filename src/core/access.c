@@ -19,7 +19,8 @@ bool core_is_trusted(const struct core *core, const struct addr *source)
 
 /**
  * Would a phone show it as one of our users? An identity in our domain is ours with any port and
- * maddr, or a stranger would use them to call in a user's name. An address with another port is another server.
+ * maddr, or a stranger would use them to call in a user's name. An address with another port is
+ * another server.
  */
 static bool is_our_identity(const struct core *core, const struct sip_uri *from)
 {
@@ -128,8 +129,8 @@ static struct count_wait *count_wait_new(struct core *core, struct id server)
     struct count_wait *wait = pool_alloc(&core->count_waits, &id);
     if (wait == NULL)
         return NULL;
-    *wait = (struct count_wait){
-        .timer.fn = on_count_timer, .core = core, .id = id, .server = server};
+    *wait =
+        (struct count_wait){.timer.fn = on_count_timer, .core = core, .id = id, .server = server};
     timer_start(&core->wheel, &wait->timer, core->now_ms + COUNT_ANSWER_MS);
     return wait;
 }
@@ -217,8 +218,8 @@ static enum verdict check_credentials(struct core *core, struct request *r)
 
 /**
  * Does the request lead to one of our users, or to us? Then anybody may send it. Not by a Route
- * that is left, not even one to an address of ours (it has a user part, or it had been taken off): what
- * we send to ourselves comes back from an address that may be trusted.
+ * that is left, not even one to an address of ours (it has a user part, or it had been taken off):
+ * what we send to ourselves comes back from an address that may be trusted.
  */
 static bool leads_inside(const struct request *r)
 {
@@ -227,7 +228,8 @@ static bool leads_inside(const struct request *r)
 
 /**
  * May a request pass by its token alone? In the dialog of a caller without credentials, who could
- * write himself into To as well, only what comes from where the callee is; see also leaves_dialog().
+ * write himself into To as well, only what comes from where the callee is; see also
+ * leaves_dialog().
  */
 static bool token_suffices(const struct request *r)
 {

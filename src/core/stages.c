@@ -78,9 +78,9 @@ static void take_token(struct core *core, struct request *r, const struct sip_ur
         return;
     if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
         return;
-    r->in_dialog = proxy_token_read(text, &core->config.token_key, r->msg->call_id,
-                                    r->msg->from.tag, r->msg->to.tag, r->token_scratch, &r->token,
-                                    &r->from_caller) == OK;
+    r->in_dialog =
+        proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
+                         r->msg->to.tag, r->token_scratch, &r->token, &r->from_caller) == OK;
 }
 
 /** A strict router before us put our Record-Route value into the Request-URI (§16.4). */
@@ -231,8 +231,9 @@ static bool is_route_target(const struct request *r)
 }
 
 /**
- * In the dialog of a caller without credentials: does his request leave it for somewhere else? He has our
- * token as soon as a phone of ours rings, and writes Request-URI and further Routes himself.
+ * In the dialog of a caller without credentials: does his request leave it for somewhere else? He
+ * has our token as soon as a phone of ours rings, and writes Request-URI and further Routes
+ * himself.
  */
 static bool leaves_dialog(const struct core *core, const struct request *r, const struct flow *to)
 {

@@ -2,12 +2,10 @@
 /*
  * The bytes of a token, before they are written in base32hex:
  *
- *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's, bit 2:
- *                guarded; a side follows if it has a flow, the callee's also if guarded
- *   mac       8  little-endian, over purpose, Call-ID, caller's tag and all other bytes
- *   sides        each, caller first:
- *     what    1  transport (bits 0-2), SIDE_* bits
- *     where   1  listener (bits 0-5), WHERE_* bits
+ *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's, bit
+ * 2: guarded; a side follows if it has a flow, the callee's also if guarded mac       8
+ * little-endian, over purpose, Call-ID, caller's tag and all other bytes sides        each, caller
+ * first: what    1  transport (bits 0-2), SIDE_* bits where   1  listener (bits 0-5), WHERE_* bits
  *     remote  4 or 16 address, 2 port
  *     scope      varint, if SIDE_SCOPE
  *     conn       varints worker, slot, generation, if SIDE_CONN

@@ -100,6 +100,30 @@ static void what_is_written_is_read_back_in_both_directions(void **state)
     }
 }
 
+/* The side of a callee who is reached by his URI is in a guarded token, too, and is no flow then.
+ */
+static void a_guarded_token_knows_where_the_callee_is(void **state)
+{
+    struct proxy_token token = {.guarded = true};
+    char text[PROXY_TOKEN_MAX];
+    struct proxy_token back;
+    bool from_caller;
+
+    (void)state;
+    token.callee = side_of("192.0.2.1:5060", TRANSPORT_UDP);
+    token.callee.has_flow = false;
+    assert_int_equal(
+        read_token(write_token(&token, text), caller_tag, callee_tag, &back, &from_caller), OK);
+    assert_true(back.guarded);
+    assert_false(back.callee.has_flow);
+    assert_true(addr_equal(&back.callee.flow.remote, &token.callee.flow.remote));
+    token.callee.has_flow = true;
+    assert_int_equal(
+        read_token(write_token(&token, text), caller_tag, callee_tag, &back, &from_caller), OK);
+    assert_true(back.guarded);
+    assert_true(back.callee.has_flow);
+}
+
 static void tokens_are_short(void **state)
 {
     struct proxy_token plain = {0};
@@ -270,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back_in_both_directions),
+        cmocka_unit_test(a_guarded_token_knows_where_the_callee_is),
         cmocka_unit_test(tokens_are_short),
         cmocka_unit_test(every_changed_character_is_refused),
         cmocka_unit_test(upper_case_is_the_same_token),
