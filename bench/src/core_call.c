@@ -13,7 +13,10 @@
 
 #include "core/core.h"
 
-enum { USERS = 500, TEXT_MAX = 4096 };
+enum {
+    USERS = 500,
+    TEXT_MAX = 4096
+};
 
 struct entry {
     uint64_t hash; /* 0: free */
@@ -101,7 +104,8 @@ static void feed(struct core *core, struct outbox *outbox, const char *text, uin
 /** Copies the fields of the request that a response repeats. */
 static void respond(const char *request, const char *line, const char *rest, char *out)
 {
-    static const char *const names[] = {"Via:", "Record-Route:", "From:", "To:", "Call-ID:", "CSeq:"};
+    static const char *const names[] = {
+        "Via:", "Record-Route:", "From:", "To:", "Call-ID:", "CSeq:"};
     size_t used = (size_t)snprintf(out, TEXT_MAX, "%s\r\n", line);
 
     for (const char *at = strstr(request, "\r\n") + 2; *at != '\r'; at = strstr(at, "\r\n") + 2)
@@ -191,8 +195,8 @@ static void call(struct core *core, struct outbox *outbox, unsigned number)
                  "Call-ID: %016x@127.0.0.1\r\nUser-Agent: sipload/1.0\r\n%s"
                  "To: <sip:%u@127.0.0.1:5060>;tag=uas0123456789abcdef\r\n"
                  "CSeq: %d %s\r\nContent-Length: 0\r\n\r\n",
-                 bye ? "BYE" : "ACK", number, bye ? 'b' : 'a', number, number, route, user,
-                 1 + bye, bye ? "BYE" : "ACK");
+                 bye ? "BYE" : "ACK", number, bye ? 'b' : 'a', number, number, route, user, 1 + bye,
+                 bye ? "BYE" : "ACK");
         feed(core, outbox, text, 7060);
         if (sent_count != 1) {
             fprintf(stderr, "%s was not forwarded: %s\n", bye ? "BYE" : "ACK", text);
@@ -257,8 +261,8 @@ int main(int argc, char **argv)
         }
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
-    double us = (double)(end.tv_sec - begin.tv_sec) * 1e6 +
-                (double)(end.tv_nsec - begin.tv_nsec) / 1e3;
+    double us =
+        (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) / 1e3;
     struct core_status status;
     core_status(core, &status);
     printf("%u calls, %.2f us each (with the messages' making); %u transactions linger, %zu bytes "

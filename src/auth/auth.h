@@ -72,8 +72,8 @@ struct auth_result auth_find(const struct auth *auth, const struct sip_msg *msg,
 /**
  * Checks what auth_find() found. `user` may be NULL (unknown, disabled, no password): the same work
  * is done against a made-up digest. The uri of the credentials must fit the Request-URI (§22.4
- * point 5, leniently: equal as URI, equal user and host, or any URI that names us). Algorithms not offered are AUTH_NONE.
- * now_ms is UTC: nonces outlive the process.
+ * point 5, leniently: equal as URI, equal user and host, or any URI that names us). Algorithms not
+ * offered are AUTH_NONE. now_ms is UTC: nonces outlive the process.
  */
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,
                 const struct flow *source, uint64_t now_ms, struct auth_result *result);

@@ -17,10 +17,10 @@ enum addr_family {
 
 /** By value, no padding, comparable with memcmp: unused bytes are zero. */
 struct addr {
-    uint8_t family;   /* enum addr_family */
-    uint8_t zero;     /* always 0 */
-    uint16_t port;    /* host order */
-    uint32_t scope;   /* IPv6 zone index, else 0 */
+    uint8_t family;    /* enum addr_family */
+    uint8_t zero;      /* always 0 */
+    uint16_t port;     /* host order */
+    uint32_t scope;    /* IPv6 zone index, else 0 */
     uint8_t bytes[16]; /* network order; IPv4 in the first four */
 };
 
@@ -57,7 +57,9 @@ void addr_write_host(struct builder *b, const struct addr *a);
 /** Writes host:port. */
 void addr_write(struct builder *b, const struct addr *a);
 
-enum { ADDR_TEXT_MAX = 64 };
+enum {
+    ADDR_TEXT_MAX = 64
+};
 
 /** host:port as C string in `text`; returns `text`. For logs. */
 const char *addr_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);

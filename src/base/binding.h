@@ -13,27 +13,27 @@
 #include "base/flow.h"
 
 enum {
-    BINDINGS_MAX = 64,          /* per AOR, whatever the configuration says */
-    BINDING_SET_MAX = 65535,    /* bytes of a packed set */
+    BINDINGS_MAX = 64,       /* per AOR, whatever the configuration says */
+    BINDING_SET_MAX = 65535, /* bytes of a packed set */
 };
 
 /** One binding, unpacked: slices borrow from the block. */
 struct binding {
-    struct slice contact;    /* URI as registered, without < > */
-    struct slice call_id;    /* of the REGISTER that made or refreshed it */
-    struct slice path;       /* "<sip:..>,<sip:..>" as received, in order; empty: none */
-    struct slice instance;   /* +sip.instance; empty: none */
+    struct slice contact;  /* URI as registered, without < > */
+    struct slice call_id;  /* of the REGISTER that made or refreshed it */
+    struct slice path;     /* "<sip:..>,<sip:..>" as received, in order; empty: none */
+    struct slice instance; /* +sip.instance; empty: none */
     struct slice user_agent;
     /* further Contact parameters ";a=b;c": no expires, q, instance, reg-id */
     struct slice params;
-    uint64_t expires_ms;     /* wall clock, UTC */
-    uint64_t registered_ms;  /* wall clock of the last refresh */
+    uint64_t expires_ms;    /* wall clock, UTC */
+    uint64_t registered_ms; /* wall clock of the last refresh */
     uint32_t cseq;
     uint32_t reg_id;
-    uint16_t q;              /* 0..1000 */
-    bool nat;                /* the contact is not where it came from: use `flow` */
-    bool flow_lost;          /* its connection is gone: kept, not tried */
-    struct flow flow;        /* by which it registered */
+    uint16_t q;       /* 0..1000 */
+    bool nat;         /* the contact is not where it came from: use `flow` */
+    bool flow_lost;   /* its connection is gone: kept, not tried */
+    struct flow flow; /* by which it registered */
 };
 
 /** A set while it is built. */

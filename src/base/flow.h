@@ -51,7 +51,10 @@ struct flow {
     struct addr local;
 };
 
-enum { LISTENER_ANY = 255, LISTENERS_MAX = 64 };
+enum {
+    LISTENER_ANY = 255,
+    LISTENERS_MAX = 64
+};
 
 static inline bool flow_has_conn(const struct flow *flow)
 {
@@ -60,8 +63,8 @@ static inline bool flow_has_conn(const struct flow *flow)
 
 /** One of our listening addresses, as the core needs to know it. Immutable while running. */
 struct listener {
-    uint8_t transport;      /* enum transport */
-    struct addr bound;      /* port resolved; may be a wildcard */
+    uint8_t transport; /* enum transport */
+    struct addr bound; /* port resolved; may be a wildcard */
     /* host or host:port that others reach it by; empty: the local address */
     struct slice advertise;
 };

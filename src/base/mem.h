@@ -17,7 +17,10 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-enum { MEM_CLASSES = 49, MEM_MAX_ALLOC = 73728 };
+enum {
+    MEM_CLASSES = 49,
+    MEM_MAX_ALLOC = 73728
+};
 
 struct mem_free;
 struct mem_chunk;

@@ -16,7 +16,10 @@
 #include "base/builder.h"
 #include "base/flow.h"
 
-enum { OUTBOX_ITEMS = 128, OUTBOX_BYTES = 512 * 1024 };
+enum {
+    OUTBOX_ITEMS = 128,
+    OUTBOX_BYTES = 512 * 1024
+};
 
 struct outbox_item {
     struct flow to;

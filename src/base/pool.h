@@ -25,7 +25,10 @@ static inline bool id_equal(struct id a, struct id b)
     return a.slot == b.slot && a.generation == b.generation;
 }
 
-enum { POOL_SLAB = 64, POOL_OBJECT_MAX = 1024 };
+enum {
+    POOL_SLAB = 64,
+    POOL_OBJECT_MAX = 1024
+};
 
 /** The head of 64 objects. A generation is odd while its slot is live, even while it is free. */
 struct pool_slab {
@@ -36,12 +39,13 @@ struct pool_slab {
 struct pool {
     struct mem *mem;
     struct pool_slab **slabs; /* capacity / POOL_SLAB pointers, filled as needed */
-    size_t object_bytes; /* rounded up to 16 */
+    size_t object_bytes;      /* rounded up to 16 */
     uint32_t capacity;
-    uint32_t made;  /* slots that exist */
-    uint32_t count; /* live objects */
-    uint32_t first_generation; /* even, 0 unless set after pool_init(): ids of another run find nothing */
-    uint32_t free_head; /* slot + 1, 0: none */
+    uint32_t made;             /* slots that exist */
+    uint32_t count;            /* live objects */
+    uint32_t first_generation; /* even, 0 unless set after pool_init(): ids of another run find
+                                  nothing */
+    uint32_t free_head;        /* slot + 1, 0: none */
 };
 
 /** 0 < `object_bytes` <= POOL_OBJECT_MAX. The table of slabs is allocated at once with calloc. */

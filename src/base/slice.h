@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /**
@@ -24,7 +24,7 @@ struct slice {
 };
 
 #define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
-#define SLICE_EMPTY ((struct slice){NULL, 0})
+#define SLICE_EMPTY    ((struct slice){NULL, 0})
 
 /** For printf: `printf("%.*s", SLICE_ARG(s))`. */
 #define SLICE_ARG(s) (int)(s).len, (s).data
@@ -89,8 +89,8 @@ static inline struct slice slice_from(struct slice s, size_t from)
 /** Without spaces, tabs, CR and LF at both ends. */
 static inline struct slice slice_trim(struct slice s)
 {
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t' || s.data[0] == '\r' ||
-                         s.data[0] == '\n')) {
+    while (s.len > 0 &&
+           (s.data[0] == ' ' || s.data[0] == '\t' || s.data[0] == '\r' || s.data[0] == '\n')) {
         s.data++;
         s.len--;
     }

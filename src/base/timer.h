@@ -30,11 +30,14 @@ struct timer {
     timer_fn *fn;
 };
 
-enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
+enum {
+    TIMER_LEVELS = 6,
+    TIMER_SLOTS = 64
+};
 
 struct timer_wheel {
-    uint64_t now_ms; /* all dues before or at this have run, or wait in `ready` or `late` */
-    uint64_t count;  /* armed timers */
+    uint64_t now_ms;   /* all dues before or at this have run, or wait in `ready` or `late` */
+    uint64_t count;    /* armed timers */
     struct list ready; /* due and in order; the next to run */
     struct list late;  /* started for a time that was past: run after `ready` */
     struct list far;   /* due 2^36 ms or more past the last multiple of that */

@@ -9,7 +9,12 @@
 #include "base/slice.h"
 
 /** Digest algorithms, in the order of enum sip_algorithm (sip/digest.h). */
-enum { USER_DIGESTS = 4, USER_DIGEST_BYTES = 32, USER_NAME_MAX = 64, USER_ALGORITHMS_MAX = 3 };
+enum {
+    USER_DIGESTS = 4,
+    USER_DIGEST_BYTES = 32,
+    USER_NAME_MAX = 64,
+    USER_ALGORITHMS_MAX = 3
+};
 
 struct user {
     /* its identity: [A-Za-z0-9._~+-], 1..USER_NAME_MAX, lower case not forced */
@@ -17,9 +22,9 @@ struct user {
     struct slice display_name; /* empty: none */
     struct slice extension;    /* digits, * and #; empty: none */
     struct slice email;
-    struct slice role;         /* admin, analyst, agent; empty: agent */
+    struct slice role;          /* admin, analyst, agent; empty: agent */
     struct slice caller_number; /* E.164 with +; empty: none */
-    struct slice realm;        /* that the digests are for; empty: no password yet */
+    struct slice realm;         /* that the digests are for; empty: no password yet */
     bool do_not_disturb;
     bool disabled;
     /* enum sip_algorithm offered to this user, in order; 0s: the node's */
@@ -27,7 +32,7 @@ struct user {
     bool has_digest;
     /* A1 by algorithm; the password itself is never stored */
     uint8_t digests[USER_DIGESTS][USER_DIGEST_BYTES];
-    struct slice title;     /* "Head of Sales"; empty: none */
+    struct slice title; /* "Head of Sales"; empty: none */
     /* tags with commas between, in order of preference: "en,fr"; empty: none */
     struct slice languages;
 };

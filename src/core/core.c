@@ -308,6 +308,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     }
     core->counters.responses_received++;
+    arena_reset(&core->scratch); /* a redirection finds targets in it */
     if (!txn_receive_response(core->txns, msg, source, core->now_ms))
         core_count(core, CORE_R_STRAY_RESPONSE);
 }
@@ -459,9 +460,8 @@ void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uin
 void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms)
 {
     set_time(core, now_ms, wall_ms);
-    struct core_mail mail = {.kind = CORE_MAIL_CONN_LOST,
-                             .from = (uint16_t)core->config.worker,
-                             .flow = {.conn = conn}};
+    struct core_mail mail = {
+        .kind = CORE_MAIL_CONN_LOST, .from = (uint16_t)core->config.worker, .flow = {.conn = conn}};
     for (uint32_t i = 0; i < core->config.workers; i++)
         if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, &mail))
             core_count(core, CORE_R_MAILBOX);
@@ -509,8 +509,8 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
     core->wall_ms = wall_ms;
     arena_reset(&core->scratch);
     struct slice restored = mark_streams_lost(core, block);
-    if (restored.len == 0 || core->config.location.put(core->config.location.user, aor, hash,
-                                                       restored) != OK) {
+    if (restored.len == 0 ||
+        core->config.location.put(core->config.location.user, aor, hash, restored) != OK) {
         core_count(core, CORE_R_MEMORY);
         core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
                   SLICE_ARG(aor));

@@ -32,10 +32,10 @@ struct core;
 
 /** What cores send each other. Everything is copied by post(). */
 enum core_mail_kind {
-    CORE_MAIL_MESSAGE = 1, /* bytes: a SIP message that this worker owns */
-    CORE_MAIL_SEND_FAILED, /* bytes: the beginning of a message that could not be delivered */
-    CORE_MAIL_CONN_LOST,   /* flow.conn */
-    CORE_MAIL_COUNT_ASK,   /* bytes: nonce; number: nc; id: who waits; from */
+    CORE_MAIL_MESSAGE = 1,  /* bytes: a SIP message that this worker owns */
+    CORE_MAIL_SEND_FAILED,  /* bytes: the beginning of a message that could not be delivered */
+    CORE_MAIL_CONN_LOST,    /* flow.conn */
+    CORE_MAIL_COUNT_ASK,    /* bytes: nonce; number: nc; id: who waits; from */
     CORE_MAIL_COUNT_ANSWER, /* id: who waits; number: enum auth_verdict */
 };
 
@@ -49,14 +49,21 @@ struct core_mail {
     struct slice bytes; /* borrowed; the receiver's until core_mail() returns */
 };
 
-enum core_log_level { CORE_LOG_ERROR = 1, CORE_LOG_WARNING, CORE_LOG_INFO, CORE_LOG_DEBUG };
+enum core_log_level {
+    CORE_LOG_ERROR = 1,
+    CORE_LOG_WARNING,
+    CORE_LOG_INFO,
+    CORE_LOG_DEBUG
+};
 
 /** The functions through which a core reaches the rest of the program. */
 struct core_ops {
     void *user;
-    /** Posts to another worker's mailbox. False: it is full, and the mail is lost (counted there). */
+    /** Posts to another worker's mailbox. False: it is full, and the mail is lost (counted there).
+     */
     bool (*post)(void *user, unsigned worker, const struct core_mail *mail);
-    /** The local address that packets to `remote` leave by; family NONE when unknown. Never waits. */
+    /** The local address that packets to `remote` leave by; family NONE when unknown. Never waits.
+     */
     struct addr (*local_address)(void *user, uint8_t listener, const struct addr *remote);
     /** A line for the log: a short event name and a text. Never waits. */
     void (*log)(void *user, enum core_log_level level, const char *event, struct slice text);
@@ -66,25 +73,25 @@ struct core_ops {
 
 struct core_config {
     uint32_t worker, workers;
-    uint32_t boot;               /* number of this start of the node */
-    uint64_t seed;               /* for this worker's rng */
-    uint64_t hash_seed;          /* the same in all workers: owners and tables */
+    uint32_t boot;                                  /* number of this start of the node */
+    uint64_t seed;                                  /* for this worker's rng */
+    uint64_t hash_seed;                             /* the same in all workers: owners and tables */
     struct hash_key token_key, loop_key, nonce_key; /* kept over restarts */
-    size_t memory_max;           /* bytes of struct mem */
+    size_t memory_max;                              /* bytes of struct mem */
     uint32_t transactions_max;
-    uint32_t registrations_max;  /* REGISTERs that wait for receipts */
+    uint32_t registrations_max; /* REGISTERs that wait for receipts */
     uint32_t nonce_windows_max;
 
     const struct listener *listeners; /* immutable, outlive the core, as all below */
     uint32_t listener_count;
-    const struct addr *local_addrs;   /* this machine's addresses, for wildcard listeners */
+    const struct addr *local_addrs; /* this machine's addresses, for wildcard listeners */
     uint32_t local_addr_count;
 
     bool auth_required;
     struct slice realm;
     uint8_t algorithms[USER_ALGORITHMS_MAX];
     uint32_t nonce_lifetime_ms;
-    const struct addr_net *trusted;   /* networks that are never challenged */
+    const struct addr_net *trusted; /* networks that are never challenged */
     uint32_t trusted_count;
     struct registrar_config registrar;
     uint32_t timer_c_ms;
@@ -92,7 +99,7 @@ struct core_config {
 
     struct outbox *outbox;
     struct table_ops location;
-    struct durable_ops durable;  /* append NULL: nothing is kept, REGISTERs are answered at once */
+    struct durable_ops durable; /* append NULL: nothing is kept, REGISTERs are answered at once */
     struct core_ops ops;
     const struct policy *policy; /* see core_set_policy() */
 };
@@ -100,36 +107,36 @@ struct core_config {
 /** Why a request was refused, dropped or failed. The names are metric labels. */
 enum core_reason {
     CORE_R_NONE = 0,
-    CORE_R_GARBAGE,          /* dropped: not SIP */
-    CORE_R_BAD_REQUEST,      /* the parser's fault */
-    CORE_R_SCHEME,           /* 416 */
-    CORE_R_TOO_MANY_HOPS,    /* 483 */
-    CORE_R_LOOP,             /* 482 */
-    CORE_R_MERGED,           /* 482 */
-    CORE_R_PROXY_REQUIRE,    /* 420 */
-    CORE_R_REQUIRE,          /* 420 */
-    CORE_R_CHALLENGED,       /* 401, 407: no credentials */
-    CORE_R_STALE,            /* 401, 407 stale=true */
-    CORE_R_BAD_CREDENTIALS,  /* 401, 407: wrong password, replay */
+    CORE_R_GARBAGE,            /* dropped: not SIP */
+    CORE_R_BAD_REQUEST,        /* the parser's fault */
+    CORE_R_SCHEME,             /* 416 */
+    CORE_R_TOO_MANY_HOPS,      /* 483 */
+    CORE_R_LOOP,               /* 482 */
+    CORE_R_MERGED,             /* 482 */
+    CORE_R_PROXY_REQUIRE,      /* 420 */
+    CORE_R_REQUIRE,            /* 420 */
+    CORE_R_CHALLENGED,         /* 401, 407: no credentials */
+    CORE_R_STALE,              /* 401, 407 stale=true */
+    CORE_R_BAD_CREDENTIALS,    /* 401, 407: wrong password, replay */
     CORE_R_FORBIDDEN_IDENTITY, /* 403: From or To is another's */
-    CORE_R_RELAY,            /* 403: a stranger towards the outside */
-    CORE_R_NOT_FOUND,        /* 404 */
-    CORE_R_NO_BINDING,       /* 480 */
-    CORE_R_FLOW_GONE,        /* 430 */
-    CORE_R_UNRESOLVED,       /* 404: a host name, which we do not resolve yet, or no listener for it */
-    CORE_R_BAD_EVENT,        /* 489 */
-    CORE_R_METHOD,           /* 405 */
-    CORE_R_NO_TRANSACTION,   /* 481: CANCEL for nothing */
-    CORE_R_DRAINING,         /* 503 */
-    CORE_R_FULL,             /* 503: a table is full */
-    CORE_R_MEMORY,           /* 500 */
-    CORE_R_STORE,            /* 500: the journal did not take it */
-    CORE_R_TOO_BIG,          /* 513 */
-    CORE_R_REGISTRAR,        /* the registrar's own refusals: 400, 403, 423, 500 */
-    CORE_R_BREADTH,          /* 440 */
-    CORE_R_STRAY_RESPONSE,   /* dropped: no transaction */
-    CORE_R_STRAY_ACK,        /* dropped: an ACK that leads nowhere */
-    CORE_R_MAILBOX,          /* dropped: the owner's mailbox is full */
+    CORE_R_RELAY,              /* 403: a stranger towards the outside */
+    CORE_R_NOT_FOUND,          /* 404 */
+    CORE_R_NO_BINDING,         /* 480 */
+    CORE_R_FLOW_GONE,          /* 430 */
+    CORE_R_UNRESOLVED, /* 404: a host name, which we do not resolve yet, or no listener for it */
+    CORE_R_BAD_EVENT,  /* 489 */
+    CORE_R_METHOD,     /* 405 */
+    CORE_R_NO_TRANSACTION, /* 481: CANCEL for nothing */
+    CORE_R_DRAINING,       /* 503 */
+    CORE_R_FULL,           /* 503: a table is full */
+    CORE_R_MEMORY,         /* 500 */
+    CORE_R_STORE,          /* 500: the journal did not take it */
+    CORE_R_TOO_BIG,        /* 513 */
+    CORE_R_REGISTRAR,      /* the registrar's own refusals: 400, 403, 423, 500 */
+    CORE_R_BREADTH,        /* 440 */
+    CORE_R_STRAY_RESPONSE, /* dropped: no transaction */
+    CORE_R_STRAY_ACK,      /* dropped: an ACK that leads nowhere */
+    CORE_R_MAILBOX,        /* dropped: the owner's mailbox is full */
     CORE_R_COUNT,
 };
 /** The label, such as "too_many_hops". Static. */
@@ -138,7 +145,7 @@ const char *core_reason_name(enum core_reason reason);
 struct core_counters {
     uint64_t received[SIP_METHOD_COUNT]; /* requests, by method, new or not */
     uint64_t responses_received;
-    uint64_t forwarded_messages_in;      /* handed over to other workers */
+    uint64_t forwarded_messages_in; /* handed over to other workers */
     uint64_t refused[CORE_R_COUNT];
     uint64_t registered, refreshed, unregistered, expired; /* bindings */
     uint64_t auth_ok;
@@ -155,8 +162,8 @@ struct core_status {
     uint64_t timers;
 };
 
-MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms,
-                              uint64_t wall_ms, struct core **out);
+MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
+                              struct core **out);
 void core_close(struct core *core);
 
 /**
@@ -182,10 +189,12 @@ void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uin
 /** A connection of this worker is gone. Tells the others. */
 void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms);
 
-/** Puts bindings that were read at start: every worker is given all, each takes its own. Streams are marked lost. */
+/** Puts bindings that were read at start: every worker is given all, each takes its own. Streams
+ * are marked lost. */
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms);
 
-/** The policy of requests from now on. The caller releases the old one after all workers have been told. */
+/** The policy of requests from now on. The caller releases the old one after all workers have been
+ * told. */
 void core_set_policy(struct core *core, const struct policy *policy);
 
 /** From now on INVITEs without To tag are answered 503. */

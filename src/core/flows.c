@@ -9,8 +9,8 @@
 
 static uint64_t conn_hash(struct conn_id conn)
 {
-    uint64_t h = ((uint64_t)conn.id.generation << 32) ^ ((uint64_t)conn.worker << 24) ^
-                 conn.id.slot;
+    uint64_t h =
+        ((uint64_t)conn.id.generation << 32) ^ ((uint64_t)conn.worker << 24) ^ conn.id.slot;
     return h * UINT64_C(0x9e3779b97f4a7c15);
 }
 

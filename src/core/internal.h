@@ -10,14 +10,14 @@
 #include "core/core.h"
 
 enum {
-    CORE_SCRATCH_MAX = 1 << 20,   /* bytes of the arena for one message */
-    COUNT_ANSWER_MS = 1000,       /* for another worker's word on a nonce count */
-    CORE_WAITERS_MAX = 16,        /* REGISTERs of one AOR behind one that waits for its receipt */
+    CORE_SCRATCH_MAX = 1 << 20, /* bytes of the arena for one message */
+    COUNT_ANSWER_MS = 1000,     /* for another worker's word on a nonce count */
+    CORE_WAITERS_MAX = 16,      /* REGISTERs of one AOR behind one that waits for its receipt */
     CORE_OUR_NAMES_MAX = 256,
     LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
     EXPIRY_BUCKET_MS = 16000,
-    EXPIRY_BUCKETS = 1024,        /* 4.5 hours ahead; later ones are looked at again then */
+    EXPIRY_BUCKETS = 1024, /* 4.5 hours ahead; later ones are looked at again then */
     EXPIRY_CHUNK = 254,
     EXPIRY_PER_TURN = 64,
 };
@@ -125,19 +125,20 @@ struct request {
     const struct flow *source;
     struct id server; /* zero: an ACK */
     bool merged;
-    enum auth_verdict count; /* taken up again: what is known of its credentials; 0: a new request */
+    enum auth_verdict
+        count; /* taken up again: what is known of its credentials; 0: a new request */
 
-    struct slice uri_text;   /* Request-URI after preprocessing */
+    struct slice uri_text; /* Request-URI after preprocessing */
     struct sip_uri uri;
-    bool uri_is_ours;        /* its domain, or an address of ours */
+    bool uri_is_ours; /* its domain, or an address of ours */
     uint16_t routes_drop;
     bool route_last_drop;
-    bool has_route;          /* a Route is left, `route` is the first */
+    bool has_route; /* a Route is left, `route` is the first */
     struct slice route_text;
     struct sip_uri route;
     uint32_t loop;
 
-    bool in_dialog;          /* it carries our token, genuine */
+    bool in_dialog; /* it carries our token, genuine */
     bool from_caller;
     struct proxy_token token;
     char token_scratch[PROXY_TOKEN_SCRATCH];
@@ -196,7 +197,8 @@ uint8_t pick_listener(const struct core *core, enum transport transport, uint8_t
 bool listener_fits(const struct core *core, const struct flow *flow);
 
 /* locate.c */
-/** Which AOR a URI of ours names, as key; false: nobody. Borrows from `b`'s memory or the policy. */
+/** Which AOR a URI of ours names, as key; false: nobody. Borrows from `b`'s memory or the policy.
+ */
 bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
                 struct slice *aor, const struct user **user);
 /** Targets of a Request-URI. `*reason` says why there are none. */
@@ -208,7 +210,8 @@ bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t 
 /** As config.resolve of the proxy. */
 uint32_t locate_resolve(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
                         uint64_t now_ms);
-/** The way to a side of a dialog: the instance's present flow, or the token's. False: gone (430). */
+/** The way to a side of a dialog: the instance's present flow, or the token's. False: gone (430).
+ */
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out);
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
 /** Where the sender of a request is found again, for the token. */

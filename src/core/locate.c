@@ -101,8 +101,8 @@ static bool binding_flow(const struct core *core, const struct binding *binding,
     if (transport_reliable((enum transport)to->transport))
         to->flags |= FLOW_ONLY_CONN;
     if (!listener_fits(core, to))
-        to->listener = pick_listener(core, (enum transport)to->transport, to->remote.family,
-                                     LISTENER_ANY);
+        to->listener =
+            pick_listener(core, (enum transport)to->transport, to->remote.family, LISTENER_ANY);
     return to->listener != LISTENER_ANY;
 }
 
@@ -257,9 +257,8 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
     uint32_t cursor = 0, count = 0;
     struct binding binding, only = {0};
     struct slice block =
-        side->aor.len > 0
-            ? location_find(core, side->aor, core_aor_hash(&core->config, side->aor))
-            : SLICE_EMPTY;
+        side->aor.len > 0 ? location_find(core, side->aor, core_aor_hash(&core->config, side->aor))
+                          : SLICE_EMPTY;
 
     while (block.len > 0 && binding_next(block, &cursor, &binding)) {
         if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
@@ -297,8 +296,8 @@ struct proxy_side locate_caller(struct core *core, struct request *r)
     const struct sip_via *via = &r->msg->via;
     uint16_t port = via->port != 0 ? via->port : 5060;
     struct addr sent_by;
-    bool same = addr_parse(via->host, port, &sent_by) == OK &&
-                addr_equal(&sent_by, &r->source->remote);
+    bool same =
+        addr_parse(via->host, port, &sent_by) == OK && addr_equal(&sent_by, &r->source->remote);
 
     struct proxy_side side = {0};
     if (same && !flow_has_conn(r->source))

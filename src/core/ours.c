@@ -160,8 +160,7 @@ bool is_our_sent_by(void *user, const struct sip_via *via)
     const struct core *core = user;
     struct addr room;
     const struct addr *addr = host_addr(via->host, &room);
-    uint16_t port =
-        via->port != 0 ? via->port : sip_transport_port((enum transport)via->transport);
+    uint16_t port = via->port != 0 ? via->port : sip_transport_port((enum transport)via->transport);
 
     for (uint32_t i = 0; i < core->our_name_count; i++) {
         const struct our_name *name = &core->our_names[i];
@@ -185,8 +184,8 @@ void write_our_address(void *user, struct builder *b, const struct flow *to)
     if (addr_is_any(&addr)) {
         struct addr local = to->local;
         if (local.family == ADDR_NONE && core->config.ops.local_address != NULL)
-            local = core->config.ops.local_address(core->config.ops.user, to->listener,
-                                                   &to->remote);
+            local =
+                core->config.ops.local_address(core->config.ops.user, to->listener, &to->remote);
         if (local.family != ADDR_NONE) {
             addr = local;
             addr.port = listener->bound.port;
@@ -200,8 +199,7 @@ bool listener_fits(const struct core *core, const struct flow *flow)
     if (flow->listener >= core->config.listener_count)
         return false;
     const struct listener *listener = &core->config.listeners[flow->listener];
-    return listener->transport == flow->transport &&
-           listener->bound.family == flow->remote.family;
+    return listener->transport == flow->transport && listener->bound.family == flow->remote.family;
 }
 
 uint8_t pick_listener(const struct core *core, enum transport transport, uint8_t family,

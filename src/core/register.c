@@ -137,8 +137,7 @@ static struct slice keep(char **at, struct slice s)
     return kept;
 }
 
-static struct registration *registration_new(struct core *core, struct request *r,
-                                             struct slice aor,
+static struct registration *registration_new(struct core *core, struct request *r, struct slice aor,
                                              const struct registrar_result *result)
 {
     struct id id;
@@ -294,8 +293,8 @@ void register_receipt(struct core *core, struct id token, enum err err)
         return;
 
     if (err == OK)
-        err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg),
-                      reg->next_expiry_ms);
+        err =
+            publish(core, reg->aor, reg->aor_hash, still_connected(core, reg), reg->next_expiry_ms);
     if (err == OK) {
         count_bindings(core, reg->added, reg->refreshed, reg->removed);
         answer(core, reg->server, reg->status, SLICE_EMPTY, reg->fields);

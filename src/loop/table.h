@@ -14,7 +14,8 @@
  * Thread:  reading by any participant that is online; changes by the shard's owner. One thread
  *          may play all workers (the simulator does).
  * Memory:  a `mem` per shard. 12 bytes per entry and 10 to 20 of array, beside key and block.
- * Limit:   `memory_max` bytes of entries per shard; then ERR_MEMORY. Keys < 32 KiB, blocks < 64 KiB.
+ * Limit:   `memory_max` bytes of entries per shard; then ERR_MEMORY. Keys < 32 KiB, blocks < 64
+ * KiB.
  */
 #ifndef LOOP_TABLE_H
 #define LOOP_TABLE_H

@@ -98,8 +98,8 @@ bool port_holder(const char *transport, const struct addr *addr, char *out, size
 
     bool found = false;
     for (struct dirent *entry; !found && (entry = readdir(dir)) != NULL;)
-        if (isdigit((unsigned char)entry->d_name[0]) && (pid_t)strtol(entry->d_name, NULL, 10) != getpid() &&
-            holds(entry->d_name, inode)) {
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            (pid_t)strtol(entry->d_name, NULL, 10) != getpid() && holds(entry->d_name, inode)) {
             name_of(entry->d_name, out, size);
             found = true;
         }

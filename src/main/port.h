@@ -7,8 +7,8 @@
 
 #include "base/addr.h"
 
-/** Writes "NAME (process PID)" of another process that holds `addr`; `transport` is udp or tcp. False: not
- * found, or not for us to see. */
+/** Writes "NAME (process PID)" of another process that holds `addr`; `transport` is udp or tcp.
+ * False: not found, or not for us to see. */
 bool port_holder(const char *transport, const struct addr *addr, char *out, size_t size);
 
 #endif

@@ -285,8 +285,7 @@ static bool open_all(struct server *server)
     char problem[API_PROBLEM_MAX] = "";
 
     find_local_addrs(server);
-    if (!open_log(server) || !open_sockets(server) || !open_store(server) ||
-        !open_tables(server)) {
+    if (!open_log(server) || !open_sockets(server) || !open_store(server) || !open_tables(server)) {
         fprintf(stderr, "strowger: not started\n");
         return false;
     }

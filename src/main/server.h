@@ -20,7 +20,9 @@
 #include "net/net.h"
 #include "store/store.h"
 
-enum { SERVER_LOCAL_ADDRS_MAX = 128 };
+enum {
+    SERVER_LOCAL_ADDRS_MAX = 128
+};
 
 struct server;
 

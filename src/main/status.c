@@ -154,9 +154,8 @@ static json_t *requests_json(const struct core_counters *counters)
     json_t *object = json_object();
 
     for (int method = 0; method < SIP_METHOD_COUNT; method++) {
-        struct slice name = method == SIP_METHOD_OTHER
-                                ? SLICE("other")
-                                : sip_method_name((enum sip_method)method);
+        struct slice name =
+            method == SIP_METHOD_OTHER ? SLICE("other") : sip_method_name((enum sip_method)method);
         char text[32];
         snprintf(text, sizeof text, "%.*s", SLICE_ARG(name));
         if (counters->received[method] > 0)
@@ -183,15 +182,14 @@ static json_t *refused_json(const struct server *server, const struct core_count
 
 static json_t *store_json(const struct store_status *store)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind",
-                     store->memory ? "memory" : "sqlite", "appended", (json_int_t)store->appended,
-                     "synced", (json_int_t)store->synced, "applied", (json_int_t)store->applied,
-                     "failed", (json_int_t)store->failed, "refused_full",
-                     (json_int_t)store->refused_full, "journal_bytes",
-                     (json_int_t)store->journal_bytes, "journal_depth",
-                     (json_int_t)store->journal_depth, "last_sync_us",
-                     (json_int_t)store->last_sync_us, "max_sync_us",
-                     (json_int_t)store->max_sync_us);
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind",
+        store->memory ? "memory" : "sqlite", "appended", (json_int_t)store->appended, "synced",
+        (json_int_t)store->synced, "applied", (json_int_t)store->applied, "failed",
+        (json_int_t)store->failed, "refused_full", (json_int_t)store->refused_full, "journal_bytes",
+        (json_int_t)store->journal_bytes, "journal_depth", (json_int_t)store->journal_depth,
+        "last_sync_us", (json_int_t)store->last_sync_us, "max_sync_us",
+        (json_int_t)store->max_sync_us);
 }
 
 json_t *server_status_json(void *user)
@@ -228,9 +226,8 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
 
     api_metric(out, "strowger_requests_total", "counter", "Requests received, by method.");
     for (int method = 0; method < SIP_METHOD_COUNT; method++) {
-        struct slice name = method == SIP_METHOD_OTHER
-                                ? SLICE("other")
-                                : sip_method_name((enum sip_method)method);
+        struct slice name =
+            method == SIP_METHOD_OTHER ? SLICE("other") : sip_method_name((enum sip_method)method);
         snprintf(label, sizeof label, "method=\"%.*s\"", SLICE_ARG(name));
         api_sample(out, "strowger_requests_total", label, counters->received[method]);
     }

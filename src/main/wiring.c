@@ -263,8 +263,7 @@ enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX])
         err = loops_run_everywhere(server->loops, swap_in_worker, swap_done, &swap);
         if (err) {
             /* no worker has it yet, or some: it must stay, and the old one too */
-            snprintf(problem, API_PROBLEM_MAX, "the workers cannot be reached: %s",
-                     err_name(err));
+            snprintf(problem, API_PROBLEM_MAX, "the workers cannot be reached: %s", err_name(err));
         } else {
             pthread_mutex_lock(&server->lock);
             while (server->swap_running)

@@ -25,7 +25,8 @@ void wiring_store_log(void *user, enum store_level level, const char *text);
 enum err wiring_build_policy(struct server *server, struct policy **out,
                              char problem[static API_PROBLEM_MAX]);
 
-/** Builds a snapshot anew and swaps it in all workers; returns when it is live. `user`: the server. */
+/** Builds a snapshot anew and swaps it in all workers; returns when it is live. `user`: the server.
+ */
 enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX]);
 
 /** A1 for config/, which does not see sip/. */

@@ -20,10 +20,10 @@ enum {
     UDP_BUFFER_BYTES = 65536, /* the largest datagram, and one to see that there was more */
     READS_PER_TURN = 4,       /* of one connection */
     ACCEPTS_PER_TURN = 64,
-    PAUSE_MS = 5,            /* a stream is not read while a mailbox is getting full */
-    CLOSE_MS = 2000,         /* from our end of the stream to the peer's */
+    PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
+    CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
-    REPORT_BYTES_MAX = 4096, /* of a message that failed: its Via is in there */
+    REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
 };

@@ -21,14 +21,16 @@ struct registrar_config {
     uint32_t default_expires; /* seconds */
     uint32_t min_expires;
     uint32_t max_expires;
-    uint32_t max_contacts;   /* per AOR, <= BINDINGS_MAX */
+    uint32_t max_contacts;      /* per AOR, <= BINDINGS_MAX */
     struct slice service_route; /* value of Service-Route in 200 answers; empty: none (RFC 3608) */
-    bool path_required_support; /* 420/421 when Path is there and Supported: path is not (RFC 3327 §5.3) */
+    bool path_required_support; /* 420/421 when Path is there and Supported: path is not (RFC 3327
+                                   §5.3) */
 };
 
 /** What to do with a REGISTER. */
 enum registrar_action {
-    REGISTRAR_ANSWER = 1, /* answer at once with `status` and `fields`: a query, a refusal, a late retransmission */
+    REGISTRAR_ANSWER = 1, /* answer at once with `status` and `fields`: a query, a refusal, a late
+                             retransmission */
     REGISTRAR_COMMIT,     /* make `block` durable, put it, then answer with `status` and `fields` */
 };
 
@@ -36,10 +38,11 @@ struct registrar_result {
     enum registrar_action action;
     uint16_t status;
     struct slice reason; /* empty: standard */
-    struct slice fields; /* header lines: Contact list, Date, Service-Route, Path, Min-Expires, Unsupported ... */
+    struct slice fields; /* header lines: Contact list, Date, Service-Route, Path, Min-Expires,
+                            Unsupported ... */
     struct slice block;  /* packed set; empty: the AOR has no bindings any more */
     uint32_t added, refreshed, removed; /* bindings */
-    uint64_t next_expiry_ms; /* wall clock of the first binding to expire; 0: none */
+    uint64_t next_expiry_ms;            /* wall clock of the first binding to expire; 0: none */
 };
 
 /**

@@ -140,6 +140,8 @@ static void user_copy(struct policy *policy, const struct user *from, struct use
     to->role = text_copy(policy, from->role);
     to->caller_number = text_copy(policy, from->caller_number);
     to->realm = text_copy(policy, from->realm);
+    to->title = SLICE_EMPTY; /* nobody who routes asks for these */
+    to->languages = SLICE_EMPTY;
 }
 
 static struct slice domain_copy(struct policy *policy, struct slice domain)

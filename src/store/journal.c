@@ -138,8 +138,8 @@ static enum err list_files(const struct journal *journal, uint32_t **numbers, si
 }
 
 /* The whole file, up to `max` bytes, into memory of its own. */
-static enum err read_file(const struct journal *journal, uint32_t number, size_t max,
-                          char **out, size_t *out_len)
+static enum err read_file(const struct journal *journal, uint32_t number, size_t max, char **out,
+                          size_t *out_len)
 {
     const struct store_files *files = journal->files;
     int fd = segment_open(journal, number, O_RDONLY);

@@ -82,8 +82,9 @@ struct server_key server_key(const struct txn_table *table, const struct sip_msg
         key.to_tag = tag_hash(table, request->to.tag);
         return key;
     }
-    /* §17.2.3 names branch, sent-by and method. Phones with poor branches exist (RFC 4475 itself has
-     * messages that share one): Call-ID and CSeq number, the same in ACK and CANCEL, tell them apart. */
+    /* §17.2.3 names branch, sent-by and method. Phones with poor branches exist (RFC 4475 itself
+     * has messages that share one): Call-ID and CSeq number, the same in ACK and CANCEL, tell them
+     * apart. */
     key.a = hash_bytes(seed ^ request->cseq.number, request->call_id);
     key_add_branch(&key, &request->via);
     return key;

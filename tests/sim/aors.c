@@ -47,7 +47,7 @@ static unsigned q_of(const char *contact)
 {
     char text[16];
     text_param(contact, "q", text, sizeof text);
-    return text[0] == '\0' ? 1000 : (unsigned)(atof(text) * 1000 + 0.5);
+    return text[0] == '\0' ? 1000 : (unsigned)(strtod(text, NULL) * 1000 + 0.5);
 }
 
 static uint32_t expires_of(const char *request, const char *contact)
@@ -220,7 +220,7 @@ static bool is_bad_star(const char *request, const struct asked *asked)
     char text[16];
     return asked->star &&
            (asked->count > 1 || !text_field(request, "Expires", 0, text, sizeof text) ||
-            atol(text) != 0);
+            strtol(text, NULL, 10) != 0);
 }
 
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)

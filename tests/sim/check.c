@@ -71,7 +71,7 @@ static void check_request(struct sim *sim, uint32_t to, const char *text)
     if (!text_field(text, "Max-Forwards", 0, value, sizeof value))
         sim_fail(sim, "a request without Max-Forwards");
     if (sim->knobs.looped && !hop_by_hop && strstr(text, "tag=probe") == NULL &&
-        atol(value) < 70 - 2 * (long)sim->knobs.phones - 4)
+        strtol(value, NULL, 10) < 70 - 2 * (long)sim->knobs.phones - 4)
         sim_fail(sim, "a %s goes round and round: Max-Forwards %s", method, value);
     if (strstr(text, "Proxy-Authorization") != NULL)
         sim_fail(sim, "credentials for us were passed on (RFC 3261 section 22.3)");

@@ -100,7 +100,8 @@ static bool is_added(const char *in, const char *line, bool first_via)
 
 static bool max_forwards_fit(const char *in, const char *out)
 {
-    return atol(out + strlen("Max-Forwards:")) == atol(in + strlen("Max-Forwards:")) - 1;
+    return strtol(out + strlen("Max-Forwards:"), NULL, 10) ==
+           strtol(in + strlen("Max-Forwards:"), NULL, 10) - 1;
 }
 
 bool same_request(const struct sim *sim, uint32_t from, const char *in, const char *out, char *why,

@@ -920,7 +920,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     }
     if (text_field(served->text, "X-Expect", 0, wanted, sizeof wanted)) {
         check_refused_access(sim, served->phone, served->text, text);
-        if (strstr(wanted, "any") == NULL && (unsigned)atoi(wanted) != status)
+        if (strstr(wanted, "any") == NULL && (unsigned)(int)strtol(wanted, NULL, 10) != status)
             sim_fail(sim, "a %s was answered %u, not %s: %.*s", served->method, status, wanted,
                      (int)strcspn(served->text, "\r"), served->text);
         return;

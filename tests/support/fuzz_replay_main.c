@@ -51,8 +51,7 @@ static bool replay(const char *path, size_t *count)
     for (int i = 0; i < entry_count; i++) {
         char *inner = NULL;
         if (good && entries[i]->d_name[0] != '.') {
-            good = asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0 &&
-                   replay(inner, count);
+            good = asprintf(&inner, "%s/%s", path, entries[i]->d_name) >= 0 && replay(inner, count);
             if (!good)
                 fprintf(stderr, "cannot read %s\n", inner != NULL ? inner : path);
             free(inner);
