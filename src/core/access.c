@@ -227,16 +227,18 @@ static bool leads_inside(const struct request *r)
 }
 
 /**
- * May a request pass by its token alone? In the dialog of a caller without credentials, who could
- * write himself into To as well, only what comes from where the callee is; see also
+ * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
+ * tag as his own, what is said to be the other's only from where the other is; see also
  * leaves_dialog().
  */
 static bool token_suffices(const struct request *r)
 {
+    const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
+    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
+
     if (!r->in_dialog)
         return false;
-    return !r->token.guarded || r->from_caller ||
-           addr_same_host(&r->source->remote, &r->token.callee.flow.remote);
+    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
 }
 
 enum verdict stage_authenticate(struct core *core, struct request *r)

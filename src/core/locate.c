@@ -299,11 +299,10 @@ struct proxy_side locate_caller(struct core *core, struct request *r)
     bool same =
         addr_parse(via->host, port, &sent_by) == OK && addr_equal(&sent_by, &r->source->remote);
 
-    struct proxy_side side = {0};
+    struct proxy_side side = {.flow = *r->source};
     if (same && !flow_has_conn(r->source))
         return side;
     side.has_flow = true;
-    side.flow = *r->source;
     request_from(core, r);
     if (!r->from_is_ours)
         return side;

@@ -231,18 +231,20 @@ static bool is_route_target(const struct request *r)
 }
 
 /**
- * In the dialog of a caller without credentials: does his request leave it for somewhere else? He
- * has our token as soon as a phone of ours rings, and writes Request-URI and further Routes
- * himself.
+ * In a dialog with a stranger, a caller without credentials or a callee outside: does his request
+ * leave it for somewhere else? He has our token as soon as it rings, and writes Request-URI and
+ * further Routes himself.
  */
 static bool leaves_dialog(const struct core *core, const struct request *r, const struct flow *to)
 {
-    if (!r->in_dialog || !r->token.guarded || !r->from_caller ||
-        core_is_trusted(core, &r->source->remote))
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+    bool stranger = r->from_caller ? r->token.guarded : r->token.outside;
+
+    if (!r->in_dialog || !stranger || core_is_trusted(core, &r->source->remote))
         return false;
-    if (!r->has_route && (r->token.callee.has_flow || r->uri_is_ours))
+    if (!r->has_route && (side->has_flow || r->uri_is_ours))
         return false; /* to the token's flow, or to one of our users */
-    return !addr_same_host(&to->remote, &r->token.callee.flow.remote);
+    return !addr_same_host(&to->remote, &side->flow.remote);
 }
 
 static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
@@ -323,6 +325,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     if (record_route) {
         request.caller = locate_caller(core, r);
         request.guarded = core->config.auth_required && r->user == NULL && !request.trusted;
+        request.outside = core->config.auth_required;
     }
     if (method == SIP_INVITE) {
         struct sip_reply trying = {.status = 100};

@@ -320,6 +320,7 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
                 .instance = target->instance,
             },
         .guarded = request->guarded,
+        .outside = request->outside && target->aor.len == 0,
     };
     char text[PROXY_TOKEN_MAX];
     struct builder t = builder_over(text, sizeof text);

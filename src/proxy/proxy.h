@@ -52,6 +52,7 @@ struct proxy_request {
     bool trusted;                        /* keep P-Asserted-Identity (RFC 3325) */
     struct proxy_side caller;            /* for the token */
     bool guarded;                        /* for the token */
+    bool outside;                        /* for the token, of targets without an AOR */
     uint32_t loop;                       /* hash of RFC 5393 §4.2 */
     bool in_dialog;                      /* routed by Route and token: one target, no recursion */
 };

@@ -2,10 +2,13 @@
 /*
  * The bytes of a token, before they are written in base32hex:
  *
- *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's, bit
- * 2: guarded; a side follows if it has a flow, the callee's also if guarded mac       8
- * little-endian, over purpose, Call-ID, caller's tag and all other bytes sides        each, caller
- * first: what    1  transport (bits 0-2), SIDE_* bits where   1  listener (bits 0-5), WHERE_* bits
+ *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's,
+ *                bit 2: guarded, bit 3: outside. A side follows if it has a flow, the callee's also
+ *                if guarded, the caller's also if outside
+ *   mac       8  little-endian, over purpose, Call-ID, caller's tag and all other bytes
+ *   sides        each, caller first:
+ *     what    1  transport (bits 0-2), SIDE_* bits
+ *     where   1  listener (bits 0-5), WHERE_* bits
  *     remote  4 or 16 address, 2 port
  *     scope      varint, if SIDE_SCOPE
  *     conn       varints worker, slot, generation, if SIDE_CONN
@@ -24,6 +27,7 @@ enum {
     TOKEN_CALLER = 0x01,
     TOKEN_CALLEE = 0x02,
     TOKEN_GUARDED = 0x04,
+    TOKEN_OUTSIDE = 0x08,
     TOKEN_MAC_BYTES = 8,
     TOKEN_HEAD = 1 + TOKEN_MAC_BYTES,
 
@@ -148,9 +152,10 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
     kind |= token->caller.has_flow ? TOKEN_CALLER : 0u;
     kind |= token->callee.has_flow ? TOKEN_CALLEE : 0u;
     kind |= token->guarded ? TOKEN_GUARDED : 0u;
+    kind |= token->outside ? TOKEN_OUTSIDE : 0u;
     builder_char(&raw, (char)kind);
     raw.len += TOKEN_MAC_BYTES;
-    if (token->caller.has_flow)
+    if (token->caller.has_flow || token->outside)
         write_side(&raw, &token->caller);
     if (token->callee.has_flow || token->guarded)
         write_side(&raw, &token->callee);
@@ -285,13 +290,16 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
     unsigned kind = (unsigned char)bytes.data[0];
     struct slice rest = slice_from(bytes, TOKEN_HEAD);
 
-    if ((kind & ~(unsigned)(TOKEN_CALLER | TOKEN_CALLEE | TOKEN_GUARDED)) != TOKEN_KIND)
+    if ((kind & ~(unsigned)(TOKEN_CALLER | TOKEN_CALLEE | TOKEN_GUARDED | TOKEN_OUTSIDE)) !=
+        TOKEN_KIND)
         return false;
     out->guarded = (kind & TOKEN_GUARDED) != 0;
-    if ((kind & TOKEN_CALLER) && !read_side(&rest, &out->caller))
+    out->outside = (kind & TOKEN_OUTSIDE) != 0;
+    if ((kind & (TOKEN_CALLER | TOKEN_OUTSIDE)) && !read_side(&rest, &out->caller))
         return false;
     if ((kind & (TOKEN_CALLEE | TOKEN_GUARDED)) && !read_side(&rest, &out->callee))
         return false;
+    out->caller.has_flow = (kind & TOKEN_CALLER) != 0;
     out->callee.has_flow = (kind & TOKEN_CALLEE) != 0;
     return rest.len == 0;
 }

@@ -35,6 +35,8 @@ struct proxy_token {
     /* The caller showed no credentials: the callee's flow is there in any case, and the core keeps
      * the dialog between these two. */
     bool guarded;
+    /* The callee is a stranger: the caller's flow is there in any case, likewise. */
+    bool outside;
 };
 
 enum {

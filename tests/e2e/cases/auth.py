@@ -371,6 +371,31 @@ def a_stranger_cannot_call_out_by_the_token_of_his_own_call(env):
 
 
 @case()
+def a_callee_outside_cannot_relay(env):
+    """He is a stranger, too: the way leads back to the caller, also if he writes the caller's tag as his own."""
+    router = prepared(env)
+    victim = UA(router, "victim", address=env.address(9), port=5060)
+    alice = phone(env, router)
+    alice.register()
+    eve = UA(router, "eve", address=env.address(4), port=5060, domain="elsewhere.net")
+    mine, theirs = call(alice, eve, "sip:eve@%s:5060" % env.address(4))
+    target, routes = theirs.target, list(theirs.routes)
+    uri = "sip:victim@%s:5060" % env.address(9)
+    for aim, more in ((uri, []), (target, ["<sip:%s:5060;lr>" % env.address(9)])):
+        theirs.target, theirs.routes = aim, routes + more
+        refused(eve.exchange(theirs.request("INFO")), "INFO to %s by %s" % (aim, more), 403)
+    theirs.target, theirs.routes = uri, list(routes)
+    forged = theirs.request("INFO")
+    tags = {n.lower(): v for n, v in forged.headers if n.lower() in ("from", "to")}
+    forged.headers = [(n, tags["to" if n.lower() == "from" else "from"]) if n.lower() in tags else (n, v)
+                      for n, v in forged.headers]
+    check(eve.exchange(forged).status in (403, 407), "INFO in the caller's name")
+    victim.nothing("anything", lambda m: True, 0.3)
+    theirs.target, theirs.routes = target, routes
+    theirs.hang_up(alice)
+
+
+@case()
 def our_domain_in_from_needs_credentials_however_it_is_written(env):
     router = prepared(env)
     eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
