@@ -16,6 +16,7 @@
 #define ALLOW_LINE                                                                                 \
     "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, "     \
     "MESSAGE\r\n"
+#define OPTIONS_LINES     ALLOW_LINE "Accept: */*\r\nSupported: path\r\n" /* our capabilities */
 #define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
 
 /** Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. */
@@ -170,7 +171,7 @@ static enum verdict answer_options(struct core *core, struct request *r)
 {
     struct sip_reply reply = {
         .status = 200,
-        .fields = SLICE(ALLOW_LINE "Accept: */*\r\nSupported: path\r\n"),
+        .fields = SLICE(OPTIONS_LINES),
     };
 
     return answer_request(core, r, &reply);
@@ -354,7 +355,7 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
             return false;
         struct sip_reply reply = {
             .status = 200,
-            .fields = SLICE(ALLOW_LINE "Accept: */*\r\nSupported: path\r\n"),
+            .fields = SLICE(OPTIONS_LINES),
         };
         txn_reply_stateless(core->txns, msg, source, &reply);
         return true;
