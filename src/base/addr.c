@@ -64,15 +64,21 @@ static bool lex_group(struct slice *rest, unsigned *out)
 /* IPv4address (RFC 3986 §3.2.2): leading zeros are refused, somebody might read them as octal. */
 static bool parse_v4(struct slice text, uint8_t bytes[static V4_BYTES])
 {
+    const char *at = text.data;
+    const char *end = at + text.len;
+
     for (int i = 0; i < V4_BYTES; i++) {
-        unsigned value;
-        if (i > 0 && !lex_char(&text, '.'))
-            return false;
-        if (!lex_decimal(&text, 3, &value) || value > 255)
+        const char *begin = at;
+        unsigned value = 0;
+        for (; at < end && (unsigned char)(*at - '0') <= 9 && at - begin < 3; at++)
+            value = value * 10 + (unsigned)(*at - '0');
+        if (at == begin || value > 255 || (*begin == '0' && at - begin > 1))
             return false;
         bytes[i] = (uint8_t)value;
+        if (i < V4_BYTES - 1 && (at == end || *at++ != '.'))
+            return false;
     }
-    return text.len == 0;
+    return at == end;
 }
 
 /*

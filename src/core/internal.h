@@ -25,7 +25,8 @@ enum {
 /** A host (and port) by which others name us: from the listeners. */
 struct our_name {
     struct slice host; /* as in a URI: IPv6 with brackets */
-    char *kept_text;   /* owned: `host` of a numeric address; NULL: in the configuration */
+    struct slice text; /* as we write it into Via and Record-Route: host and port */
+    char *kept_text;   /* owned: `text` of a numeric address; NULL: in the configuration */
     struct addr addr;  /* family NONE: a name */
     uint16_t port;
     uint8_t transport; /* enum transport */
@@ -191,6 +192,11 @@ bool is_our_host(const struct core *core, struct slice host, uint16_t port);
 bool is_our_uri(const struct core *core, const struct sip_uri *uri);
 bool is_our_sent_by(void *user, const struct sip_via *via);
 void write_our_address(void *user, struct builder *b, const struct flow *to);
+/**
+ * Is a Route value, byte for byte, a Record-Route value as we write it for an address of ours?
+ * Then `token` is all that is left to look at. Most are, and need not be parsed.
+ */
+bool is_our_route_text(const struct core *core, struct slice value, struct slice *token);
 /** A listener for the transport and family, `prefer` if it fits; LISTENER_ANY: none. */
 uint8_t pick_listener(const struct core *core, enum transport transport, uint8_t family,
                       uint8_t prefer);

@@ -4,8 +4,8 @@
  */
 #include "core/internal.h"
 
-static struct our_name *add_name(struct core *core, struct slice host, const struct addr *addr,
-                                 uint16_t port, uint8_t listener)
+static struct our_name *add_name(struct core *core, struct slice host, struct slice text,
+                                 const struct addr *addr, uint16_t port, uint8_t listener)
 {
     if (core->our_name_count == CORE_OUR_NAMES_MAX)
         return NULL;
@@ -13,6 +13,7 @@ static struct our_name *add_name(struct core *core, struct slice host, const str
     struct our_name *name = &core->our_names[core->our_name_count++];
     *name = (struct our_name){
         .host = host,
+        .text = text,
         .port = port,
         .transport = core->config.listeners[listener].transport,
         .listener = listener,
@@ -31,8 +32,11 @@ static void add_addr(struct core *core, const struct addr *addr, uint8_t listene
 
     struct builder b = builder_over(text, ADDR_TEXT_MAX);
     addr_write_host(&b, addr);
+    struct slice host = builder_slice(&b);
     uint16_t port = core->config.listeners[listener].bound.port;
-    struct our_name *name = add_name(core, builder_slice(&b), addr, port, listener);
+    builder_char(&b, ':');
+    builder_u64(&b, port);
+    struct our_name *name = add_name(core, host, builder_slice(&b), addr, port, listener);
     if (name == NULL)
         mem_free(&core->mem, text, ADDR_TEXT_MAX);
     else
@@ -75,7 +79,7 @@ static void add_listener(struct core *core, uint8_t index)
         struct addr addr;
         split_host_port(listener->advertise, listener->bound.port, &host, &port);
         bool numeric = addr_parse(host, port, &addr) == OK;
-        add_name(core, host, numeric ? &addr : NULL, port, index);
+        add_name(core, host, listener->advertise, numeric ? &addr : NULL, port, index);
     }
     if (!addr_is_any(&listener->bound)) {
         add_addr(core, &listener->bound, index);
@@ -170,6 +174,18 @@ bool is_our_sent_by(void *user, const struct sip_via *via)
     return false;
 }
 
+/** The text of a listener's address, made at start; empty: not one of those we know. */
+static struct slice kept_address(const struct core *core, const struct addr *addr, uint8_t listener)
+{
+    for (uint32_t i = 0; i < core->our_name_count; i++) {
+        const struct our_name *name = &core->our_names[i];
+        if (name->listener == listener && name->port == addr->port &&
+            addr_same_host(&name->addr, addr))
+            return name->text;
+    }
+    return SLICE_EMPTY;
+}
+
 void write_our_address(void *user, struct builder *b, const struct flow *to)
 {
     const struct core *core = user;
@@ -191,7 +207,35 @@ void write_our_address(void *user, struct builder *b, const struct flow *to)
             addr.port = listener->bound.port;
         }
     }
-    addr_write(b, &addr);
+    struct slice text = kept_address(core, &addr, to->listener);
+    if (text.len > 0)
+        builder_add(b, text);
+    else
+        addr_write(b, &addr);
+}
+
+/** Takes `part` off the front of `rest`. */
+static bool skip(struct slice *rest, struct slice part)
+{
+    if (!slice_starts_with(*rest, part))
+        return false;
+    *rest = slice_from(*rest, part.len);
+    return true;
+}
+
+bool is_our_route_text(const struct core *core, struct slice value, struct slice *token)
+{
+    if (value.len == 0 || value.data[value.len - 1] != '>' || !skip(&value, SLICE("<sip:")))
+        return false;
+    value.len--;
+    for (uint32_t i = 0; i < core->our_name_count; i++) {
+        struct slice rest = value;
+        if (!skip(&rest, core->our_names[i].text) || !skip(&rest, SLICE(";lr;r=")))
+            continue;
+        *token = rest;
+        return true;
+    }
+    return false;
 }
 
 bool listener_fits(const struct core *core, const struct flow *flow)

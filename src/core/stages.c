@@ -70,18 +70,26 @@ enum verdict stage_validate(struct core *core, struct request *r)
     return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
 }
 
+/** Reads a token of ours. Nothing changes if it is not genuine, or we have one already. */
+static bool read_token(struct core *core, struct request *r, struct slice text)
+{
+    if (r->in_dialog)
+        return false;
+    if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
+        return false;
+    r->in_dialog =
+        proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
+                         r->msg->to.tag, r->token_scratch, &r->token, &r->from_caller) == OK;
+    return r->in_dialog;
+}
+
 /** Our token in a Route value or Request-URI that names us. */
 static void take_token(struct core *core, struct request *r, const struct sip_uri *uri)
 {
     struct slice text;
 
-    if (r->in_dialog || !sip_uri_param(uri, SLICE("r"), &text))
-        return;
-    if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
-        return;
-    r->in_dialog =
-        proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
-                         r->msg->to.tag, r->token_scratch, &r->token, &r->from_caller) == OK;
+    if (!r->in_dialog && sip_uri_param(uri, SLICE("r"), &text))
+        read_token(core, r, text);
 }
 
 /** A strict router before us put our Record-Route value into the Request-URI (§16.4). */
@@ -128,6 +136,11 @@ static enum verdict drop_our_routes(struct core *core, struct request *r)
     while (sip_values_next(&values, &value)) {
         if (r->route_last_drop && ++seen == total)
             break;
+        struct slice token;
+        if (is_our_route_text(core, value, &token) && read_token(core, r, token)) {
+            r->routes_drop++;
+            continue;
+        }
         if (sip_name_addr_parse(value, &route) != OK || sip_uri_parse(route.uri_text, &uri) != OK)
             return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Route", SLICE_EMPTY);
         if (!is_our_uri(core, &uri) || uri.has_user) {

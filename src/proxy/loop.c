@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/mac.h"
+#include "base/hash.h"
 #include "proxy/proxy.h"
+
+/** Goes on from `hash` over all values of a header; how many there were counts, too. */
+static uint64_t add_fields(uint64_t hash, const struct sip_msg *msg, enum sip_field_id id)
+{
+    uint64_t count = 0;
+
+    for (const struct sip_field *f = sip_field_first(msg, id); f; f = sip_field_next(msg, f)) {
+        hash = hash_bytes(hash, sip_field_value(msg, f));
+        count++;
+    }
+    return hash + count;
+}
 
 /*
  * RFC 5393 §4.2.1: the second part of the branch varies with all that decides where the request
@@ -9,39 +21,37 @@
  */
 uint32_t proxy_loop_hash(const struct hash_key *key, const struct sip_msg *msg)
 {
-    struct mac mac;
+    uint64_t value = hash_bytes(key->k[0], msg->uri);
 
-    mac_init(&mac, key, MAC_LOOP);
-    mac_add(&mac, msg->uri);
-    const struct sip_field *field = sip_field_first(msg, SIP_F_ROUTE);
-    for (; field != NULL; field = sip_field_next(msg, field))
-        mac_add(&mac, sip_field_value(msg, field));
-    mac_add(&mac, SLICE_EMPTY); /* the end of Route */
-    field = sip_field_first(msg, SIP_F_PROXY_REQUIRE);
-    for (; field != NULL; field = sip_field_next(msg, field))
-        mac_add(&mac, sip_field_value(msg, field));
-    mac_add(&mac, SLICE_EMPTY);
-    mac_add(&mac, msg->call_id);
-    mac_bytes(&mac, &msg->cseq.number, sizeof msg->cseq.number);
-
-    uint64_t value = mac_value(&mac);
+    value = add_fields(value, msg, SIP_F_ROUTE);
+    value = add_fields(value, msg, SIP_F_PROXY_REQUIRE);
+    value = hash_bytes(value ^ msg->cseq.number, msg->call_id);
     return (uint32_t)(value ^ (value >> 32));
 }
 
-bool proxy_is_loop(const struct sip_msg *msg, uint32_t loop,
-                   bool (*is_ours)(void *user, const struct sip_via *via), void *user)
+typedef bool is_ours_fn(void *user, const struct sip_via *via);
+
+static bool is_our_mark(const struct sip_via *via, uint32_t loop, is_ours_fn *is_ours, void *user)
 {
+    struct txn_branch branch;
+
+    return txn_branch_parse(via->branch, &branch) && branch.loop == loop && is_ours(user, via);
+}
+
+bool proxy_is_loop(const struct sip_msg *msg, uint32_t loop, is_ours_fn *is_ours, void *user)
+{
+    if (is_our_mark(&msg->via, loop, is_ours, user))
+        return true;
+
     struct sip_values it = sip_values(msg, SIP_F_VIA);
     struct slice value;
-
+    if (it.rest.len == msg->via_value.len && sip_field_next(msg, it.field) == NULL)
+        return false; /* the top one is all there is */
     while (sip_values_next(&it, &value)) {
         struct sip_via via;
-        struct txn_branch branch;
 
         /* Others' values may look as they like (§4.2.4): what we cannot read is not ours. */
-        if (sip_via_parse(value, &via) != OK || !txn_branch_parse(via.branch, &branch))
-            continue;
-        if (branch.loop == loop && is_ours(user, &via))
+        if (sip_via_parse(value, &via) == OK && is_our_mark(&via, loop, is_ours, user))
             return true;
     }
     return false;

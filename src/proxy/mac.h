@@ -17,8 +17,7 @@ enum {
 /** What a hash is for: no hash of one purpose can be used for another. */
 enum mac_purpose {
     MAC_TOKEN = 1,
-    MAC_LOOP,
-    MAC_ACK_BRANCH,
+    MAC_ACK_BRANCH = 3,
 };
 
 struct mac {

@@ -171,36 +171,49 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
 
 /* ---- reading ---- */
 
-static int base32hex_digit(char c)
+/* 1 + the value of each digit, either case; 0: none. */
+static const uint8_t base32hex_digits[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['g'] = 17, ['h'] = 18, ['i'] = 19, ['j'] = 20, ['k'] = 21, ['l'] = 22, ['m'] = 23, ['n'] = 24,
+    ['o'] = 25, ['p'] = 26, ['q'] = 27, ['r'] = 28, ['s'] = 29, ['t'] = 30, ['u'] = 31, ['v'] = 32,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16, ['G'] = 17, ['H'] = 18,
+    ['I'] = 19, ['J'] = 20, ['K'] = 21, ['L'] = 22, ['M'] = 23, ['N'] = 24, ['O'] = 25, ['P'] = 26,
+    ['Q'] = 27, ['R'] = 28, ['S'] = 29, ['T'] = 30, ['U'] = 31, ['V'] = 32,
+};
+
+/* `count` digits, at most 8, as bits; `*bad` is set when one is none. */
+static inline uint64_t read_digits(const char *at, size_t count, bool *bad)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'v' ? c - 'a' + 10 : -1;
+    uint64_t held = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        unsigned digit = base32hex_digits[(unsigned char)at[i]];
+        *bad |= digit == 0;
+        held = held << 5 | ((digit - 1) & 31);
+    }
+    return held;
 }
 
 /* False unless `text` is what write_base32hex() writes, but for case. */
 static bool read_base32hex(struct slice text, char out[static PROXY_TOKEN_SCRATCH], size_t *len)
 {
-    unsigned bits = 0;
-    uint32_t held = 0;
-    size_t count = 0;
+    bool bad = false;
+    char *to = out;
 
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = base32hex_digit(text.data[i]);
-        if (digit < 0)
-            return false;
-        held = held << 5 | (uint32_t)digit;
-        bits += 5;
-        if (bits < 8)
-            continue;
-        if (count == PROXY_TOKEN_SCRATCH)
-            return false;
-        bits -= 8;
-        out[count++] = (char)(held >> bits);
+    if (text.len * 5 / 8 > PROXY_TOKEN_SCRATCH)
+        return false;
+    for (; text.len >= 8; text = slice_from(text, 8), to += 5) {
+        uint64_t held = read_digits(text.data, 8, &bad);
+        for (unsigned i = 0; i < 5; i++)
+            to[i] = (char)(held >> (32 - 8 * i));
     }
-    *len = count;
-    return bits < 5 && (held & ((1u << bits) - 1)) == 0;
+    uint64_t held = read_digits(text.data, text.len, &bad);
+    unsigned bits = (unsigned)text.len * 5;
+    for (; bits >= 8; bits -= 8)
+        *to++ = (char)(held >> (bits - 8));
+    *len = (size_t)(to - out);
+    return !bad && bits < 5 && (held & ((1u << bits) - 1)) == 0;
 }
 
 static bool read_varint(struct slice *rest, uint32_t *out)

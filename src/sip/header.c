@@ -67,9 +67,13 @@ static bool lex_bracketed_uri(struct lex *lex, struct slice *out)
         return false;
 
     const char *begin = lex->at;
-    lex_span(lex, CH_SCHEME);
-    if (!lex_char(lex, ':'))
-        return false;
+    if (lex_left(lex) >= 4 && memcmp(begin, "sip:", 4) == 0) {
+        lex->at += 4;
+    } else {
+        lex_span(lex, CH_SCHEME);
+        if (!lex_char(lex, ':'))
+            return false;
+    }
     lex->at = lex_bracket_end(lex);
     *out = slice_between(begin, lex->at);
     return lex_char(lex, '>');
@@ -147,6 +151,7 @@ bool lex_name_addr(struct lex lex, struct sip_name_addr *out)
 
     lex_lws(&lex);
     out->params = slice_between(lex.at, lex.end);
+    lex_first_param(&lex, SLICE(";tag="), &out->tag);
     struct sip_param param;
     enum err err;
     while ((err = lex_param(&lex, &param)) == OK) {

@@ -267,6 +267,24 @@ static inline enum err lex_param(struct lex *lex, struct sip_param *out)
     return OK;
 }
 
+/**
+ * The parameter that nearly always comes first, written as nearly always: `text` is its separator,
+ * name and '='. All else is left to lex_param().
+ */
+static inline void lex_first_param(struct lex *lex, struct slice text, struct slice *value)
+{
+    if (lex_left(lex) <= text.len || memcmp(lex->at, text.data, text.len) != 0)
+        return;
+
+    struct lex quick = *lex;
+    quick.at += text.len;
+    *value = lex_value(&quick);
+    if (value->len == 0)
+        return; /* in quotes, or missing */
+    lex_lws(&quick);
+    *lex = quick;
+}
+
 /** Up to eight bytes as a number. */
 static inline uint64_t lex_word(const char *data, size_t len)
 {

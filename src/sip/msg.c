@@ -331,12 +331,22 @@ static void header_fields(struct parser *p)
 
 /* --- What the parts must be together --------------------------------------------------------- */
 
+/** No header has more values than bytes and fields: nearly all need no look. */
+static inline bool may_have_more(const struct sip_msg *msg, enum sip_field_id id, unsigned max)
+{
+    unsigned bytes = 0;
+
+    for (unsigned at = msg->first[id]; at != 0; at = msg->fields[at - 1].next)
+        bytes += 1u + msg->fields[at - 1].value_end - msg->fields[at - 1].value_begin;
+    return bytes > max;
+}
+
 /** Counts commas first: they are seldom in quotes, and seldom many. */
 static bool has_more_values(const struct sip_msg *msg, enum sip_field_id id, unsigned max)
 {
     unsigned count = 0;
 
-    if (msg->first[id] == 0)
+    if (!may_have_more(msg, id, max))
         return false;
     for (const struct sip_field *f = sip_field_first(msg, id); f; f = sip_field_next(msg, f)) {
         struct slice rest = sip_field_value(msg, f);

@@ -110,6 +110,7 @@ bool lex_via(struct lex *outer, struct sip_via *via)
 
     const char *params = lex.at;
     struct sip_param param;
+    lex_first_param(&lex, SLICE(";branch="), &via->branch);
     while (lex_sees(&lex, ';'))
         if (lex_param(&lex, &param) || !via_param(via, &param))
             return false;
