@@ -5,7 +5,7 @@
  * A call's six messages (INVITE, 180, 200, ACK, BYE, 200) go straight into one core, as the load
  * generator makes them. Run it under callgrind, or by the clock:
  *
- *     core_call [CALLS]
+ *     core_call [TIMES] [call|register|options]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,20 +126,43 @@ static const char sdp[] =
     "a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n"
     "a=sendrecv\r\n";
 
-static void register_user(struct core *core, struct outbox *outbox, unsigned user)
+static void register_user(struct core *core, struct outbox *outbox, unsigned user, unsigned cseq)
 {
     char text[TEXT_MAX];
 
     snprintf(text, sizeof text,
              "REGISTER sip:127.0.0.1:5060 SIP/2.0\r\n"
-             "Via: SIP/2.0/UDP 127.0.0.1:7060;branch=z9hG4bKreg%u;rport\r\nMax-Forwards: 70\r\n"
+             "Via: SIP/2.0/UDP 127.0.0.1:7060;branch=z9hG4bKreg%u.%u;rport\r\n"
+             "Max-Forwards: 70\r\n"
              "From: <sip:%u@127.0.0.1:5060>;tag=f%u\r\nTo: <sip:%u@127.0.0.1:5060>\r\n"
-             "Call-ID: reg%u@127.0.0.1\r\nCSeq: 1 REGISTER\r\n"
+             "Call-ID: reg%u@127.0.0.1\r\nCSeq: %u REGISTER\r\n"
              "Contact: <sip:%u@127.0.0.1:7070>;expires=3600\r\nContent-Length: 0\r\n\r\n",
-             user, user, user, user, user, user);
+             user, cseq, user, user, user, user, cseq, user);
     feed(core, outbox, text, 7060);
     if (sent_count != 1 || strncmp(sent[0], "SIP/2.0 200", 11) != 0) {
         fprintf(stderr, "REGISTER failed: %s\n", sent_count ? sent[0] : "nothing came");
+        exit(1);
+    }
+}
+
+static void refresh(struct core *core, struct outbox *outbox, unsigned number)
+{
+    register_user(core, outbox, 1000000 + number % USERS, 2 + number / USERS);
+}
+
+static void options(struct core *core, struct outbox *outbox, unsigned number)
+{
+    char text[TEXT_MAX];
+
+    snprintf(text, sizeof text,
+             "OPTIONS sip:127.0.0.1:5060 SIP/2.0\r\n"
+             "Via: SIP/2.0/UDP 127.0.0.1:7060;branch=z9hG4bKopt%u;rport\r\nMax-Forwards: 70\r\n"
+             "From: <sip:ping@127.0.0.1>;tag=f%u\r\nTo: <sip:127.0.0.1:5060>\r\n"
+             "Call-ID: opt%u@127.0.0.1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+             number, number, number);
+    feed(core, outbox, text, 7060);
+    if (sent_count != 1 || strncmp(sent[0], "SIP/2.0 200", 11) != 0) {
+        fprintf(stderr, "OPTIONS failed: %s\n", sent_count ? sent[0] : "nothing came");
         exit(1);
     }
 }
@@ -210,6 +233,12 @@ static void call(struct core *core, struct outbox *outbox, unsigned number)
 int main(int argc, char **argv)
 {
     unsigned calls = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 10000;
+    const char *what = argc > 2 ? argv[2] : "call";
+    void (*each)(struct core *, struct outbox *, unsigned) = call;
+    if (strcmp(what, "register") == 0)
+        each = refresh;
+    else if (strcmp(what, "options") == 0)
+        each = options;
     static const struct slice domain = {"localhost", 9};
     struct policy_source source = {.domains = &domain, .domain_count = 1, .seed = 1};
     struct policy_error error;
@@ -248,12 +277,12 @@ int main(int argc, char **argv)
     if (core_open(&config, now_ms, wall_ms, &core) != OK)
         return 1;
     for (unsigned i = 0; i < USERS; i++)
-        register_user(core, outbox, 1000000 + i);
+        register_user(core, outbox, 1000000 + i, 1);
 
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < calls; i++) {
-        call(core, outbox, i);
+        each(core, outbox, i);
         if (i % 50 == 0) {
             now_ms += 10;
             core_run(core, now_ms, wall_ms, 256);
@@ -265,8 +294,8 @@ int main(int argc, char **argv)
         (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) / 1e3;
     struct core_status status;
     core_status(core, &status);
-    printf("%u calls, %.2f us each (with the messages' making); %u transactions linger, %zu bytes "
-           "each call\n",
+    printf("%u times, %.2f us each (with the messages' making); %u transactions linger, %zu bytes "
+           "each\n",
            calls, us / calls, status.transactions, status.memory_used / calls);
     core_close(core);
     policy_free(policy);
