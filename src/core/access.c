@@ -141,6 +141,7 @@ static enum verdict ask_count(struct core *core, struct request *r,
 {
     struct count_wait *wait =
         result->owner < core->config.workers ? count_wait_new(core, r->server) : NULL;
+    r->count = AUTH_STALE; /* until it says otherwise */
     if (wait == NULL)
         return challenge(core, r, CORE_R_STALE, NULL);
 

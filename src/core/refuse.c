@@ -82,6 +82,30 @@ static enum core_log_level level_of(enum core_reason reason)
     return CORE_LOG_INFO;
 }
 
+/** Would the same bytes be refused again, whoever has registered meanwhile? */
+static const bool is_lasting[CORE_R_COUNT] = {
+    [CORE_R_BAD_REQUEST] = true, [CORE_R_SCHEME] = true,        [CORE_R_TOO_MANY_HOPS] = true,
+    [CORE_R_LOOP] = true,        [CORE_R_PROXY_REQUIRE] = true, [CORE_R_REQUIRE] = true,
+    [CORE_R_CHALLENGED] = true,  [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
+    [CORE_R_RELAY] = true,       [CORE_R_NOT_FOUND] = true,     [CORE_R_BAD_EVENT] = true,
+    [CORE_R_METHOD] = true,
+};
+
+/**
+ * Who proved nothing gets one response for each copy of his request, and leaves nothing behind
+ * (RFC 3261 §26.3.2.4): else a datagram with a forged source would make us send ten to the victim.
+ * Not when it could go otherwise for a later copy: that one would be a call after its own refusal;
+ * nor for a wrong password: only who receives what we send has a nonce to be wrong with.
+ */
+static bool is_stateless(const struct core *core, const struct request *r, enum core_reason reason)
+{
+    bool asked = r->count != 0; /* another worker, who may know the next time */
+    bool open = reason == CORE_R_NOT_FOUND && !core->config.auth_required; /* until he registers */
+
+    return r->user == NULL && !r->in_dialog && !asked && !open && is_lasting[reason] &&
+           !core_is_trusted(core, &r->source->remote);
+}
+
 enum verdict refuse(struct core *core, struct request *r, enum core_reason reason, unsigned status,
                     const char *phrase, struct slice fields)
 {
@@ -101,7 +125,11 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
         .reason = phrase != NULL ? slice_of(phrase) : SLICE_EMPTY,
         .fields = fields,
     };
-    return answer_request(core, r, &reply);
+    if (!is_stateless(core, r, reason))
+        return answer_request(core, r, &reply);
+    txn_reply_stateless(core->txns, r->msg, r->source, &reply);
+    txn_server_drop(core->txns, r->server, core->now_ms);
+    return ANSWERED;
 }
 
 enum verdict answer_request(struct core *core, struct request *r, const struct sip_reply *reply)

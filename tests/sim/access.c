@@ -127,7 +127,7 @@ static bool is_from_us(const char *request, unsigned *user)
     return strstr(from, "@sim.example") != NULL;
 }
 
-static bool needs_credentials(const struct sim *sim, const char *request)
+bool needs_credentials(const struct sim *sim, const char *request)
 {
     char to[256], method[16];
     unsigned user;

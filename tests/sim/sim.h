@@ -390,6 +390,7 @@ void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);
 /** A request has come: a count that two of them use is good for one, and nobody says for which. */
 void access_note(struct sim *sim, uint32_t phone, const char *request);
 void check_access(struct sim *sim, uint32_t phone, const char *request);
+bool needs_credentials(const struct sim *sim, const char *request);
 void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer);
 void nonces_close(struct sim *sim);
 

@@ -61,8 +61,10 @@ struct served {
     struct sim_binding targets[TARGETS_MAX];
     bool started[TARGETS_MAX];
     unsigned target_count;
-    uint32_t conn;   /* of its phone then; 0: none */
-    unsigned wanted; /* a CANCEL's answer; 0: any */
+    unsigned copies, answers; /* of a request that is refused without a transaction */
+    char refused_to[128];     /* the To of that refusal */
+    uint32_t conn;            /* of its phone then; 0: none */
+    unsigned wanted;          /* a CANCEL's answer; 0: any */
 };
 
 struct watch {
@@ -308,6 +310,14 @@ static bool is_stateless(const struct sim *sim, const char *text, const char *me
            text_count(text, "Authorization") == 0;
 }
 
+/** One more copy of a request that was refused without a transaction. */
+static void copy_again(struct served *served, const struct served *before)
+{
+    served->copies = before->copies + 1;
+    served->answers = before->answers;
+    snprintf(served->refused_to, sizeof served->refused_to, "%s", before->refused_to);
+}
+
 static void request_in(struct sim *sim, uint32_t from, const char *text)
 {
     struct watch *watch = sim->watch;
@@ -323,9 +333,12 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
         on_again(sim, served);
         return;
     }
-    bool late = served != NULL;
+    const struct served *before = served;
     served = served_new(sim, from, text, branch, method);
-    served->doubtful = late; /* to the millisecond nobody can say whether it is a new one */
+    served->copies = 1;
+    if (before != NULL && before->stateless)
+        copy_again(served, before);
+    served->doubtful = before != NULL; /* to the millisecond nobody can say whether it is new */
     served->stateless = is_stateless(sim, text, method);
     watch->fresh = served;
     access_note(sim, from, text);
@@ -571,11 +584,12 @@ static int check_target(struct sim *sim, struct served *served, uint32_t to, con
         return -1;
     }
     int target = find_target(served, uri);
+    bool usable = target >= 0 && !served->targets[target].lost;
+    if (!usable && sim->knobs.recurse && is_redirected(served, uri)) {
+        served->recursed = true;
+        return -1;
+    }
     if (target < 0) {
-        if (sim->knobs.recurse && is_redirected(served, uri)) {
-            served->recursed = true;
-            return -1;
-        }
         if (served->certain && phone_by_uri(sim, uri) != 0)
             sim_fail(sim, "a %s went to %s, which is not registered there", served->method, uri);
         return -1;
@@ -790,7 +804,8 @@ static void request_out(struct sim *sim, uint32_t to, const char *text)
         return;
     }
     if (parent->final != 0 || parent->cancelled || has_six(parent)) {
-        sim_fail(sim, "a new branch of a %s that is answered or cancelled", method);
+        sim_fail(sim, "a new branch of a %s that is answered (%u) or cancelled", method,
+                 parent->final);
         return;
     }
     if (!same_request(sim, parent->phone, parent->text, text, why, sizeof why))
@@ -946,6 +961,61 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
                  (int)strcspn(served->text, "\r"), served->text);
 }
 
+/**
+ * Of a refusal of the node's own: is it a single response, without a transaction (section
+ * 26.3.2.4)? It is when the sender has proved nothing, and nothing that may change was the reason.
+ */
+static bool is_single(const struct sim *sim, const struct served *served, unsigned status,
+                      bool *unknown)
+{
+    static const unsigned lasting[] = {400, 403, 404, 405, 420, 489};
+    bool credentials = text_count(served->text, "Authorization") > 0 ||
+                       text_count(served->text, "Proxy-Authorization") > 0;
+
+    *unknown = status == 482 || (credentials && status < 500) || served->in_dialog;
+    if ((status == 416 || status == 483) && !served->in_dialog)
+        return true;
+    if (*unknown)
+        return false;
+    if (status == 401 || status == 407)
+        return true;
+    if (status == 404 && !sim->knobs.auth)
+        return false; /* until somebody registers by that name */
+    if (strcmp(served->method, "REGISTER") == 0 || needs_credentials(sim, served->text))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(lasting); i++)
+        if (status == lasting[i])
+            return true;
+    return false;
+}
+
+static void note_refusal(const struct sim *sim, struct served *served, const char *text)
+{
+    bool unknown = false;
+
+    if (!is_single(sim, served, text_status(text), &unknown)) {
+        served->doubtful |= unknown;
+        return;
+    }
+    served->stateless = true;
+    served->answers++;
+    served->resend_ms = NEVER;
+    text_field(text, "To", 0, served->refused_to, sizeof served->refused_to);
+}
+
+/** A further response to a request that was refused without a transaction. */
+static void check_single(struct sim *sim, struct served *served, const char *text)
+{
+    char to[128];
+
+    if (++served->answers > served->copies)
+        sim_fail(sim, "a %u to a %s that proved nothing was sent again", text_status(text),
+                 served->method);
+    text_field(text, "To", 0, to, sizeof to);
+    if (strcmp(to, served->refused_to) != 0)
+        sim_fail(sim, "the copies of one %s got different To tags", served->method);
+}
+
 static void check_final(struct sim *sim, struct served *served, const char *text)
 {
     bool pending = false;
@@ -1018,6 +1088,10 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
         return;
     }
     check_nonce_sent(sim, to, text);
+    if (served->stateless && served->refused_to[0] != '\0') {
+        check_single(sim, served, text);
+        return;
+    }
     if (served->stateless && served->final != 0)
         return;
     if (watch->pass_to == served && same_response(watch->pass_text, text, false)) {
@@ -1032,7 +1106,8 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
         return;
     }
     if (served->final != 0) {
-        sim_fail(sim, "a %s that got its %u gets a %u", method, served->final, status);
+        if (!served->doubtful)
+            sim_fail(sim, "a %s that got its %u gets a %u", method, served->final, status);
         return;
     }
     if (status == 100) {
@@ -1047,6 +1122,8 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
         check_final(sim, served, text);
     }
     note_response(sim, served, text);
+    if (status >= 300 && served->child_count == 0)
+        note_refusal(sim, served, text);
 }
 
 void watch_out(struct sim *sim, uint32_t to, const char *text)
