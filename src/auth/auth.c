@@ -371,28 +371,28 @@ static enum auth_verdict nonce_count(struct auth *auth, const struct nonce *nonc
 }
 
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,
-                const struct flow *source, uint64_t now_ms, struct auth_result *result)
+                const struct user *like, const struct flow *source, uint64_t now_ms,
+                struct auth_result *result)
 {
     assert(result->verdict == AUTH_OK);
     assert(result->credentials.algorithm < USER_DIGESTS);
 
     const struct sip_credentials *credentials = &result->credentials;
-    if (!is_offered(offered_to(auth, user), credentials->algorithm)) {
+    if (!is_offered(offered_to(auth, like), credentials->algorithm)) {
         result->verdict = AUTH_NONE;
         return;
     }
     struct nonce nonce = {0};
-    bool right = response_right(auth, msg, user, credentials);
-    bool fits = uri_fits(auth, msg, credentials->uri);
-    bool good =
-        nonce_read(credentials->nonce, &nonce) && nonce_good(auth, &nonce, &source->remote, now_ms);
-
-    if (!right || !fits) {
-        result->verdict = AUTH_BAD;
+    if (!nonce_read(credentials->nonce, &nonce) ||
+        !nonce_good(auth, &nonce, &source->remote, now_ms)) {
+        result->verdict = AUTH_STALE;
         return;
     }
-    if (!good) { /* he knows the password: he need not be asked again (RFC 7616 §3.3, stale) */
-        result->verdict = AUTH_STALE;
+    bool right = response_right(auth, msg, user, credentials);
+    bool fits = uri_fits(auth, msg, credentials->uri);
+    if (!right || !fits) {
+        result->verdict = AUTH_BAD;
+        result->wrong = !right;
         return;
     }
     result->owner = nonce.head & ((1u << OWNER_BITS) - 1);
@@ -425,7 +425,7 @@ static void write_challenge(struct builder *b, const struct auth *auth, bool pro
 }
 
 void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale,
-                    const struct user *user, const struct flow *source, uint64_t now_ms)
+                    const struct user *like, const struct flow *source, uint64_t now_ms)
 {
     struct nonce nonce = {
         .head = now_ms << OWNER_BITS | auth->config.worker,
@@ -433,7 +433,7 @@ void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale
     };
     nonce.mac = nonce_mac(auth, &nonce, &source->remote);
 
-    const uint8_t *algorithms = offered_to(auth, user);
+    const uint8_t *algorithms = offered_to(auth, like);
     for (size_t i = 0; i < USER_ALGORITHMS_MAX && algorithms[i] != SIP_ALGORITHM_NONE; i++)
         write_challenge(b, auth, proxy, stale, &nonce, algorithms[i]);
     if (!b->overflow)

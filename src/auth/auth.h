@@ -11,6 +11,10 @@
  * Which user a name belongs to, and what he may do, is the core's business. An
  * unknown user costs the same time and gets the same answer as a wrong password.
  *
+ * Credentials whose nonce is not ours for that address, or too old, are answered stale=true without
+ * a look at the password (RFC 7616 §3.3): so nobody can try passwords without a nonce that he was
+ * sent, and each that is tried with one can be counted against an address that is not forged.
+ *
  * Thread:  one struct auth per worker; no locks.
  * Memory:  a table of `windows_max` nonce windows, allocated once; the oldest is reused.
  * Public headers: auth.h
@@ -46,7 +50,7 @@ void auth_close(struct auth *auth);
 
 enum auth_verdict {
     AUTH_NONE = 1, /* no usable credentials for our realm: challenge */
-    AUTH_STALE, /* right answer, but the nonce is too old, of another key or address, or its window
+    AUTH_STALE, /* the nonce is too old, of another key or address; or right answer, but its window
                  * is lost, or without qop it was used: challenge with stale=true */
     AUTH_BAD,   /* wrong password, unknown user, count used again, wrong uri: challenge, count a
                  * failure */
@@ -60,6 +64,7 @@ struct auth_result {
     const struct sip_field *field;      /* the credentials that were looked at; NULL: none */
     struct sip_credentials credentials; /* borrowed from the message */
     uint32_t owner;                     /* with AUTH_ELSEWHERE */
+    bool wrong; /* with AUTH_BAD: user or password; the nonce was good, so the address is his */
 };
 
 /**
@@ -73,10 +78,12 @@ struct auth_result auth_find(const struct auth *auth, const struct sip_msg *msg,
  * Checks what auth_find() found. `user` may be NULL (unknown, disabled, no password): the same work
  * is done against a made-up digest. The uri of the credentials must fit the Request-URI (§22.4
  * point 5, leniently: equal as URI, equal user and host, or any URI that names us). Algorithms not
- * offered are AUTH_NONE. now_ms is UTC: nonces outlive the process.
+ * offered are AUTH_NONE; `like` is the user whose list counts, see auth_challenge(). now_ms is UTC:
+ * nonces outlive the process.
  */
 void auth_check(struct auth *auth, const struct sip_msg *msg, const struct user *user,
-                const struct flow *source, uint64_t now_ms, struct auth_result *result);
+                const struct user *like, const struct flow *source, uint64_t now_ms,
+                struct auth_result *result);
 
 /** What auth_count() is to be asked: the count, or 0 without qop. */
 static inline uint32_t auth_count_of(const struct sip_credentials *credentials)
@@ -92,10 +99,10 @@ enum auth_verdict auth_count(struct auth *auth, struct slice nonce, uint32_t nc)
 
 /**
  * Writes one challenge line per algorithm ("WWW-Authenticate: Digest ...\r\n" or Proxy-), in the
- * configured order or the user's own (RFC 8760 §2.3). The nonce, one for all lines, names this
- * worker as its owner and opens a window.
+ * configured order or that of the user `like` (RFC 8760 §2.3; NULL: the configured one). The nonce,
+ * one for all lines, names this worker as its owner and opens a window.
  */
 void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale,
-                    const struct user *user, const struct flow *source, uint64_t now_ms);
+                    const struct user *like, const struct flow *source, uint64_t now_ms);
 
 #endif

@@ -17,21 +17,27 @@ bool core_is_trusted(const struct core *core, const struct addr *source)
     return false;
 }
 
-/**
- * Would a phone show it as one of our users? An identity in our domain is ours with any port and
- * maddr, or a stranger would use them to call in a user's name. An address with another port is
- * another server.
- */
-static bool is_our_identity(const struct core *core, const struct sip_uri *from)
+static bool is_sip(const struct sip_uri *uri)
 {
+    return uri->scheme == SIP_SCHEME_SIP || uri->scheme == SIP_SCHEME_SIPS;
+}
+
+/**
+ * Would a phone show it as one of our users, or as a number that we stand for? An identity in our
+ * domain is ours with any port and maddr, or a stranger would use them to call in a user's name. So
+ * is an address of ours with any port, but for another server on that machine, who speaks for
+ * himself. What is no SIP URI has no domain to be a stranger's: the number of a tel: (RFC 3966) is
+ * shown as if we had said it.
+ */
+static bool is_our_identity(const struct core *core, const struct request *r)
+{
+    const struct sip_uri *from = &r->from;
     struct addr numeric;
 
-    if (from->scheme != SIP_SCHEME_SIP && from->scheme != SIP_SCHEME_SIPS)
-        return false;
-    if (is_our_uri(core, from))
+    if (!is_sip(from) || is_our_uri(core, from))
         return true;
-    return policy_is_our_domain(core->policy, from->host) &&
-           (sip_uri_addr(from, 1, &numeric) != OK || from->port == 0);
+    return is_our_host(core, from->host, 0) &&
+           (sip_uri_addr(from, 1, &numeric) != OK || !addr_same_host(&numeric, &r->source->remote));
 }
 
 void request_from(struct core *core, struct request *r)
@@ -39,9 +45,11 @@ void request_from(struct core *core, struct request *r)
     if (r->from_parsed)
         return;
     r->from_parsed = true;
-    if (sip_uri_parse(r->msg->from.uri_text, &r->from) != OK || !is_our_identity(core, &r->from))
+    if (sip_uri_parse(r->msg->from.uri_text, &r->from) != OK || !is_our_identity(core, r))
         return;
     r->from_is_ours = true;
+    if (!is_sip(&r->from))
+        return; /* no address-of-record of ours */
 
     char *text = arena_alloc(&core->scratch, r->from.user.len + 1);
     if (text == NULL)
@@ -49,6 +57,16 @@ void request_from(struct core *core, struct request *r)
     struct builder b = builder_over(text, r->from.user.len + 1);
     if (registrar_aor_key(&r->from, &b) == OK)
         r->from_key = builder_slice(&b);
+}
+
+const struct user *access_like(const struct core *core, struct slice name)
+{
+    const struct user *user = policy_user_by_name(core->policy, name);
+    size_t count = policy_user_count(core->policy);
+
+    if (user != NULL || count == 0)
+        return user;
+    return policy_user_at(core->policy, hash_mac(&core->config.nonce_key, name) % count);
 }
 
 static bool is_register(const struct request *r)
@@ -66,14 +84,16 @@ static bool needs_credentials(struct core *core, struct request *r)
     return r->from_is_ours;
 }
 
+/** `name`: who he says he is; decides which algorithms are offered. */
 static enum verdict challenge(struct core *core, struct request *r, enum core_reason reason,
-                              const struct user *user)
+                              struct slice name)
 {
     bool proxy = !is_register(r);
     char text[2048];
     struct builder b = builder_over(text, sizeof text);
 
-    auth_challenge(core->auth, &b, proxy, reason == CORE_R_STALE, user, r->source, core->wall_ms);
+    auth_challenge(core->auth, &b, proxy, reason == CORE_R_STALE, access_like(core, name),
+                   r->source, core->wall_ms);
     if (b.overflow)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     return refuse(core, r, reason, proxy ? 407 : 401, NULL, builder_slice(&b));
@@ -143,7 +163,7 @@ static enum verdict ask_count(struct core *core, struct request *r,
         result->owner < core->config.workers ? count_wait_new(core, r->server) : NULL;
     r->count = AUTH_STALE; /* until it says otherwise */
     if (wait == NULL)
-        return challenge(core, r, CORE_R_STALE, NULL);
+        return challenge(core, r, CORE_R_STALE, result->credentials.username);
 
     struct core_mail mail = {
         .kind = CORE_MAIL_COUNT_ASK,
@@ -155,14 +175,29 @@ static enum verdict ask_count(struct core *core, struct request *r,
     if (core->config.ops.post(core->config.ops.user, result->owner, &mail))
         return WAITING;
     count_wait_end(wait);
-    return challenge(core, r, CORE_R_STALE, NULL);
+    return challenge(core, r, CORE_R_STALE, result->credentials.username);
+}
+
+/** Is From the user by name, or by a number of his? */
+static bool is_own_from(const struct request *r)
+{
+    char digits[64];
+    struct builder number = builder_over(digits, sizeof digits);
+
+    if (is_sip(&r->from))
+        return slice_equal(r->from_key, r->user->name);
+    if (r->from.scheme != SIP_SCHEME_TEL || sip_number_normalize(&number, r->from.user) != OK ||
+        number.len == 0)
+        return false;
+    return slice_equal(builder_slice(&number), r->user->caller_number) ||
+           slice_equal(builder_slice(&number), r->user->extension);
 }
 
 /** The authenticated user must be the one that From (and To of a REGISTER) names: 403. */
 static bool is_own_identity(struct core *core, struct request *r)
 {
     request_from(core, r);
-    if (!r->from_is_ours || !slice_equal(r->from_key, r->user->name))
+    if (!r->from_is_ours || !is_own_from(r))
         return false;
     if (r->msg->method != SIP_REGISTER)
         return true;
@@ -184,29 +219,30 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     struct auth_result result = auth_find(core->auth, r->msg, !is_register(r));
     if (result.verdict != AUTH_OK) {
         request_from(core, r);
-        return challenge(core, r, CORE_R_CHALLENGED,
-                         r->from_is_ours ? policy_user_by_name(core->policy, r->from_key) : NULL);
+        return challenge(core, r, CORE_R_CHALLENGED, r->from_key);
     }
 
-    const struct user *user = policy_user_by_name(core->policy, result.credentials.username);
+    struct slice name = result.credentials.username;
+    const struct user *user = policy_user_by_name(core->policy, name);
     if (user != NULL && user->disabled)
         user = NULL;
     if (r->count != 0) /* taken up again: all but the count was right before, if he still is one */
         result.verdict = user != NULL ? r->count : AUTH_BAD;
     else
-        auth_check(core->auth, r->msg, user, r->source, core->wall_ms, &result);
+        auth_check(core->auth, r->msg, user, access_like(core, name), r->source, core->wall_ms,
+                   &result);
     if (result.verdict == AUTH_ELSEWHERE)
         return ask_count(core, r, &result);
     switch (result.verdict) {
     case AUTH_OK:
         break;
     case AUTH_NONE:
-        return challenge(core, r, CORE_R_CHALLENGED, user);
+        return challenge(core, r, CORE_R_CHALLENGED, name);
     case AUTH_STALE:
-        return challenge(core, r, CORE_R_STALE, user);
+        return challenge(core, r, CORE_R_STALE, name);
     case AUTH_BAD:
     case AUTH_ELSEWHERE:
-        return challenge(core, r, CORE_R_BAD_CREDENTIALS, user);
+        return challenge(core, r, CORE_R_BAD_CREDENTIALS, name);
     }
     r->user = user;
     r->credentials = result.field;

@@ -146,7 +146,7 @@ struct request {
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;
-    struct slice from_key;   /* AOR key, when ours */
+    struct slice from_key;   /* AOR key, when ours and a SIP URI */
     const struct user *user; /* authenticated */
     const struct sip_field *credentials;
 };
@@ -170,6 +170,11 @@ enum err access_open(struct core *core);
 void access_close(struct core *core);
 /** Another worker's answer to a question of ask_count(). */
 void access_answer(struct core *core, struct id wait, enum auth_verdict verdict);
+/**
+ * The user whose algorithms are offered to who calls himself `name`: the user of that name; for
+ * others one of all, always the same, so that a challenge does not tell who exists. NULL: no users.
+ */
+const struct user *access_like(const struct core *core, struct slice name);
 /** Parses From once. */
 void request_from(struct core *core, struct request *r);
 bool core_is_trusted(const struct core *core, const struct addr *source);
@@ -227,8 +232,8 @@ struct proxy_side locate_caller(struct core *core, struct request *r);
 enum err register_open(struct core *core);
 void register_close(struct core *core);
 enum verdict register_request(struct core *core, struct request *r);
-/** The user that To of a REGISTER names, or NULL. */
-const struct user *register_user(const struct core *core, const struct sip_msg *msg);
+/** As access_like() for the name in To of a REGISTER. */
+const struct user *register_like(const struct core *core, const struct sip_msg *msg);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
 void register_receipt(struct core *core, struct id token, enum err err);

@@ -304,7 +304,7 @@ struct proxy_side locate_caller(struct core *core, struct request *r)
         return side;
     side.has_flow = true;
     request_from(core, r);
-    if (!r->from_is_ours)
+    if (r->user == NULL && r->from_key.len == 0)
         return side;
 
     side.aor = r->user != NULL ? r->user->name : r->from_key;

@@ -48,13 +48,13 @@ static bool to_key(const struct sip_msg *msg, struct sip_uri *to, struct builder
            registrar_aor_key(to, b) == OK;
 }
 
-const struct user *register_user(const struct core *core, const struct sip_msg *msg)
+const struct user *register_like(const struct core *core, const struct sip_msg *msg)
 {
     char text[256];
     struct builder b = builder_over(text, sizeof text);
     struct sip_uri to;
 
-    return to_key(msg, &to, &b) ? policy_user_by_name(core->policy, builder_slice(&b)) : NULL;
+    return to_key(msg, &to, &b) ? access_like(core, builder_slice(&b)) : NULL;
 }
 
 unsigned register_owner(const struct core *core, const struct sip_msg *msg)
@@ -271,19 +271,26 @@ static void resume_waiters(struct core *core, struct list *waiters, uint64_t aor
     }
 }
 
-/** The block, marked when the connection it came by was lost while the receipt was on its way. */
+/**
+ * The block, with the bindings marked whose connections were lost while the receipt was on its way:
+ * the one that this REGISTER came by, or another phone's.
+ */
 static struct slice still_connected(struct core *core, const struct registration *reg)
 {
-    bool changed = false;
-    struct slice marked = reg->block;
+    struct slice block = reg->block;
+    struct binding binding;
+    uint32_t cursor = 0;
 
-    if (!flow_has_conn(&reg->source) || reg->block.len == 0 ||
-        flows_known(core, reg->source.conn, reg->aor_hash))
-        return reg->block;
     arena_reset(&core->scratch);
-    if (registrar_flow_lost(reg->block, reg->source.conn, &core->scratch, &marked, &changed) != OK)
-        return reg->block; /* then it is tried once more, and fails at once */
-    return marked;
+    while (reg->block.len > 0 && binding_next(reg->block, &cursor, &binding)) {
+        bool changed = false;
+        if (binding.flow_lost || !flow_has_conn(&binding.flow) ||
+            flows_known(core, binding.flow.conn, reg->aor_hash))
+            continue;
+        if (registrar_flow_lost(block, binding.flow.conn, &core->scratch, &block, &changed) != OK)
+            break; /* then it is tried once more, and fails at once */
+    }
+    return block;
 }
 
 void register_receipt(struct core *core, struct id token, enum err err)

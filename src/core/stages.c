@@ -19,9 +19,12 @@
 #define OPTIONS_LINES     ALLOW_LINE "Accept: */*\r\nSupported: path\r\n" /* our capabilities */
 #define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
 
-/** Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. */
+/**
+ * Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. What
+ * is no token is not repeated: `malformed`.
+ */
 static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, struct slice known,
-                               struct builder *b)
+                               struct builder *b, bool *malformed)
 {
     struct sip_values values = sip_values(msg, id);
     struct slice token;
@@ -30,6 +33,7 @@ static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, 
     while (sip_values_next(&values, &token)) {
         if (token.len == 0 || slice_equal_nocase(token, known))
             continue;
+        *malformed |= !sip_is_token(token);
         builder_add(b, any ? SLICE(", ") : SLICE("Unsupported: "));
         builder_add(b, token);
         any = true;
@@ -46,8 +50,11 @@ static enum verdict check_extensions(struct core *core, struct request *r, enum 
 
     char text[512];
     struct builder b = builder_over(text, sizeof text);
-    if (!unsupported_tokens(r->msg, id, known, &b))
+    bool malformed = false;
+    if (!unsupported_tokens(r->msg, id, known, &b, &malformed))
         return GO_ON;
+    if (malformed)
+        return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Require", SLICE_EMPTY);
     return refuse(core, r, reason, 420, NULL, b.overflow ? SLICE_EMPTY : builder_slice(&b));
 }
 
@@ -379,7 +386,7 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
 
     char text[2048];
     struct builder b = builder_over(text, sizeof text);
-    auth_challenge(core->auth, &b, false, false, register_user(core, msg), source, core->wall_ms);
+    auth_challenge(core->auth, &b, false, false, register_like(core, msg), source, core->wall_ms);
     if (b.overflow)
         return false;
     struct sip_reply reply = {.status = 401, .fields = builder_slice(&b)};

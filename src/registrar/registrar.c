@@ -119,6 +119,8 @@ static enum err check_require(struct work *w)
     while (sip_values_next(&it, &option)) {
         if (option.len == 0 || option_known(option))
             continue;
+        if (!sip_is_token(option))
+            return refuse(w, 400, SLICE("Malformed Require"), SLICE_EMPTY);
         if (b.len > begin)
             builder_text(&b, ", ");
         builder_add(&b, option);

@@ -331,6 +331,9 @@ bool lex_uri(struct slice text, struct sip_uri *out);
 /** sip_field_id() for a name in a buffer that may be read up to `limit`. */
 enum sip_field_id lex_field_id(struct slice name, const char *limit);
 
+/** Are two pieces of a URI the same with escapes undone, with or without case (§19.1.4)? */
+bool lex_text_equal(struct slice a, struct slice b, bool with_case);
+
 /** Skips one list value: to a comma outside quotes and <>, or to the end. */
 void lex_skip_value(struct lex *lex);
 

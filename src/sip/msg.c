@@ -240,7 +240,7 @@ static void take_value(struct parser *p, enum sip_field_id id, struct slice valu
     }
 }
 
-static bool is_token(struct slice s)
+bool sip_is_token(struct slice s)
 {
     return s.len > 0 && lex_run(s.data, s.data + s.len, CH_TOKEN) == s.data + s.len;
 }
@@ -283,7 +283,7 @@ static inline void add_field(struct parser *p, const char *begin, const char *en
 
     struct slice name = {begin, (size_t)(name_end - begin)};
     enum sip_field_id id = lex_field_id(name, p->end);
-    if (colon == end || (id == SIP_F_OTHER && !is_token(name))) {
+    if (colon == end || (id == SIP_F_OTHER && !sip_is_token(name))) {
         fault(p->msg, 400, "Malformed Header Field");
         return;
     }

@@ -144,6 +144,9 @@ enum sip_framing {
  */
 MUST_CHECK enum err sip_parse(struct slice bytes, enum sip_framing framing, struct sip_msg *out);
 
+/** Is it a token (RFC 3261 §25.1), and not empty? */
+bool sip_is_token(struct slice s);
+
 /** The field's id for a name, in full or compact form; SIP_F_OTHER when unknown. */
 enum sip_field_id sip_field_id(struct slice name);
 /** The full name, static; empty for SIP_F_OTHER. */

@@ -98,7 +98,7 @@ static bool lex_uri_params(struct lex *lex, struct sip_uri *uri)
         if (count == SIP_URI_PARAMS_MAX || !lex_uri_param(lex, &param))
             return false;
         for (size_t i = 0; i < count; i++)
-            if (slice_equal_nocase(names[i], param.name))
+            if (lex_text_equal(names[i], param.name, false))
                 return false;
         names[count++] = param.name;
         note_param(uri, &param);

@@ -32,8 +32,7 @@ static struct unit next_unit(struct lex *lex)
     return unit;
 }
 
-/** Equal with escapes undone, with or without case. */
-static bool text_equal(struct slice a, struct slice b, bool with_case)
+bool lex_text_equal(struct slice a, struct slice b, bool with_case)
 {
     struct lex left = lex_over(a);
     struct lex right = lex_over(b);
@@ -85,7 +84,7 @@ static bool next_pair(struct slice *rest, char separator, struct sip_param *out)
 static bool find_param(struct slice params, struct slice name, struct sip_param *out)
 {
     while (next_pair(&params, ';', out))
-        if (text_equal(out->name, name, false))
+        if (lex_text_equal(out->name, name, false))
             return true;
     return false;
 }
@@ -104,7 +103,8 @@ static bool params_covered(struct slice a, struct slice b)
 
     while (next_pair(&a, ';', &mine)) {
         if (find_param(b, mine.name, &theirs)) {
-            if (mine.has_value != theirs.has_value || !text_equal(mine.value, theirs.value, false))
+            if (mine.has_value != theirs.has_value ||
+                !lex_text_equal(mine.value, theirs.value, false))
                 return false;
         } else if (always_matters(mine.name)) {
             return false;
@@ -118,7 +118,7 @@ static bool header_equal(const struct sip_param *a, const struct sip_param *b)
 {
     bool with_case = LEX_SAME(a->name, "call-id") || LEX_SAME(a->name, "i");
 
-    return text_equal(a->name, b->name, false) && text_equal(a->value, b->value, with_case);
+    return lex_text_equal(a->name, b->name, false) && lex_text_equal(a->value, b->value, with_case);
 }
 
 /** As multisets: each header of `a` has one of its own in `b`, and none is left. */
@@ -148,11 +148,11 @@ static bool headers_equal(struct slice a, struct slice b)
 
 static bool sip_equal(const struct sip_uri *a, const struct sip_uri *b)
 {
-    if (a->has_user != b->has_user || !text_equal(a->user, b->user, true))
+    if (a->has_user != b->has_user || !lex_text_equal(a->user, b->user, true))
         return false;
     /* "user:@" has a password, an empty one: its slice is not NULL. */
     if ((a->password.data == NULL) != (b->password.data == NULL) ||
-        !text_equal(a->password, b->password, true))
+        !lex_text_equal(a->password, b->password, true))
         return false;
     if (a->port != b->port || !host_equal(a->host, b->host))
         return false;
@@ -186,7 +186,7 @@ static bool tel_value_equal(const struct sip_param *a, const struct sip_param *b
 
     if (is_number)
         return number_equal(a->value, b->value);
-    return text_equal(a->value, b->value, false);
+    return lex_text_equal(a->value, b->value, false);
 }
 
 static bool tel_params_covered(struct slice a, struct slice b)

@@ -186,6 +186,20 @@ void check_access(struct sim *sim, uint32_t phone, const char *request)
         nonce->highest = nc;
 }
 
+/** Could the nonce of these credentials be no good there any more, or never have been? */
+static bool nonce_doubtful(struct sim *sim, uint32_t phone, const char *request)
+{
+    char value[1024], text[64];
+
+    if (!text_field(request, "Authorization", 0, value, sizeof value) &&
+        !text_field(request, "Proxy-Authorization", 0, value, sizeof value))
+        return false;
+    quoted(value, "nonce=\"", text, sizeof text);
+    const struct sim_nonce *nonce = find_nonce(sim, text);
+    return nonce == NULL || nonce->phone != phone ||
+           sim->now_ms - nonce->made_ms + SKEW_MS > sim->knobs.nonce_lifetime_ms;
+}
+
 /** An answer of the node's own to a request: was access refused, or given, rightly? */
 void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer)
 {
@@ -219,7 +233,8 @@ void check_refused_access(struct sim *sim, uint32_t phone, const char *request, 
     bool stale = strstr(challenge, "stale=true") != NULL;
     if (state == STALE && !stale && !disabled)
         sim_fail(sim, "a stale nonce with the right password got no stale=true");
-    if ((state == WRONG || state == NO_CREDENTIALS) && stale)
+    if (stale &&
+        (state == NO_CREDENTIALS || (state == WRONG && !nonce_doubtful(sim, phone, request))))
         sim_fail(sim, "stale=true for who does not know the password");
 }
 

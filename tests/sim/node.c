@@ -286,7 +286,12 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
 
     if (mail->kind == CORE_MAIL_MESSAGE || mail->kind == CORE_MAIL_SEND_FAILED)
         sim->posted = true;
-    if (mail->kind != CORE_MAIL_CONN_LOST && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
+    /* A stream is not read while a mailbox has little room (loop_pressed()): nothing of it is lost.
+     */
+    bool kept = mail->kind == CORE_MAIL_CONN_LOST ||
+                (mail->kind == CORE_MAIL_MESSAGE &&
+                 transport_reliable((enum transport)mail->flow.transport));
+    if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
             watch_refused(sim, text, false);

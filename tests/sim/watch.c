@@ -346,6 +346,8 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
         return;
     struct served *invite = find_cancelled(sim, branch);
     served->wanted = invite != NULL ? 200 : 481;
+    if (invite != NULL && (invite->stateless || invite->doubtful))
+        served->wanted = 0; /* 481 if it was refused without a transaction */
     if (invite != NULL && is_invite(invite->method) && invite->final == 0)
         invite->cancelled = true;
 }
@@ -1020,6 +1022,11 @@ static void check_final(struct sim *sim, struct served *served, const char *text
 {
     bool pending = false;
 
+    bool is_register = strcmp(served->method, "REGISTER") == 0;
+    if (served->doubtful && is_register) { /* whatever it was, it counts */
+        sim->turn_gone = served->conn != sim->phones[served->phone].conn;
+        aors_on_answer(sim, served->phone, served->text, text);
+    }
     if (served->doubtful)
         return;
     if (served->child_count == 0) {

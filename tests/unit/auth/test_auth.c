@@ -46,6 +46,7 @@ static int set_up(void **state)
                                   .realm = SLICE(REALM),
                                   .nonce_key = {{11, 22}},
                                   .rng = &rng};
+    auth = NULL;
     assert_int_equal(OK, auth_open(&config, &auth));
     alice = make_user("alice", "wonderland");
     source =
@@ -162,7 +163,7 @@ static struct auth_result answer(const struct client *client)
     if (result.verdict != AUTH_OK)
         return result;
     const struct user *user = client->user != NULL ? client->user : &alice;
-    auth_check(auth, msg, client->unknown ? NULL : user, &source, now_ms, &result);
+    auth_check(auth, msg, client->unknown ? NULL : user, user, &source, now_ms, &result);
     return result;
 }
 
@@ -313,7 +314,7 @@ static void ours_are_found_among_others(void **state)
     const struct sip_msg *msg = request(REGISTER_URI, lines);
     result = auth_find(auth, msg, false);
     assert_int_equal(SIP_MD5, result.credentials.algorithm);
-    auth_check(auth, msg, &alice, &source, now_ms, &result);
+    auth_check(auth, msg, &alice, &alice, &source, now_ms, &result);
     assert_int_equal(AUTH_OK, result.verdict);
 }
 
@@ -375,7 +376,7 @@ static void a_nonce_lives_as_long_as_configured(void **state)
     now_ms = T0 + LIFETIME_MS;
     assert_int_equal(AUTH_STALE, verdict(&client));
     client.password = "x";
-    assert_int_equal(AUTH_BAD, verdict(&client)); /* stale is told to nobody else */
+    assert_int_equal(AUTH_STALE, verdict(&client)); /* and whether it was right is not told */
     client.password = NULL;
     now_ms = T0 - 10000; /* the clock was set back a little, and more */
     assert_int_equal(AUTH_OK, verdict(&client));
@@ -394,8 +395,28 @@ static void a_nonce_is_good_from_its_address_only(void **state)
     client.nc = 2;
     source.remote.bytes[3] = 8;
     assert_int_equal(AUTH_STALE, verdict(&client));
+}
+
+/* Else passwords could be tried from forged addresses, or with any nonce, and nobody would count.
+ */
+static void a_password_is_looked_at_with_a_good_nonce_only(void **state)
+{
+    (void)state;
+    struct client client = {0};
+    challenge(&client, false, NULL);
     client.password = "x";
-    assert_int_equal(AUTH_BAD, verdict(&client));
+    struct auth_result result = answer(&client);
+    assert_int_equal(AUTH_BAD, result.verdict);
+    assert_true(result.wrong);
+    client.nonce[3] = client.nonce[3] == 'B' ? 'C' : 'B';
+    assert_int_equal(AUTH_STALE, verdict(&client));
+    client.password = NULL;
+    assert_int_equal(AUTH_STALE, verdict(&client));
+    challenge(&client, false, NULL);
+    assert_int_equal(AUTH_OK, verdict(&client));
+    result = answer(&client);
+    assert_int_equal(AUTH_BAD, result.verdict); /* a count used again is no guess */
+    assert_false(result.wrong);
 }
 
 static void a_nonce_that_was_changed_is_not_ours(void **state)
@@ -431,7 +452,7 @@ static void another_realm_or_key_makes_other_nonces(void **state)
     reopen();
     alice.realm = config.realm;
     client.realm = "other.example.com";
-    assert_int_equal(AUTH_BAD, verdict(&client)); /* the password's digest is of the old one */
+    assert_int_equal(AUTH_STALE, verdict(&client));
 }
 
 static void after_a_restart_the_nonce_is_ours_and_its_window_is_lost(void **state)
@@ -576,7 +597,7 @@ static void nobodys_digest_is_nobodys_password(void **state)
              client.nonce, response);
     const struct sip_msg *msg = request(REGISTER_URI, line);
     struct auth_result result = auth_find(auth, msg, false);
-    auth_check(auth, msg, NULL, &source, now_ms, &result);
+    auth_check(auth, msg, NULL, NULL, &source, now_ms, &result);
     assert_int_equal(AUTH_BAD, result.verdict);
 }
 
@@ -616,10 +637,12 @@ int main(void)
         AUTH_TEST(all_algorithms_verify),
         AUTH_TEST(challenges_are_written_as_the_rfc_says),
         AUTH_TEST(wrong_answers_are_told_apart_by_what_helps),
+        AUTH_TEST(a_password_is_looked_at_with_a_good_nonce_only),
         AUTH_TEST(no_credentials_are_none),
         AUTH_TEST(ours_are_found_among_others),
         AUTH_TEST(a_users_own_algorithms_go_before_the_nodes),
         AUTH_TEST(a_count_is_good_once),
+        AUTH_TEST(a_password_is_looked_at_with_a_good_nonce_only),
         AUTH_TEST(without_qop_a_nonce_is_good_once),
         AUTH_TEST(a_nonce_lives_as_long_as_configured),
         AUTH_TEST(a_nonce_is_good_from_its_address_only),

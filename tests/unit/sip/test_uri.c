@@ -101,6 +101,7 @@ TEST(uri_parse_refuses_what_is_no_uri)
         {"a parameter with an empty value", "sip:h;a="},
         {"twice the same parameter", "sip:h;a=1;A=2"},
         {"twice lr", "sip:h;lr;transport=tcp;lr"},
+        {"twice the same parameter, once with an escape", "sip:h;p;%70=42"},
         {"a header without =", "sip:h?a"},
         {"a header without name", "sip:h?=a"},
         {"an empty header", "sip:h?a=b&"},

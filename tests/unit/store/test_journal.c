@@ -116,6 +116,7 @@ static void a_tail_torn_at_any_byte_is_cut_off(void **state)
             whole++;
         /* exactly as long as it is, so that a read past the end is seen */
         char *exact = malloc(cut);
+        assert_non_null(exact);
         memcpy(exact, bytes, cut);
         assert_int_equal(OK, segment_scan((struct slice){exact, cut}, &header, UINT64_MAX, &scan));
         assert_int_equal(ends[whole], scan.bytes);
