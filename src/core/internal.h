@@ -212,15 +212,17 @@ bool listener_fits(const struct core *core, const struct flow *flow);
  */
 bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
                 struct slice *aor, const struct user **user);
-/** Targets of a Request-URI. `*reason` says why there are none. */
+/** Targets of a Request-URI. `outside`: the caller may be led outside by a binding. `*reason` says
+ * why there are none. */
 uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                        struct proxy_target *out, uint32_t max, enum core_reason *reason);
+                        bool outside, struct proxy_target *out, uint32_t max,
+                        enum core_reason *reason);
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);
 /** As config.resolve of the proxy. */
-uint32_t locate_resolve(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
-                        uint64_t now_ms);
+uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
+                        uint32_t max, uint64_t now_ms);
 /** The way to a side of a dialog: the instance's present flow, or the token's. False: gone (430).
  */
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out);

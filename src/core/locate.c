@@ -153,10 +153,22 @@ struct search {
     uint32_t count, max;
     uint8_t listener;
     uint8_t depth;
+    bool outside;            /* the caller may be led outside */
     enum core_reason reason; /* why nothing was found */
 };
 
 static void search_user(struct core *core, const struct sip_uri *uri, struct search *search);
+
+/**
+ * Does a binding lead to a host that it did not come from, to a gateway perhaps? Who may not call
+ * outside himself does not get there by a user's registration: it would be in nobody's name.
+ */
+static bool leads_outside(const struct core *core, const struct binding *binding,
+                          const struct flow *to)
+{
+    return !addr_same_host(&to->remote, &binding->flow.remote) &&
+           !core_is_trusted(core, &to->remote) && !core_is_trusted(core, &binding->flow.remote);
+}
 
 /** One binding: a target, or, when its contact is one of our users, that user's targets (§16.5). */
 static void search_binding(struct core *core, const struct binding *binding, struct slice aor,
@@ -169,7 +181,9 @@ static void search_binding(struct core *core, const struct binding *binding, str
     bool direct = binding->path.len > 0 || binding->nat || flow_has_conn(&binding->flow);
     if (direct || !is_our_uri(core, &uri)) {
         struct proxy_target *target = &search->out[search->count];
-        if (binding_target(core, binding, &uri, aor, search->listener, target))
+        if (binding_target(core, binding, &uri, aor, search->listener, target) &&
+            (search->outside || binding->path.len > 0 ||
+             !leads_outside(core, binding, &target->to)))
             search->count++;
         return;
     }
@@ -212,10 +226,14 @@ static void search_user(struct core *core, const struct sip_uri *uri, struct sea
 }
 
 static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                            struct proxy_target *out, uint32_t max, enum core_reason *reason)
+                            bool outside, struct proxy_target *out, uint32_t max,
+                            enum core_reason *reason)
 {
-    struct search search = {
-        .out = out, .max = max, .listener = listener, .reason = CORE_R_NOT_FOUND};
+    struct search search = {.out = out,
+                            .max = max,
+                            .listener = listener,
+                            .outside = outside,
+                            .reason = CORE_R_NOT_FOUND};
 
     search_user(core, uri, &search);
     *reason = search.reason;
@@ -227,29 +245,30 @@ static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_
 }
 
 uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                        struct proxy_target *out, uint32_t max, enum core_reason *reason)
+                        bool outside, struct proxy_target *out, uint32_t max,
+                        enum core_reason *reason)
 {
     assert(max > 0);
 
     if (is_our_uri(core, uri))
-        return locate_user(core, uri, listener, out, max, reason);
+        return locate_user(core, uri, listener, outside, out, max, reason);
 
     out[0] = (struct proxy_target){.uri = uri->text, .q = 1000};
     *reason = CORE_R_UNRESOLVED;
     return locate_address(core, uri, listener, &out[0].to) ? 1 : 0;
 }
 
-uint32_t locate_resolve(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
-                        uint64_t now_ms)
+uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
+                        uint32_t max, uint64_t now_ms)
 {
     struct core *core = user;
     struct sip_uri parsed;
     enum core_reason reason;
 
     (void)now_ms;
-    if (sip_uri_parse(uri, &parsed) != OK)
+    if (sip_uri_parse(uri, &parsed) != OK || (!outside && !is_our_uri(core, &parsed)))
         return 0;
-    return locate_targets(core, &parsed, LISTENER_ANY, out, max, &reason);
+    return locate_targets(core, &parsed, LISTENER_ANY, outside, out, max, &reason);
 }
 
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)

@@ -306,6 +306,16 @@ static enum verdict refuse_forward(struct core *core, struct request *r, enum er
     return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
 }
 
+/** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
+static bool reaches_outside(const struct core *core, const struct request *r)
+{
+    bool stranger = r->from_caller ? r->token.guarded : r->token.outside;
+
+    if (r->in_dialog && !stranger)
+        return true;
+    return r->user != NULL || core_is_trusted(core, &r->source->remote);
+}
+
 enum verdict stage_forward(struct core *core, struct request *r)
 {
     struct proxy_target one, *targets = &one;
@@ -320,8 +330,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
         targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
         reason = CORE_R_MEMORY;
         if (targets != NULL)
-            count = locate_targets(core, &r->uri, r->source->listener, targets, PROXY_TARGETS_MAX,
-                                   &reason);
+            count = locate_targets(core, &r->uri, r->source->listener, reaches_outside(core, r),
+                                   targets, PROXY_TARGETS_MAX, &reason);
     }
     if (count == 0)
         return refuse_targets(core, r, reason);
@@ -340,6 +350,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .credentials = r->credentials,
         .record_route = record_route,
         .trusted = core_is_trusted(core, &r->source->remote), /* a dialog makes nobody so */
+        .reaches_outside = reaches_outside(core, r),
         .loop = r->loop,
         .in_dialog = r->in_dialog,
     };

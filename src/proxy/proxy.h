@@ -50,6 +50,7 @@ struct proxy_request {
     const struct sip_field *credentials; /* Proxy-Authorization we consumed; NULL: none (§22.3) */
     bool record_route;                   /* dialog-forming: insert ours (§16.6 step 4) */
     bool trusted;                        /* keep P-Asserted-Identity (RFC 3325) */
+    bool reaches_outside;                /* the caller may be led outside, by a redirection */
     struct proxy_side caller;            /* for the token */
     bool guarded;                        /* for the token */
     bool outside;                        /* for the token, of targets without an AOR */
@@ -73,9 +74,12 @@ struct proxy_config {
     void *user; /* for the functions below */
     /** Writes host:port of ours as `to`'s side shall see it: sent-by and Record-Route. */
     void (*write_our_address)(void *user, struct builder *b, const struct flow *to);
-    /** Targets for a Contact of a 3xx: as for a new Request-URI. Returns how many were written. */
-    uint32_t (*resolve)(void *user, struct slice uri, struct proxy_target *out, uint32_t max,
-                        uint64_t now_ms);
+    /**
+     * Targets for a Contact of a 3xx: as for a new Request-URI. `outside`: the caller's
+     * reaches_outside. Returns how many were written.
+     */
+    uint32_t (*resolve)(void *user, struct slice uri, bool outside, struct proxy_target *out,
+                        uint32_t max, uint64_t now_ms);
 };
 
 struct proxy_counters {

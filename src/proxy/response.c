@@ -281,7 +281,8 @@ static enum recursion recurse_to(struct context *c, struct slice value, uint64_t
     if (c->secure && uri.scheme != SIP_SCHEME_SIPS)
         return RECURSION_LEFT;
     uint32_t count =
-        config->resolve(config->user, contact.addr.uri_text, targets, COUNT_OF(targets), now_ms);
+        config->resolve(config->user, contact.addr.uri_text, c->plan->request.reaches_outside,
+                        targets, COUNT_OF(targets), now_ms);
     for (uint32_t i = 0; i < count; i++)
         targets[i].q = contact.q;
     if (count == 0 || plan_add(c, NULL, targets, count) != OK)

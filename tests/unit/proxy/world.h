@@ -96,11 +96,12 @@ static inline void world_write_address(void *user, struct builder *b, const stru
     builder_u64(b, to->listener == LISTENER_ANY ? 5060 : 5060u + to->listener);
 }
 
-static inline uint32_t world_resolve(void *user, struct slice uri, struct proxy_target *out,
-                                     uint32_t max, uint64_t now_ms)
+static inline uint32_t world_resolve(void *user, struct slice uri, bool outside,
+                                     struct proxy_target *out, uint32_t max, uint64_t now_ms)
 {
     struct world *w = user;
     (void)uri;
+    (void)outside;
     (void)now_ms;
     w->resolve_calls++;
     if (w->resolved_count == 0 || w->resolve_calls > w->resolved_count || max == 0)
