@@ -168,6 +168,38 @@ def a_stranger_may_call_in(env):
 
 
 @case()
+def a_stranger_is_refused_once(env):
+    """RFC 3261 §26.3.2.4: his source may be forged, so no response is sent again by itself."""
+    router = env.router()
+    router.apply(BOB)
+    eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
+    invite = eve.request("INVITE", "sip:nobody@example.com")
+    first = eve.exchange(invite)
+    equal(404, first.status, "INVITE for nobody")
+    eve.nothing("the 404 again", lambda m: m.is_response, 1.2)
+    again = eve.exchange(invite)
+    equal(first.get("to"), again.get("to"), "To of the answer to a copy")
+
+
+@case()
+def a_registration_of_a_gateway_leads_no_stranger_outside(env):
+    """Bob's contact is on a host he did not register from: only who may call out gets there."""
+    router = env.router()
+    router.apply(ALICE, BOB)
+    gateway = UA(router, "gateway", address=env.address(9))
+    bob = UA(router, "bob", address=env.address(3),
+             contact="<sip:00900@%s:%d>" % (gateway.address, gateway.port))
+    bob.register()
+    eve = UA(router, "eve", address=env.address(2), domain="elsewhere.net")
+    equal(480, eve.final(eve.invite("sip:bob@example.com")).status, "a stranger's call")
+    gateway.nothing("a stranger's INVITE", lambda m: m.method == "INVITE", 0.3)
+    alice = UA(router, "alice", address=env.address(4))
+    alice.register()
+    alice.invite("sip:bob@example.com")
+    gateway.request_in("INVITE")
+
+
+@case()
 def a_stranger_cannot_call_out(env):
     """Neither with a foreign name, nor with ours, nor by a Route that leads outside."""
     router = prepared(env)
