@@ -59,12 +59,14 @@ static int tear_down(void **state)
 {
     (void)state;
     auth_close(auth);
+    auth = NULL;
     return 0;
 }
 
 static void reopen(void)
 {
     auth_close(auth);
+    auth = NULL;
     assert_int_equal(OK, auth_open(&config, &auth));
 }
 
