@@ -488,18 +488,6 @@ static struct slice mark_streams_lost(struct core *core, struct slice block)
     return binding_set_pack(set, &b) == OK ? builder_slice(&b) : SLICE_EMPTY;
 }
 
-static uint64_t first_expiry(struct slice block)
-{
-    uint32_t cursor = 0;
-    struct binding binding;
-    uint64_t first = UINT64_MAX;
-
-    while (binding_next(block, &cursor, &binding))
-        if (binding.expires_ms < first)
-            first = binding.expires_ms;
-    return first;
-}
-
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms)
 {
     uint64_t hash = core_aor_hash(&core->config, aor);
@@ -514,9 +502,7 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
         core_count(core, CORE_R_MEMORY);
         core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
                   SLICE_ARG(aor));
-        return;
     }
-    expiry_add(core, hash, first_expiry(restored));
 }
 
 void core_set_policy(struct core *core, const struct policy *policy)
