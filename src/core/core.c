@@ -457,15 +457,19 @@ void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uin
         core_count(core, CORE_R_MAILBOX);
 }
 
-void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms)
+bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t *told, uint64_t now_ms,
+                    uint64_t wall_ms)
 {
-    set_time(core, now_ms, wall_ms);
     struct core_mail mail = {
         .kind = CORE_MAIL_CONN_LOST, .from = (uint16_t)core->config.worker, .flow = {.conn = conn}};
-    for (uint32_t i = 0; i < core->config.workers; i++)
-        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, &mail))
-            core_count(core, CORE_R_MAILBOX);
-    core_mail(core, &mail, now_ms, wall_ms);
+
+    if (*told == 0)
+        core_mail(core, &mail, now_ms, wall_ms);
+    for (; *told < core->config.workers; ++*told)
+        if (*told != core->config.worker &&
+            !core->config.ops.post(core->config.ops.user, *told, &mail))
+            return false;
+    return true;
 }
 
 /** All streams of an earlier run are gone. */

@@ -70,6 +70,10 @@ void loops_stop(struct loops *loops);
 bool loops_post(struct loops *loops, unsigned worker, enum mailbox_class class,
                 enum letter_kind kind, const struct slice *parts, size_t part_count);
 
+/** As loops_post(), but waits for room, up to 5 s. Not by a worker. */
+bool loops_post_patiently(struct loops *loops, unsigned worker, enum mailbox_class class,
+                          enum letter_kind kind, const struct slice *parts, size_t part_count);
+
 typedef void loop_run_fn(void *user, unsigned worker);
 
 /** Has `fn` called in that worker's thread, in order. Any thread. False: its mailbox is full. */

@@ -7,7 +7,8 @@
  *                    |          |   CLOSING (queue goes out) -> ENDED (peer's end is awaited)
  *                    v          v      v                          v
  *                  DEAD: closed, forgotten by all maps; freed at the turn's end, so that whoever
- *                  is still working with it in this turn may look at its state.
+ *                  is still working with it in this turn may look at its state; and not before
+ *                  all workers know that it is lost.
  *
  * Messages are read into the worker's one buffer; only what is incomplete is kept, in a block of
  * its own: an idle connection has no buffer.
@@ -468,7 +469,7 @@ void conn_lose(struct conn *conn, enum net_reason reason)
     conn_fail_unheard(conn);
     conn_drop_queue(conn);
     if (!failed_early)
-        net_report_lost(conn->net, conn_name(conn));
+        list_push(&conn->net->lost, &conn->lost);
 }
 
 /* The peer has ended the stream in order: nothing to count. */
@@ -480,7 +481,7 @@ static void conn_ended_by_peer(struct conn *conn)
     }
     conn_die(conn);
     conn_fail_unheard(conn);
-    net_report_lost(conn->net, conn_name(conn));
+    list_push(&conn->net->lost, &conn->lost);
 }
 
 /* Says our end of the stream; the peer's is awaited, or what we have sent last might be lost. */
@@ -905,12 +906,39 @@ void conns_end_closing(struct net *net)
     }
 }
 
+/* The loop's turn ends with another try. */
+static void on_lost_again(struct timer *timer, uint64_t now_ms)
+{
+    (void)timer;
+    (void)now_ms;
+}
+
+bool conns_tell_lost(struct net *net)
+{
+    const struct net_ops *ops = &net->config.ops;
+
+    while (!list_empty(&net->lost)) {
+        struct conn *conn = CONTAINER_OF(net->lost.next, struct conn, lost);
+        if (!ops->conn_lost(ops->user, conn_name(conn), &conn->told)) {
+            net->lost_timer.fn = on_lost_again;
+            timer_start(loop_timers(net->loop), &net->lost_timer,
+                        loop_now_ms(net->loop) + LOST_AGAIN_MS);
+            return false;
+        }
+        list_remove(&conn->lost);
+        list_remove(&conn->list);
+        list_push(&net->dead, &conn->list);
+    }
+    return true;
+}
+
 void conns_bury(struct net *net)
 {
     for (struct list *node = list_pop(&net->dead); node != NULL; node = list_pop(&net->dead)) {
         struct conn *conn = CONTAINER_OF(node, struct conn, list);
         conn_free_in(conn);
-        pool_free(&net->conns, conn->id);
+        if (conn->lost.next == NULL)
+            pool_free(&net->conns, conn->id);
     }
 }
 
@@ -948,6 +976,7 @@ void conns_close(struct net *net)
         conns_bury(net);
     }
     timer_stop(loop_timers(net->loop), &net->pause_timer);
+    timer_stop(loop_timers(net->loop), &net->lost_timer);
     pool_release(&net->conns);
     map_release(&net->by_remote);
     map_release(&net->sources);

@@ -21,6 +21,7 @@ enum {
     READS_PER_TURN = 4,       /* of one connection */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
+    LOST_AGAIN_MS = 5,         /* a lost connection that not all could be told about */
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
@@ -62,7 +63,7 @@ enum conn_state {
     CONN_OPEN,
     CONN_CLOSING, /* what is queued goes out, nothing is taken any more */
     CONN_ENDED,   /* our end is said; waits for the peer's, so that nothing of ours gets lost */
-    CONN_DEAD,    /* freed at the turn's end */
+    CONN_DEAD,    /* freed at the turn's end, when all have been told that it is lost */
 };
 
 /** A message, or the rest of one, that waits for the socket. */
@@ -92,6 +93,8 @@ struct conn {
     struct loop_watch watch;
     struct timer timer;
     struct list list;          /* in net.paused, net.closing or net.dead */
+    struct list lost;          /* in net.lost */
+    uint32_t told;             /* how far ops.conn_lost() has come */
     struct map_node by_remote; /* outgoing ones, in net.by_remote */
     struct source *source;     /* accepted ones */
     struct flow flow;          /* of messages received here */
@@ -107,10 +110,9 @@ struct conn {
     uint64_t stalled_ms; /* since when the queue has not got shorter */
 };
 
-/** Something to be told when the core is not in the middle of something else. */
+/** A message that failed: told when the core is not in the middle of something else. */
 struct report {
     struct list node;
-    struct conn_id lost; /* generation 0: a message failed */
     uint32_t len;
     char bytes[];
 };
@@ -139,6 +141,8 @@ struct net {
     struct list closing; /* struct conn: end when this turn's sends are out */
     struct list dead;    /* struct conn: to be freed */
     struct list reports; /* struct report */
+    struct list lost;    /* struct conn: to be told; it needs no memory, so that it is */
+    struct timer lost_timer;
 
     struct outbox outbox;
     char *read_buffer; /* one read of a stream */
@@ -156,7 +160,6 @@ static inline void net_count(struct net *net, enum net_reason reason)
 /* net.c */
 /** Remembers that a message failed, with the reason; told at the turn's end. */
 void net_report_failed(struct net *net, enum net_reason reason, struct slice message);
-void net_report_lost(struct net *net, struct conn_id conn);
 /** The listener of this transport by which `remote` can be reached; LISTENER_ANY: none. */
 uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 
@@ -181,6 +184,8 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes);
 void conn_lose(struct conn *conn, enum net_reason reason);
 /** Ends the streams that are to be closed and have nothing left to send. */
 void conns_end_closing(struct net *net);
+/** Tells that connections are lost. False: not all could be told now. */
+bool conns_tell_lost(struct net *net);
 /** Frees what died in this turn. */
 void conns_bury(struct net *net);
 void conns_close(struct net *net);

@@ -73,8 +73,11 @@ struct net_ops {
     bool (*receive)(void *user, struct slice bytes, bool stream, const struct flow *source);
     /** A message could not be delivered; `sent` is its beginning, as it was sent. */
     void (*send_failed)(void *user, struct slice sent);
-    /** A connection of this worker is gone. */
-    void (*conn_lost)(void *user, struct conn_id conn);
+    /**
+     * A connection of this worker is gone. False: not all have been told; it is called again,
+     * with `*told` as it was left (0 at first). Until then the connection counts.
+     */
+    bool (*conn_lost)(void *user, struct conn_id conn, uint32_t *told);
 };
 
 struct net_config {

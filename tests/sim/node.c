@@ -311,9 +311,8 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
         sim->posted = true;
     /* A stream is not read while a mailbox has little room (loop_pressed()): nothing of it is lost.
      */
-    bool kept = mail->kind == CORE_MAIL_CONN_LOST ||
-                (mail->kind == CORE_MAIL_MESSAGE &&
-                 transport_reliable((enum transport)mail->flow.transport));
+    bool kept =
+        mail->kind == CORE_MAIL_MESSAGE && transport_reliable((enum transport)mail->flow.transport);
     if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
@@ -551,7 +550,9 @@ void node_conn_lost(struct sim *sim, uint32_t phone)
         return;
     aors_conn_lost(sim, phone);
     watch_conn_lost(sim, phone);
-    core_conn_lost(sim->workers[conn.worker].core, conn, sim->now_ms, sim_wall(sim));
+    uint32_t told = 0; /* net/ tries again until all know */
+    while (!core_conn_lost(sim->workers[conn.worker].core, conn, &told, sim->now_ms, sim_wall(sim)))
+        ;
     end_turn(sim);
 }
 

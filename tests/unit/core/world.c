@@ -84,6 +84,8 @@ static struct slice table_at(void *user, unsigned worker, uint64_t place, struct
 static bool post(void *user, unsigned to, const struct core_mail *mail)
 {
     struct world *w = user;
+    if (to == w->deaf)
+        return false;
     if (w->mail_count < WORLD_MAIL_MAX) {
         struct world_mail *kept = &w->mail[w->mail_count];
         assert_true(mail->bytes.len < WORLD_TEXT_MAX);
@@ -212,6 +214,17 @@ void world_register(struct world *w, const char *name, unsigned cseq, unsigned e
     world_feed(w, text, source);
     assert_int_equal(1, w->sent_count);
     assert_memory_equal("SIP/2.0 200", w->sent[0].text, 11);
+}
+
+const char *world_own_name(const struct world *w)
+{
+    static char name[16];
+
+    for (unsigned i = 0;; i++) {
+        snprintf(name, sizeof name, "u%u", i);
+        if (table_owner(core_aor_hash(&w->config, slice_of(name)), w->config.workers) == 0)
+            return name;
+    }
 }
 
 unsigned world_aors(const struct world *w)

@@ -45,6 +45,7 @@ struct world {
     struct world_sent sent[WORLD_SENT_MAX];
     unsigned mail_count; /* as sent_count, since the world began */
     struct world_mail mail[WORLD_MAIL_MAX];
+    unsigned deaf; /* the worker whose mailbox is full; 0: none */
 };
 
 /** Worker 0 of `workers`; `users` may be NULL. Asserts that it could be had. */
@@ -63,6 +64,9 @@ void world_pass(struct world *w, uint64_t ms);
 /** REGISTER of `name` at a contact for so many seconds; asserts that the answer is a 200. */
 void world_register(struct world *w, const char *name, unsigned cseq, unsigned expires,
                     const struct flow *source);
+
+/** A user name whose AOR worker 0 owns. Static, until the next call. */
+const char *world_own_name(const struct world *w);
 
 /** AORs in the location table. */
 unsigned world_aors(const struct world *w);

@@ -84,8 +84,9 @@ struct fixture {
     struct worker workers[WORKERS];
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool refuse; /* receive() says that the stream is to be closed */
-    bool echo;   /* receive() answers what it gets */
+    bool refuse;   /* receive() says that the stream is to be closed */
+    bool echo;     /* receive() answers what it gets */
+    uint32_t deaf; /* times that conn_lost() says no, for each connection; guarded by the lock */
     unsigned count;
     struct heard heard[HEARD_MAX];
 };
@@ -129,11 +130,20 @@ static void on_failed(void *user, struct slice sent)
     heard_done(worker->f);
 }
 
-static void on_lost(void *user, struct conn_id conn)
+/* Whoever is told has no room for it the first `deaf` times. */
+static bool on_lost(void *user, struct conn_id conn, uint32_t *told)
 {
     struct worker *worker = user;
+    pthread_mutex_lock(&worker->f->lock);
+    bool deaf = *told < worker->f->deaf;
+    pthread_mutex_unlock(&worker->f->lock);
+    if (deaf) {
+        ++*told;
+        return false;
+    }
     hear(worker, LOST, SLICE_EMPTY)->conn = conn;
     heard_done(worker->f);
+    return true;
 }
 
 static bool on_flush(void *user)
@@ -707,6 +717,54 @@ static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
     fixture_close(f);
 }
 
+static void set_deaf(struct fixture *f, uint32_t times)
+{
+    pthread_mutex_lock(&f->lock);
+    f->deaf = times;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void a_lost_connection_is_told_again_until_all_know(void **state)
+{
+    (void)state;
+    enum {
+        PEERS = 5
+    };
+    struct fixture *f = fixture_open(NULL);
+    bool met[WORKERS][PEERS + 1] = {{false}};
+    int fds[PEERS];
+
+    set_deaf(f, UINT32_MAX);
+    for (unsigned i = 0; i < PEERS; i++)
+        fds[i] = peer_connect(f, TCP4);
+    wait_connections(f, PEERS);
+    for (unsigned i = 0; i < PEERS; i++)
+        close(fds[i]);
+    poll(NULL, 0, 100); /* they would be gone by then */
+    assert_int_equal(0, heard_count(f));
+    assert_int_equal(PEERS, sum_counters(f).connections); /* that nobody knows of, they count */
+
+    set_deaf(f, 3);
+    wait_heard(f, PEERS);
+    wait_connections(f, 0);
+    assert_int_equal(PEERS, heard_count(f));
+    for (unsigned i = 0; i < PEERS; i++) {
+        const struct heard *heard = &f->heard[i];
+        assert_int_equal(LOST, heard->what);
+        assert_int_equal(heard->worker, heard->conn.worker);
+        assert_in_range(heard->conn.id.slot, 0, PEERS);
+        assert_false(met[heard->worker][heard->conn.id.slot]);
+        met[heard->worker][heard->conn.id.slot] = true;
+    }
+
+    set_deaf(f, UINT32_MAX); /* at the end it may be untold */
+    int last = peer_connect(f, TCP4);
+    wait_connections(f, 1);
+    close(last);
+    poll(NULL, 0, 50);
+    fixture_close(f);
+}
+
 static void connections_beyond_the_limit_of_a_source_are_closed(void **state)
 {
     (void)state;
@@ -855,6 +913,7 @@ int main(void)
         cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),
         cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
         cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
+        cmocka_unit_test(a_lost_connection_is_told_again_until_all_know),
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),
