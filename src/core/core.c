@@ -429,18 +429,9 @@ uint64_t core_next_ms(const struct core *core)
 /** Worker that a sent message belongs to: the one in the branch of its top Via. */
 static unsigned owner_of_sent(const struct core *core, struct slice sent)
 {
-    static const char cookie[] = "branch=" SIP_BRANCH_COOKIE;
-    const char *at = sent.len > 0 ? memmem(sent.data, sent.len, cookie, sizeof cookie - 1) : NULL;
-    if (at == NULL)
-        return core->config.worker;
-
-    struct slice branch = slice_from(sent, (size_t)(at - sent.data) + 7);
-    if (branch.len > TXN_BRANCH_LEN)
-        branch.len = TXN_BRANCH_LEN;
-    struct txn_branch parsed;
-    if (!txn_branch_parse(branch, &parsed) || parsed.worker >= core->config.workers)
-        return core->config.worker;
-    return parsed.worker;
+    struct txn_branch branch;
+    bool named = txn_sent_branch(sent, &branch) && branch.worker < core->config.workers;
+    return named ? branch.worker : core->config.worker;
 }
 
 void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms)
