@@ -10,7 +10,7 @@
  *          thread that sets it up. loops_*() may be called by any other thread.
  * Memory:  loops own everything here; watches and timers are embedded in their owners.
  * Limit:   a mailbox of `mailbox_bytes` per worker, see mailbox.h.
- * Public headers: loop.h log.h mailbox.h quiesce.h table.h
+ * Public headers: live.h loop.h log.h mailbox.h quiesce.h table.h
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H

@@ -94,6 +94,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .listeners = server->listeners,
         .listener_count = server->config->listener_count,
         .hash_seed = store_keys(server->store)->hash.k[0],
+        .sources = server->sources,
         .boot = store_boot(server->store),
         .limits = net_limits_default(),
         .ops = {.user = worker,

@@ -53,34 +53,17 @@ static uint64_t remote_hash(const struct net *net, enum transport transport,
     return hash_bytes(net->config.hash_seed + transport, bytes_of(remote, sizeof *remote));
 }
 
-/* --- Sources --------------------------------------------------------------------------------- */
-
-/* The count of the remote host, made if there is none; NULL: no memory. */
-static struct source *source_of(struct net *net, const struct addr *remote)
+/* One more connection from this host, over all workers. False (counted): there are too many. */
+static bool source_take(struct net *net, const struct addr *remote, uint32_t *place)
 {
     struct addr host = *remote;
     host.port = 0;
     uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&host, sizeof host));
-
-    for (struct map_node *n = map_first(&net->sources, hash); n != NULL; n = map_next(n)) {
-        struct source *source = CONTAINER_OF(n, struct source, node);
-        if (addr_equal(&source->host, &host))
-            return source;
-    }
-    struct source *source = mem_zalloc(&net->mem, sizeof *source);
-    if (source == NULL)
-        return NULL;
-    source->host = host;
-    map_add(&net->sources, &source->node, hash);
-    return source;
-}
-
-static void source_drop(struct net *net, struct source *source)
-{
-    if (source == NULL || source->count > 0)
-        return;
-    map_remove(&net->sources, &source->node);
-    mem_free(&net->mem, source, sizeof *source);
+    enum live_answer answer =
+        live_take(net->config.sources, hash, net->config.limits.connections_per_source_max, place);
+    if (answer != LIVE_TAKEN)
+        net_count(net, answer == LIVE_LIMIT ? NET_R_SOURCE : NET_R_SOURCES);
+    return answer == LIVE_TAKEN;
 }
 
 /* --- Timers ---------------------------------------------------------------------------------- */
@@ -230,20 +213,18 @@ static void conn_learn_local(struct conn *conn)
 
 static void conn_accepted(struct net *net, uint8_t listener, int fd, const struct addr *remote)
 {
-    struct source *source = source_of(net, remote);
+    uint32_t source;
 
-    if (source == NULL || source->count >= net->config.limits.connections_per_source_max) {
-        net_count(net, source == NULL ? NET_R_MEMORY : NET_R_SOURCE);
+    if (!source_take(net, remote, &source)) {
         close(fd);
         return;
     }
     struct conn *conn = conn_new(net, fd, listener, remote);
     if (conn == NULL) {
-        source_drop(net, source);
+        live_give(net->config.sources, source);
         return;
     }
     conn->source = source;
-    source->count++;
     conn->state = CONN_OPEN;
     net->counters.accepted++;
     conn_learn_local(conn);
@@ -443,11 +424,9 @@ static void conn_die(struct conn *conn)
 
     if (conn->outgoing)
         map_remove(&net->by_remote, &conn->by_remote);
-    if (conn->source != NULL) {
-        conn->source->count--;
-        source_drop(net, conn->source);
-        conn->source = NULL;
-    }
+    if (conn->source != 0)
+        live_give(net->config.sources, conn->source);
+    conn->source = 0;
     timer_stop(loop_timers(net->loop), &conn->timer);
     loop_unwatch(net->loop, &conn->watch);
     list_remove(&conn->list);
@@ -953,8 +932,6 @@ enum err conns_open(struct net *net)
     net->conns.first_generation = net->config.boot * UINT32_C(2654435769) & ~UINT32_C(1);
     if (err == OK)
         err = map_init(&net->by_remote, 64);
-    if (err == OK)
-        err = map_init(&net->sources, 64);
     if (err == OK && (net->read_buffer = malloc(READ_BYTES)) == NULL)
         err = ERR_MEMORY;
     return err;
@@ -979,6 +956,5 @@ void conns_close(struct net *net)
     timer_stop(loop_timers(net->loop), &net->lost_timer);
     pool_release(&net->conns);
     map_release(&net->by_remote);
-    map_release(&net->sources);
     free(net->read_buffer);
 }

@@ -74,13 +74,6 @@ struct out_chunk {
     char bytes[];
 };
 
-/** Connections from one host. */
-struct source {
-    struct map_node node;
-    struct addr host; /* port 0 */
-    uint32_t count;
-};
-
 struct conn {
     struct id id;
     uint8_t state; /* enum conn_state */
@@ -96,7 +89,7 @@ struct conn {
     struct list lost;          /* in net.lost */
     uint32_t told;             /* how far ops.conn_lost() has come */
     struct map_node by_remote; /* outgoing ones, in net.by_remote */
-    struct source *source;     /* accepted ones */
+    uint32_t source;           /* accepted ones: its place in config.sources; 0: none */
     struct flow flow;          /* of messages received here */
     struct framing framing;
     char *in; /* an incomplete message, in_capacity bytes of net->mem; NULL: none */
@@ -135,7 +128,6 @@ struct net {
 
     struct pool conns;
     struct map by_remote;
-    struct map sources;
     struct list paused; /* struct conn: reading waits */
     struct timer pause_timer;
     struct list closing; /* struct conn: end when this turn's sends are out */

@@ -13,6 +13,7 @@ const char *net_reason_name(enum net_reason reason)
     static const char *const names[NET_R_COUNT] = {
         [NET_R_CONNECTIONS] = "connections",
         [NET_R_SOURCE] = "connections_per_source",
+        [NET_R_SOURCES] = "sources",
         [NET_R_DESCRIPTORS] = "descriptors",
         [NET_R_WRITE_QUEUE] = "write_queue",
         [NET_R_MEMORY] = "memory",

@@ -289,9 +289,9 @@ def connections_of_one_address_are_limited(env):
         for ua in many:
             ua.pump(0)
         return len([u for u in many if not u.closed])
-    # Per worker, and there are two.
-    until("no more than 40 of 60 connections are kept", lambda: left() <= 40, 5)
-    check(left() >= 20, "only %d of 60 connections are kept", left())
+    # Over all workers, and there are two.
+    until("20 of 60 connections are kept", lambda: left() <= 20, 5)
+    check(left() == 20, "only %d of 60 connections are kept", left())
     alive(stranger(env, router, "tcp", last=7), router)
     kept = [u for u in many if not u.closed]
     alive(kept[0], router)
