@@ -404,6 +404,8 @@ static void take_body(struct parser *p, enum sip_framing framing)
 
     if (framing == SIP_STREAM && msg->content_length < 0)
         fault(msg, 400, "Missing Content-Length");
+    if (framing == SIP_STREAM && msg->content_length > SIP_MESSAGE_MAX - (int64_t)msg->head_end)
+        fault(msg, 513, "Message Too Large"); /* the rest of it was not read */
     if (msg->content_length > (int64_t)present)
         fault(msg, 400, "Content-Length Too Large");
     else if (msg->content_length >= 0)

@@ -242,6 +242,9 @@ TEST(framing_decides_what_content_length_means)
         {"frame, fewer", GOOD("l: 2\r\n") "abc", SIP_FRAME, 0, "ab"},
         {"stream, none", GOOD(""), SIP_STREAM, 400, ""},
         {"stream", GOOD("l: 3\r\n") "abc", SIP_STREAM, 0, "abc"},
+        {"stream, fewer than promised", GOOD("l: 4\r\n") "abc", SIP_STREAM, 400, "abc"},
+        {"stream, promised past the largest message", GOOD("l: 65535\r\n"), SIP_STREAM, 513, ""},
+        {"datagram, the same", GOOD("l: 65535\r\n"), SIP_DATAGRAM, 400, ""},
         {"stream, 0", GOOD("Content-Length: 0\r\n"), SIP_STREAM, 0, ""},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
