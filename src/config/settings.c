@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/settings.h"
 
+#include "base/text.h"
 #include "config/values.h"
 
 #define KEY(text)                                                                                  \
@@ -137,7 +138,7 @@ struct slice setting_nearest(struct slice prefix, struct slice word)
 
     for (size_t i = 0; i < settings_count; i++) {
         struct slice other = word_below(settings[i].key, prefix);
-        unsigned distance = other.len > 0 ? value_distance(word, other, limit) : limit + 1;
+        unsigned distance = other.len > 0 ? text_distance(word, other, limit) : limit + 1;
         if (distance <= limit) {
             limit = distance > 0 ? distance - 1 : 0;
             best = other;
