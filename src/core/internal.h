@@ -90,6 +90,7 @@ struct core {
     struct expiry expiry;
     struct core_counters counters;
 
+    bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
 };
