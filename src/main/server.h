@@ -64,7 +64,7 @@ struct server {
     struct api *api;
     char control_path[512];
     uint64_t started_wall_ms, started_ms;
-    bool ready, draining;
+    _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };
 
 /** Builds everything and runs until a signal says stop. Returns the exit code. */
