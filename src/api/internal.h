@@ -9,7 +9,6 @@
 #include <pthread.h>
 
 #include "api/api.h"
-#include "base/list.h"
 
 enum api_role {
     API_NOBODY = 0,
@@ -19,10 +18,12 @@ enum api_role {
 };
 
 /** Requests with an Idempotency-Key; see once.c. */
+struct once;
 struct api_once {
     pthread_mutex_t lock;
-    struct list all;
-    size_t count, bytes; /* keys, and bytes of their answers */
+    struct once *all[API_ONCE_KEYS + 8]; /* the oldest first; owned */
+    size_t count;
+    size_t bytes; /* of their answers */
 };
 
 struct api_socket {

@@ -22,8 +22,7 @@
 
 /** One key. */
 struct once {
-    struct list node; /* in api.once.all, the oldest first */
-    bool control;     /* who: the control socket, else the token named so */
+    bool control; /* who: the control socket, else the token named so */
     char who[STORE_NAME_MAX + 1];
     char key[API_ONCE_KEY_MAX + 1];
     uint64_t asked; /* hash of what was asked */
@@ -46,13 +45,14 @@ void api_once_open(struct api_once *once)
 {
     *once = (struct api_once){0};
     pthread_mutex_init(&once->lock, NULL);
-    list_init(&once->all);
 }
 
-static void forget(struct api_once *once, struct once *one)
+static void forget(struct api_once *once, size_t at)
 {
-    list_remove(&one->node);
+    struct once *one = once->all[at];
+
     once->count--;
+    memmove(&once->all[at], &once->all[at + 1], (once->count - at) * sizeof(struct once *));
     once->bytes -= one->text.len;
     if (one->text.data != NULL)
         explicit_bzero(one->text.data, one->text.len);
@@ -62,8 +62,8 @@ static void forget(struct api_once *once, struct once *one)
 
 void api_once_close(struct api_once *once)
 {
-    while (!list_empty(&once->all))
-        forget(once, CONTAINER_OF(once->all.next, struct once, node));
+    while (once->count > 0)
+        forget(once, once->count - 1);
     pthread_mutex_destroy(&once->lock);
 }
 
@@ -75,32 +75,29 @@ static bool is_sender(const struct once *one, bool control, const char *who)
 void api_once_forget(struct api_once *once, const char *token)
 {
     pthread_mutex_lock(&once->lock);
-    for (struct list *node = once->all.next, *next; node != &once->all; node = next) {
-        struct once *one = CONTAINER_OF(node, struct once, node);
-        next = node->next;
-        if (!is_sender(one, false, token))
+    for (size_t i = once->count; i-- > 0;) {
+        if (!is_sender(once->all[i], false, token))
             continue;
-        if (one->done)
-            forget(once, one);
+        if (once->all[i]->done)
+            forget(once, i);
         else
-            one->who[0] = '\0'; /* nobody's */
+            once->all[i]->who[0] = '\0'; /* nobody's */
     }
     pthread_mutex_unlock(&once->lock);
 }
 
-/** The oldest that is done; of one sender, or (`r` NULL) of all. */
-static struct once *oldest(const struct api_once *once, const struct api_request *r, size_t *count)
+/** The place of the oldest that is done: of one sender, or (`r` NULL) of all; SIZE_MAX: none. */
+static size_t oldest(const struct api_once *once, const struct api_request *r, size_t *count)
 {
-    struct once *first = NULL;
+    size_t first = SIZE_MAX;
 
     *count = 0;
-    for (struct list *node = once->all.next; node != &once->all; node = node->next) {
-        struct once *one = CONTAINER_OF(node, struct once, node);
-        if (r != NULL && !is_sender(one, r->socket->control, r->who))
+    for (size_t i = 0; i < once->count; i++) {
+        if (r != NULL && !is_sender(once->all[i], r->socket->control, r->who))
             continue;
         ++*count;
-        if (first == NULL && one->done)
-            first = one;
+        if (first == SIZE_MAX && once->all[i]->done)
+            first = i;
     }
     return first;
 }
@@ -108,17 +105,15 @@ static struct once *oldest(const struct api_once *once, const struct api_request
 /** Keeps the limits; `r`: room for one more of its sender. */
 static void make_room(struct api_once *once, const struct api_request *r)
 {
-    size_t count;
+    size_t count, first;
 
-    for (struct once *one; (one = oldest(once, NULL, &count)) != NULL;) {
-        if (now_ms() - one->begun_ms < API_ONCE_MS && count < API_ONCE_KEYS &&
-            once->bytes <= API_ONCE_BYTES)
-            break;
-        forget(once, one);
-    }
-    struct once *one = r != NULL ? oldest(once, r, &count) : NULL;
-    if (one != NULL && count >= API_ONCE_PER_SENDER)
-        forget(once, one);
+    while ((first = oldest(once, NULL, &count)) != SIZE_MAX &&
+           (now_ms() - once->all[first]->begun_ms >= API_ONCE_MS || count >= API_ONCE_KEYS ||
+            once->bytes > API_ONCE_BYTES))
+        forget(once, first);
+    first = r != NULL ? oldest(once, r, &count) : SIZE_MAX;
+    if (first != SIZE_MAX && count >= API_ONCE_PER_SENDER)
+        forget(once, first);
 }
 
 static uint64_t hash_of(struct api_request *r)
@@ -129,13 +124,13 @@ static uint64_t hash_of(struct api_request *r)
     return hash_bytes(hash, (struct slice){r->body, r->body_len});
 }
 
-static struct once *find(const struct api_once *once, const struct api_request *r, const char *key)
+static const struct once *find(const struct api_once *once, const struct api_request *r,
+                               const char *key)
 {
-    for (struct list *node = once->all.next; node != &once->all; node = node->next) {
-        struct once *one = CONTAINER_OF(node, struct once, node);
-        if (is_sender(one, r->socket->control, r->who) && strcmp(one->key, key) == 0)
-            return one;
-    }
+    for (size_t i = 0; i < once->count; i++)
+        if (is_sender(once->all[i], r->socket->control, r->who) &&
+            strcmp(once->all[i]->key, key) == 0)
+            return once->all[i];
     return NULL;
 }
 
@@ -170,28 +165,29 @@ static void remember(struct api_once *once, struct once *one, const struct api_a
         api_text_add(&one->text, (struct slice){answer->text.data, answer->text.len});
     one->kept = one->text.len > 0 && !one->text.failed;
     once->bytes += one->text.len;
-    if (answer->status >= 500)
-        forget(once, one);
-    else
-        make_room(once, NULL);
+    for (size_t i = 0; i < once->count && answer->status >= 500; i++)
+        if (once->all[i] == one) {
+            forget(once, i);
+            break;
+        }
+    make_room(once, NULL);
     pthread_mutex_unlock(&once->lock);
 }
 
-/** A new entry, which is not done; NULL: no memory. */
+/** A new entry, which is not done; NULL: no memory, or all are under way. */
 static struct once *begin(struct api_once *once, const struct api_request *r, const char *key,
                           uint64_t asked)
 {
-    struct once *one = calloc(1, sizeof *one);
+    make_room(once, r);
+    struct once *one = once->count < COUNT_OF(once->all) ? calloc(1, sizeof *one) : NULL;
     if (one == NULL)
         return NULL;
-    make_room(once, r);
     one->control = r->socket->control;
     memcpy(one->who, r->who, sizeof one->who);
     memcpy(one->key, key, strlen(key) + 1);
     one->asked = asked;
     one->begun_ms = now_ms();
-    list_push(&once->all, &one->node);
-    once->count++;
+    once->all[once->count++] = one;
     return one;
 }
 

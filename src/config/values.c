@@ -176,7 +176,7 @@ bool value_name(struct slice text, size_t max)
         return false;
     for (size_t i = 0; i < text.len; i++)
         if (!is_digit(text.data[i]) && !is_letter(text.data[i]) &&
-            memchr("._~+-", text.data[i], 5) == NULL)
+            slice_find(SLICE("._~+-"), text.data[i]) == SIZE_MAX)
             return false;
     return true;
 }

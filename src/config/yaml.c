@@ -220,6 +220,7 @@ static void place(struct reader *reader, struct yaml_node *node)
     if (node == NULL)
         return;
     if (reader->depth == 0) {
+        assert(reader->last != NULL); /* a document has begun */
         reader->last->root = node;
         return;
     }
