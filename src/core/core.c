@@ -203,6 +203,12 @@ enum verdict core_run_stages(struct core *core, struct request *r)
     return DROP;
 }
 
+/** What is sent from now on belongs to this call: it keeps its order (base/outbox.h). */
+static void set_topic(struct core *core, const struct sip_msg *msg)
+{
+    core->config.outbox->topic = (uint32_t)hash_bytes(core->config.hash_seed, msg->call_id);
+}
+
 static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,
                         struct id server, bool merged, enum auth_verdict count)
 {
@@ -225,6 +231,7 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     struct flow source = *flow;
     if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
         return;
+    set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
@@ -303,6 +310,7 @@ static void handle_fault(struct core *core, const struct sip_msg *msg, const str
 /** Handles a parsed message that this worker owns. */
 static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
+    set_topic(core, msg);
     if (msg->is_request) {
         handle_request(core, msg, source);
         return;
@@ -337,6 +345,7 @@ static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
 
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
+    core->config.outbox->topic = 0;
 }
 
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,

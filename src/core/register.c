@@ -299,6 +299,7 @@ void register_receipt(struct core *core, struct id token, enum err err)
     if (reg == NULL)
         return;
 
+    core->config.outbox->topic = (uint32_t)reg->aor_hash;
     if (err == OK)
         err =
             publish(core, reg->aor, reg->aor_hash, still_connected(core, reg), reg->next_expiry_ms);

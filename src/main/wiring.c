@@ -26,6 +26,8 @@ static void read_mail(void *user, const struct letter *letter)
     assert(letter->body.len >= sizeof mail);
     memcpy(&mail, letter->body.data, sizeof mail);
     mail.bytes = slice_from(letter->body, sizeof mail);
+    if (mail.kind == CORE_MAIL_MESSAGE && mail.flow.transport == TRANSPORT_UDP)
+        net_heard(worker->net, &mail.flow.remote);
     core_mail(worker->core, &mail, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
