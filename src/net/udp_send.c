@@ -38,7 +38,8 @@ enum {
 /* One datagram, linked to the next of its burst. */
 struct datagram {
     struct slice bytes;
-    uint16_t next; /* index + 1; 0: the last */
+    uint16_t next;  /* index + 1; 0: the last */
+    uint16_t topic; /* index in topics[] */
 };
 
 /* Datagrams of one length to one address, or a single one. */
@@ -48,6 +49,7 @@ struct burst {
     uint32_t len;
     uint16_t count;
     uint16_t first, last; /* index + 1 */
+    uint16_t place;       /* index + 1 in places[]; 0: it stays alone */
 };
 
 struct control {
@@ -158,6 +160,7 @@ static unsigned find_burst(struct net *net, struct udp_socket *socket, const str
     unsigned fresh = out->burst_count;
     bool alone = len > SEGMENT_BYTES_MAX || loop_now_ms(net->loop) < socket->single_until_ms ||
                  !was_heard(net, hash);
+    uint16_t place = 0;
 
     if (!alone) {
         unsigned at = (unsigned)(mix(hash, len) >> 32) & (PLACES - 1);
@@ -170,19 +173,21 @@ static unsigned find_burst(struct net *net, struct udp_socket *socket, const str
             break; /* full: a new one takes its place */
         }
         out->places[at] = (uint16_t)(fresh + 1);
+        place = (uint16_t)(at + 1);
     }
-    out->bursts[fresh] =
-        (struct burst){.socket = socket, .remote = to->remote, .local = to->local, .len = len};
+    out->bursts[fresh] = (struct burst){
+        .socket = socket, .remote = to->remote, .local = to->local, .len = len, .place = place};
     out->burst_count++;
     return fresh;
 }
 
-static void burst_add(struct udp_out *out, unsigned index, struct slice bytes)
+static void burst_add(struct udp_out *out, unsigned index, unsigned topic, struct slice bytes)
 {
     struct burst *burst = &out->bursts[index];
     uint16_t number = (uint16_t)++out->datagram_count;
 
-    out->datagrams[number - 1] = (struct datagram){.bytes = bytes};
+    out->datagrams[number - 1] = (struct datagram){.bytes = bytes, .topic = (uint16_t)topic};
+    out->topics[topic] = (uint16_t)(index + 1);
     if (burst->count++ == 0)
         burst->first = number;
     else
@@ -205,14 +210,13 @@ void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct sli
 
     struct udp_socket *socket = &net->udp[listener];
     uint64_t hash = addr_mix(net, &to->remote);
-    uint16_t *last = &out->topics[mix(hash, topic) >> 32 & (TOPICS - 1)];
+    unsigned place = (unsigned)(mix(hash, topic) >> 32) & (TOPICS - 1);
     unsigned index = find_burst(net, socket, to, (uint32_t)bytes.len, hash);
-    if (*last > index + 1) { /* it would overtake one of its own topic */
+    if (out->topics[place] > index + 1) { /* it would overtake one of its own topic */
         udp_flush(net);
         index = find_burst(net, socket, to, (uint32_t)bytes.len, hash);
     }
-    *last = (uint16_t)(index + 1);
-    burst_add(out, index, bytes);
+    burst_add(out, index, place, bytes);
 }
 
 /* --- Sending --------------------------------------------------------------------------------- */
@@ -377,6 +381,18 @@ static void send_headers(struct udp_socket *socket, unsigned at, unsigned end)
     }
 }
 
+/* Most turns fill little of the tables: only that is cleared. */
+static void forget_all(struct udp_out *out)
+{
+    for (unsigned i = 0; i < out->burst_count; i++)
+        if (out->bursts[i].place != 0)
+            out->places[out->bursts[i].place - 1] = 0;
+    for (unsigned i = 0; i < out->datagram_count; i++)
+        out->topics[out->datagrams[i].topic] = 0;
+    out->burst_count = 0;
+    out->datagram_count = 0;
+}
+
 void udp_flush(struct net *net)
 {
     struct udp_out *out = net->out;
@@ -394,8 +410,5 @@ void udp_flush(struct net *net)
         send_headers(socket, begin, n);
         begin = n;
     }
-    out->burst_count = 0;
-    out->datagram_count = 0;
-    memset(out->places, 0, sizeof out->places);
-    memset(out->topics, 0, sizeof out->topics);
+    forget_all(out);
 }
