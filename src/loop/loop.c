@@ -187,6 +187,23 @@ bool loops_post(struct loops *loops, unsigned worker, enum mailbox_class class,
     return posted;
 }
 
+static void wait_for_room(void)
+{
+    struct timespec pause = {.tv_nsec = ROOM_WAIT_MS * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+bool loops_post_patiently(struct loops *loops, unsigned worker, enum mailbox_class class,
+                          enum letter_kind kind, const struct slice *parts, size_t part_count)
+{
+    for (unsigned tries = 0; tries < ROOM_TRIES_MAX; tries++) {
+        if (loops_post(loops, worker, class, kind, parts, part_count))
+            return true;
+        wait_for_room();
+    }
+    return false;
+}
+
 bool loops_run_in(struct loops *loops, unsigned worker, loop_run_fn *fn, void *user)
 {
     struct run_order order = {fn, user};
@@ -212,12 +229,6 @@ static void run_everywhere(void *user, unsigned worker)
     if (order->done != NULL)
         order->done(order->user, worker);
     free(order);
-}
-
-static void wait_for_room(void)
-{
-    struct timespec pause = {.tv_nsec = ROOM_WAIT_MS * 1000000L};
-    nanosleep(&pause, NULL);
 }
 
 enum err loops_run_everywhere(struct loops *loops, loop_run_fn *fn, loop_run_fn *done, void *user)

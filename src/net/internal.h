@@ -21,6 +21,7 @@ enum {
     READS_PER_TURN = 4,       /* of one connection */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
+    LOST_AGAIN_MS = 5,         /* a lost connection that not all could be told about */
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
@@ -64,7 +65,7 @@ enum conn_state {
     CONN_OPEN,
     CONN_CLOSING, /* what is queued goes out, nothing is taken any more */
     CONN_ENDED,   /* our end is said; waits for the peer's, so that nothing of ours gets lost */
-    CONN_DEAD,    /* freed at the turn's end */
+    CONN_DEAD,    /* freed at the turn's end, when all have been told that it is lost */
 };
 
 /** A message, or the rest of one, that waits for the socket. */
@@ -73,13 +74,6 @@ struct out_chunk {
     uint32_t len;
     uint32_t sent; /* bytes of `bytes` that are out */
     char bytes[];
-};
-
-/** Connections from one host. */
-struct source {
-    struct map_node node;
-    struct addr host; /* port 0 */
-    uint32_t count;
 };
 
 struct conn {
@@ -94,8 +88,10 @@ struct conn {
     struct loop_watch watch;
     struct timer timer;
     struct list list;          /* in net.paused, net.closing or net.dead */
+    struct list lost;          /* in net.lost */
+    uint32_t told;             /* how far ops.conn_lost() has come */
     struct map_node by_remote; /* outgoing ones, in net.by_remote */
-    struct source *source;     /* accepted ones */
+    uint32_t source;           /* accepted ones: its place in config.sources; 0: none */
     struct flow flow;          /* of messages received here */
     struct framing framing;
     char *in; /* an incomplete message, in_capacity bytes of net->mem; NULL: none */
@@ -109,10 +105,9 @@ struct conn {
     uint64_t stalled_ms; /* since when the queue has not got shorter */
 };
 
-/** Something to be told when the core is not in the middle of something else. */
+/** A message that failed: told when the core is not in the middle of something else. */
 struct report {
     struct list node;
-    struct conn_id lost; /* generation 0: a message failed */
     uint32_t len;
     char bytes[];
 };
@@ -141,12 +136,13 @@ struct net {
 
     struct pool conns;
     struct map by_remote;
-    struct map sources;
     struct list paused; /* struct conn: reading waits */
     struct timer pause_timer;
     struct list closing; /* struct conn: end when this turn's sends are out */
     struct list dead;    /* struct conn: to be freed */
     struct list reports; /* struct report */
+    struct list lost;    /* struct conn: to be told; it needs no memory, so that it is */
+    struct timer lost_timer;
 
     struct outbox outbox;
     char *read_buffer; /* one read of a stream */
@@ -167,7 +163,6 @@ static inline void net_count(struct net *net, enum net_reason reason)
 /* net.c */
 /** Remembers that a message failed, with the reason; told at the turn's end. */
 void net_report_failed(struct net *net, enum net_reason reason, struct slice message);
-void net_report_lost(struct net *net, struct conn_id conn);
 /** The listener of this transport by which `remote` can be reached; LISTENER_ANY: none. */
 uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 
@@ -202,6 +197,8 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes);
 void conn_lose(struct conn *conn, enum net_reason reason);
 /** Ends the streams that are to be closed and have nothing left to send. */
 void conns_end_closing(struct net *net);
+/** Tells that connections are lost. False: not all could be told now. */
+bool conns_tell_lost(struct net *net);
 /** Frees what died in this turn. */
 void conns_bury(struct net *net);
 void conns_close(struct net *net);

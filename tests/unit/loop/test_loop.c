@@ -160,6 +160,44 @@ static void events_that_come_thick_are_served_together(void **state)
     assert_true(took_us >= (100 - 16) * 500);
 }
 
+static void on_numbered(void *user, const struct letter *letter)
+{
+    struct fixture *f = user;
+    uint64_t number;
+
+    memcpy(&number, letter->body.data, sizeof number);
+    assert(number == atomic_load(&f->count));
+    atomic_fetch_add(&f->count, 1);
+}
+
+static bool post_number(struct fixture *f, bool patiently, uint64_t number)
+{
+    static const char ballast[1000];
+    const struct slice parts[] = {{(const char *)&number, sizeof number},
+                                  {ballast, sizeof ballast}};
+
+    return patiently ? loops_post_patiently(f->loops, 1, MAILBOX_RESERVED, LETTER_RECEIPT, parts, 2)
+                     : loops_post(f->loops, 1, MAILBOX_RESERVED, LETTER_RECEIPT, parts, 2);
+}
+
+static void who_may_wait_finds_room_in_a_full_mailbox(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    uint64_t number = 0;
+
+    loop_on_letter(loops_at(f->loops, 1), LETTER_RECEIPT, on_numbered, f);
+    while (post_number(f, false, number))
+        number++;
+    assert_true(number > 100);
+    assert_int_equal(OK, loops_start(f->loops));
+    for (unsigned i = 0; i < 20000; i++)
+        assert_true(post_number(f, true, number++));
+    loops_stop(f->loops); /* comes after all of them */
+    assert_int_equal(number, atomic_load(&f->count));
+    fixture_close(f);
+}
+
 static void count_one(void *user, unsigned worker)
 {
     struct fixture *f = user;
@@ -317,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(letters_go_round_between_sleeping_workers),
         cmocka_unit_test(events_that_come_thick_are_served_together),
+        cmocka_unit_test(who_may_wait_finds_room_in_a_full_mailbox),
         cmocka_unit_test(an_order_to_all_is_done_when_the_last_has_carried_it_out),
         cmocka_unit_test(timers_run_without_anybody_waking_the_loop),
         cmocka_unit_test(a_watch_taken_off_is_not_served_even_if_its_event_was_read),

@@ -82,12 +82,14 @@ struct fixture {
     struct quiesce quiesce;
     struct loops *loops;
     struct net_sockets *sockets;
+    struct live *sources;
     struct listener listeners[LISTENERS];
     struct worker workers[WORKERS];
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool refuse; /* receive() says that the stream is to be closed */
-    bool echo;   /* receive() answers what it gets */
+    bool refuse;   /* receive() says that the stream is to be closed */
+    bool echo;     /* receive() answers what it gets */
+    uint32_t deaf; /* times that conn_lost() says no, for each connection; guarded by the lock */
     unsigned count;
     struct heard heard[HEARD_MAX];
 };
@@ -131,11 +133,20 @@ static void on_failed(void *user, struct slice sent)
     heard_done(worker->f);
 }
 
-static void on_lost(void *user, struct conn_id conn)
+/* Whoever is told has no room for it the first `deaf` times. */
+static bool on_lost(void *user, struct conn_id conn, uint32_t *told)
 {
     struct worker *worker = user;
+    pthread_mutex_lock(&worker->f->lock);
+    bool deaf = *told < worker->f->deaf;
+    pthread_mutex_unlock(&worker->f->lock);
+    if (deaf) {
+        ++*told;
+        return false;
+    }
     hear(worker, LOST, SLICE_EMPTY)->conn = conn;
     heard_done(worker->f);
+    return true;
 }
 
 static bool on_flush(void *user)
@@ -174,6 +185,7 @@ static struct fixture *fixture_open(const struct net_limits *limits)
     assert_int_equal(OK, net_sockets_open(f->listeners, LISTENERS, WORKERS, &problem, &f->sockets));
     struct loops_config loops = {.workers = WORKERS, .quiesce = &f->quiesce};
     assert_int_equal(OK, loops_open(&loops, &f->loops));
+    assert_int_equal(OK, live_open(100, &f->sources));
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker *worker = &f->workers[i];
         *worker = (struct worker){.f = f, .loop = loops_at(f->loops, i)};
@@ -183,6 +195,7 @@ static struct fixture *fixture_open(const struct net_limits *limits)
             .listeners = f->listeners,
             .listener_count = LISTENERS,
             .hash_seed = 1,
+            .sources = f->sources,
             .limits = limits != NULL ? *limits : net_limits_default(),
             .ops = {worker, on_receive, on_failed, on_lost},
         };
@@ -201,6 +214,7 @@ static void fixture_close(struct fixture *f)
         net_close(f->workers[i].net);
     net_sockets_close(f->sockets);
     loops_close(f->loops);
+    live_close(f->sources);
     pthread_cond_destroy(&f->news);
     pthread_mutex_destroy(&f->lock);
     free(f);
@@ -304,6 +318,16 @@ static struct net_counters sum_counters(struct fixture *f)
         sum.reading_paused += order.counters.reading_paused;
     }
     return sum;
+}
+
+static void wait_refused(struct fixture *f, enum net_reason reason, uint64_t wanted)
+{
+    for (unsigned i = 0; i < 3000; i++) {
+        if (sum_counters(f).refused[reason] == wanted)
+            return;
+        poll(NULL, 0, 5);
+    }
+    fail_msg("refused: %u", (unsigned)sum_counters(f).refused[reason]);
 }
 
 /* Until the counter is there; connections come and go on their own. */
@@ -836,31 +860,83 @@ static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
     fixture_close(f);
 }
 
+static void set_deaf(struct fixture *f, uint32_t times)
+{
+    pthread_mutex_lock(&f->lock);
+    f->deaf = times;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void a_lost_connection_is_told_again_until_all_know(void **state)
+{
+    (void)state;
+    enum {
+        PEERS = 5
+    };
+    struct fixture *f = fixture_open(NULL);
+    bool met[WORKERS][PEERS + 1] = {{false}};
+    int fds[PEERS];
+
+    set_deaf(f, UINT32_MAX);
+    for (unsigned i = 0; i < PEERS; i++)
+        fds[i] = peer_connect(f, TCP4);
+    wait_connections(f, PEERS);
+    for (unsigned i = 0; i < PEERS; i++)
+        close(fds[i]);
+    poll(NULL, 0, 100); /* they would be gone by then */
+    assert_int_equal(0, heard_count(f));
+    assert_int_equal(PEERS, sum_counters(f).connections); /* that nobody knows of, they count */
+
+    set_deaf(f, 3);
+    wait_heard(f, PEERS);
+    wait_connections(f, 0);
+    assert_int_equal(PEERS, heard_count(f));
+    for (unsigned i = 0; i < PEERS; i++) {
+        const struct heard *heard = &f->heard[i];
+        assert_int_equal(LOST, heard->what);
+        assert_int_equal(heard->worker, heard->conn.worker);
+        assert_in_range(heard->conn.id.slot, 0, PEERS);
+        assert_false(met[heard->worker][heard->conn.id.slot]);
+        met[heard->worker][heard->conn.id.slot] = true;
+    }
+
+    set_deaf(f, UINT32_MAX); /* at the end it may be untold */
+    int last = peer_connect(f, TCP4);
+    wait_connections(f, 1);
+    close(last);
+    poll(NULL, 0, 50);
+    fixture_close(f);
+}
+
 static void connections_beyond_the_limit_of_a_source_are_closed(void **state)
 {
     (void)state;
     enum {
-        LIMIT = 3
+        LIMIT = 16,
+        MORE = 20
     };
     struct net_limits limits = net_limits_default();
     limits.connections_per_source_max = LIMIT;
     struct fixture *f = fixture_open(&limits);
-    int fds[WORKERS * LIMIT + 20];
+    int fds[LIMIT + MORE];
     unsigned closed = 0;
 
-    /* Each worker has its own count: whatever the kernel gives them, the sum is bounded. */
-    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+    /* Whatever the kernel gives to which worker: they share one count. */
+    fds[0] = peer_connect(f, TCP4);
+    wait_connections(f, 1);
+    for (unsigned i = 1; i < COUNT_OF(fds); i++)
         fds[i] = peer_connect(f, TCP4);
-    wait_connections(f, WORKERS * LIMIT);
-    struct net_counters sum = sum_counters(f);
-    assert_int_equal(WORKERS * LIMIT, sum.accepted);
+    int other = peer_connect(f, TCP6); /* from ::1: another host */
+    wait_connections(f, LIMIT + 1);
+    wait_refused(f, NET_R_SOURCE, MORE);
+    assert_int_equal(LIMIT + 1, sum_counters(f).accepted);
     for (unsigned i = 0; i < COUNT_OF(fds); i++) {
         struct pollfd poller = {.fd = fds[i], .events = POLLIN};
         closed += poll(&poller, 1, 0) == 1;
         close(fds[i]);
     }
-    assert_int_equal(20, closed);
-    assert_int_equal(20, sum.refused[NET_R_SOURCE]);
+    close(other);
+    assert_int_equal(MORE, closed);
     wait_connections(f, 0);
     int again = peer_connect(f, TCP4); /* there is room again */
     wait_connections(f, 1);
@@ -987,6 +1063,7 @@ int main(void)
         cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),
         cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
         cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
+        cmocka_unit_test(a_lost_connection_is_told_again_until_all_know),
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),
