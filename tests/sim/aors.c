@@ -139,6 +139,7 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
                                         .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};
         snprintf(binding->uri, sizeof binding->uri, "%s", uri);
         snprintf(binding->call_id, sizeof binding->call_id, "%s", asked->call_id);
+        text_field(request, "Path", 0, binding->path, sizeof binding->path);
     }
 }
 
@@ -193,7 +194,8 @@ static void check_durable(struct sim *sim, const struct sim_aor *aor, unsigned u
         bool known = false;
         for (unsigned i = 0; i < aor->count; i++)
             known |= slice_equal(slice_of(aor->bindings[i].uri), binding.contact) &&
-                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq;
+                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq &&
+                     slice_equal(slice_of(aor->bindings[i].path), binding.path);
         if (!known && binding.expires_ms > sim_wall(sim) + SLACK_MS)
             sim_fail(sim, "at the 200 to u%u another binding is durable: %.*s", user,
                      SLICE_ARG(binding.contact));
@@ -223,6 +225,17 @@ static bool is_bad_star(const char *request, const struct asked *asked)
             strtol(text, NULL, 10) != 0);
 }
 
+/** The 200 repeats the Path (RFC 3327 section 5.3). */
+static void check_path(struct sim *sim, const char *request, const char *answer)
+{
+    char sent[128], told[128];
+
+    text_field(request, "Path", 0, sent, sizeof sent);
+    text_field(answer, "Path", 0, told, sizeof told);
+    if (strcmp(sent, told) != 0)
+        sim_fail(sim, "the 200 has the Path \"%s\", not \"%s\"", told, sent);
+}
+
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)
 {
     char to[256];
@@ -232,8 +245,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     text_field(request, "To", 0, to, sizeof to);
     unsigned user = aors_user_of(to);
     read_register(request, &asked);
-    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404)
-        return; /* access: elsewhere */
+    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404 || status == 482)
+        return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
     drop_expired(aor, sim_wall(sim));
     bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
@@ -258,6 +271,7 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     }
     if (!repeat)
         apply(sim, aor, phone, request, &asked);
+    check_path(sim, request, answer);
     check_listed(sim, aor, user, answer);
     check_durable(sim, aor, user);
 }
@@ -323,6 +337,7 @@ void aors_restore(struct sim *sim)
                 .q = binding.q, .cseq = binding.cseq, .expires_ms = binding.expires_ms};
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
+            snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));
             made->phone = phone_by_uri(sim, made->uri);
             made->lost = binding.flow.transport != TRANSPORT_UDP;
         }

@@ -143,3 +143,14 @@ void text_response(const char *request, unsigned status, const char *tag, const 
     text_field(request, "CSeq", 0, value, sizeof value);
     text_add(out, size, "CSeq: %s\r\n%sContent-Length: 0\r\n\r\n", value, extra);
 }
+
+bool text_names_node(const char *text)
+{
+    return strstr(text, SIM_NODE_HOST) != NULL || strstr(text, SIM_NODE_HOST_V6) != NULL;
+}
+
+void text_request_uri(const char *request, char *out, size_t size)
+{
+    const char *at = request + strcspn(request, " ") + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(at, " "), at);
+}
