@@ -204,7 +204,7 @@ static bool nonce_doubtful(struct sim *sim, uint32_t phone, const char *request)
 /** The challenges are those of the user's algorithms, in their order. */
 static void check_offers(struct sim *sim, const char *request, const char *answer)
 {
-    char challenge[512], wanted[64], value[256], method[16];
+    char challenge[512], wanted[256], value[256], method[16], first[64] = "";
     unsigned found = 0;
 
     text_method(request, method, sizeof method);
@@ -216,12 +216,20 @@ static void check_offers(struct sim *sim, const char *request, const char *answe
         user = SIM_PHONES_MAX;
     const char *name = text_status(answer) == 401 ? "WWW-Authenticate" : "Proxy-Authenticate";
     for (; text_field(answer, name, found, challenge, sizeof challenge); found++) {
+        char nonce[64];
         if (found == sim->algorithm_counts[user])
             break;
-        snprintf(wanted, sizeof wanted, "algorithm=%s,",
-                 creds_algorithm_name(sim->algorithms[user][found]));
-        if (strstr(challenge, wanted) == NULL)
-            sim_fail(sim, "another algorithm was offered than %s", wanted);
+        if (!quoted(challenge, "nonce=\"", nonce, sizeof nonce) || nonce[0] == '\0' ||
+            (found > 0 && strcmp(nonce, first) != 0))
+            sim_fail(sim, "a challenge without the nonce: %s", challenge);
+        if (found == 0)
+            snprintf(first, sizeof first, "%s", nonce);
+        snprintf(wanted, sizeof wanted,
+                 "Digest realm=\"sim.example\", nonce=\"%s\", algorithm=%s%s, qop=\"auth\"", nonce,
+                 creds_algorithm_name(sim->algorithms[user][found]),
+                 strstr(challenge, "stale=true") != NULL ? ", stale=true" : "");
+        if (strcmp(challenge, wanted) != 0)
+            sim_fail(sim, "the challenge is %s, not %s", challenge, wanted);
     }
     if (found != sim->algorithm_counts[user] || text_count(answer, name) != found)
         sim_fail(sim, "%u algorithms were offered, not %u", text_count(answer, name),

@@ -23,6 +23,21 @@ static struct sim_binding *find(struct sim_aor *aor, const char *uri)
     return NULL;
 }
 
+/** Does a Contact speak of this binding (RFC 5626 section 6, RFC 3261 section 10.3)? */
+static bool speaks_of(const char *contact, const struct sim_binding *binding)
+{
+    char uri[128], instance[64], reg_id[16];
+
+    text_uri(contact, uri, sizeof uri);
+    text_param(contact, "+sip.instance", instance, sizeof instance);
+    text_param(contact, "reg-id", reg_id, sizeof reg_id);
+    bool same_instance = instance[0] != '\0' && strcmp(instance, binding->instance) == 0;
+    if (instance[0] != '\0' && binding->instance[0] != '\0' && reg_id[0] != '\0' &&
+        binding->reg_id != 0)
+        return same_instance && strtoul(reg_id, NULL, 10) == binding->reg_id;
+    return (same_instance && !binding->touched) || strcmp(uri, binding->uri) == 0;
+}
+
 static void remove_at(struct sim_aor *aor, unsigned at)
 {
     memmove(&aor->bindings[at], &aor->bindings[at + 1],
@@ -100,11 +115,8 @@ static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
     for (unsigned i = 0; i < aor->count; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
         bool spoken_of = asked->star;
-        for (unsigned k = 0; k < asked->count; k++) {
-            char uri[128];
-            text_uri(asked->contacts[k], uri, sizeof uri);
-            spoken_of |= strcmp(uri, binding->uri) == 0;
-        }
+        for (unsigned k = 0; k < asked->count; k++)
+            spoken_of |= speaks_of(asked->contacts[k], binding);
         if (spoken_of && strcmp(binding->call_id, asked->call_id) == 0 &&
             binding->cseq >= asked->cseq)
             return true;
@@ -117,17 +129,22 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
 {
     if (asked->star)
         aor->count = 0;
+    for (unsigned i = 0; i < aor->count; i++)
+        aor->bindings[i].touched = false;
     for (unsigned i = 0; i < asked->count && !asked->star; i++) {
-        char uri[128];
+        char uri[128], reg_id[16];
         text_uri(asked->contacts[i], uri, sizeof uri);
         uint32_t expires = expires_of(request, asked->contacts[i]);
-        struct sim_binding *binding = find(aor, uri);
-        if (expires == 0) {
-            if (binding != NULL)
-                remove_at(aor, (unsigned)(binding - aor->bindings));
-            continue;
+        struct sim_binding *binding = NULL;
+        for (unsigned k = 0; k < aor->count; k++) {
+            if (!speaks_of(asked->contacts[i], &aor->bindings[k]))
+                continue;
+            if (binding == NULL && expires > 0)
+                binding = &aor->bindings[k];
+            else
+                remove_at(aor, k--);
         }
-        if (binding == NULL && aor->count == COUNT_OF(aor->bindings))
+        if (expires == 0 || (binding == NULL && aor->count == COUNT_OF(aor->bindings)))
             continue;
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
@@ -140,6 +157,11 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
         snprintf(binding->uri, sizeof binding->uri, "%s", uri);
         snprintf(binding->call_id, sizeof binding->call_id, "%s", asked->call_id);
         text_field(request, "Path", 0, binding->path, sizeof binding->path);
+        text_param(asked->contacts[i], "+sip.instance", binding->instance,
+                   sizeof binding->instance);
+        text_param(asked->contacts[i], "reg-id", reg_id, sizeof reg_id);
+        binding->reg_id = (unsigned)strtoul(reg_id, NULL, 10);
+        binding->touched = true;
     }
 }
 
@@ -168,6 +190,12 @@ static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, co
         uint64_t slack_ms = SLACK_MS + 20u * sim->knobs.store_delay_max_ms;
         if (told_ms > binding->expires_ms + slack_ms || binding->expires_ms > told_ms + slack_ms)
             sim_fail(sim, "the 200 to u%u says that %s lives %s s more", user, uri, text);
+        char instance[64], reg_id[16];
+        text_param(value, "+sip.instance", instance, sizeof instance);
+        text_param(value, "reg-id", reg_id, sizeof reg_id);
+        if (strcmp(instance, binding->instance) != 0 ||
+            strtoul(reg_id, NULL, 10) != binding->reg_id)
+            sim_fail(sim, "the 200 to u%u lists %s with another instance", user, uri);
         if (q_of(value) != binding->q)
             sim_fail(sim, "the 200 to u%u lists %s with another q", user, uri);
     }
@@ -338,6 +366,10 @@ void aors_restore(struct sim *sim)
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
             snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));
+            made->reg_id = binding.reg_id;
+            if (binding.instance.len > 0)
+                snprintf(made->instance, sizeof made->instance, "\"%.*s\"",
+                         SLICE_ARG(binding.instance));
             made->phone = phone_by_uri(sim, made->uri);
             made->lost = binding.flow.transport != TRANSPORT_UDP;
         }

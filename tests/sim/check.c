@@ -104,7 +104,8 @@ static void check_call(struct sim *sim, const struct call *call, unsigned index)
         sim_fail(sim, "call %u was accepted by us (100) and never got a final answer", index);
     if (call->final_status == 0 && call->answers == 0 && !call->gave_up)
         sim_fail(sim, "call %u is still open", index);
-    if (call->answers > 0 && !call->bye_done && call->crashes_before == sim->crashes)
+    bool unheard = sim->knobs.mailbox_full_pct > 0 && phone_any_tcp(sim); /* of a lost stream */
+    if (call->answers > 0 && !call->bye_done && call->crashes_before == sim->crashes && !unheard)
         sim_fail(sim, "call %u was up and could not be hung up", index);
 }
 

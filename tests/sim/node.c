@@ -276,6 +276,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
         check_sent_by_node(sim, to, text, item->len);
         bool gone = tcp && (!flow_has_conn(&item->to) ||
                             !node_has_conn(sim, to, item->to.conn.id.generation));
+        if (gone)
+            watch_gone(sim, text);
         if (gone || (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0)) {
             struct sim_event event = {
                 .due_ms = sim->now_ms + 1,

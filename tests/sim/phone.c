@@ -57,7 +57,8 @@ static uint32_t hop_of(const struct sim *sim, uint32_t phone, const char *text)
                    ? SIM_ROUTER
                    : SIM_NODE;
     if (strncmp(text, "REGISTER ", 9) == 0)
-        return sim->phones[phone].behind == BEHIND_EDGE ? SIM_ROUTER : SIM_NODE;
+        return sim->phones[phone].behind == BEHIND_EDGE && !sim->phones[phone].direct ? SIM_ROUTER
+                                                                                      : SIM_NODE;
     text_request_uri(text, value, sizeof value);
     bool named = strstr(value, SIM_ROUTER_HOST) != NULL;
     if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value))
@@ -156,6 +157,21 @@ static void registered_uri(const struct phone *phone, char out[static 80])
         snprintf(out, 80, "sip:l%u@" SIM_ROUTER_HOST, phone->user);
     else
         phone_uri(phone, phone->user, out);
+    if (phone->moved > 0 && phone->behind <= BEHIND_EDGE) {
+        char host[60];
+        snprintf(host, sizeof host, "%.59s", strchr(out, '@'));
+        snprintf(out, 80, "sip:u%u-%u%s", phone->user, phone->moved, host);
+    }
+}
+
+/** +sip.instance, and reg-id where a phone has several flows (RFC 5626). */
+static void add_instance(const struct phone *phone, unsigned reg_id, char *out)
+{
+    if (!phone->instance)
+        return;
+    text_add(out, SIM_TEXT_MAX, ";+sip.instance=\"<urn:uuid:0000-%u>\"", phone->index);
+    if (reg_id != 0)
+        text_add(out, SIM_TEXT_MAX, ";reg-id=%u", reg_id);
 }
 
 /** The first lines of a REGISTER. */
@@ -231,6 +247,9 @@ static void send_register(struct sim *sim, struct phone *phone)
 {
     char uri[80];
 
+    phone->direct = sim_chance(sim, 15);
+    if (phone->instance && sim_chance(sim, 15))
+        phone->moved++;
     if (sim_chance(sim, 20))
         send_vain_register(sim, phone);
     phone->cseq++;
@@ -247,12 +266,18 @@ static void send_register(struct sim *sim, struct phone *phone)
     } else {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
                  phone->wants_gone ? 0 : phone->expires_s);
+        bool two = phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
+        add_instance(phone, two ? 1 : 0, phone->request);
         text_add(phone->request, SIM_TEXT_MAX, "\r\n");
-        if (phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE) /* a second line of it */
-            text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.3\r\n",
-                     uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30);
+        if (two) { /* a second line of this phone */
+            text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.%u",
+                     uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30,
+                     phone->index % 8 == 1 ? 3 : phone->q / 100 % 10);
+            add_instance(phone, 2, phone->request);
+            text_add(phone->request, SIM_TEXT_MAX, "\r\n");
+        }
     }
     end_register(sim, phone, phone->request);
     if (!sim->knobs.starved && sim_chance(sim, 8))
@@ -1191,6 +1216,7 @@ void phones_start(struct sim *sim)
         phone->tcp = !phone->nat && !phone->v6 && phone->manner != MANNER_CLOSED &&
                      sim_chance(sim, sim->knobs.tcp_pct);
         draw_behind(sim, phone);
+        phone->instance = !sim->knobs.looped && sim_chance(sim, 40);
         phone->rport = phone->nat || sim_chance(sim, 80);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;

@@ -128,6 +128,9 @@ struct phone {
     unsigned q; /* thousandths */
     bool nat, tcp, rport, v6;
     enum phone_behind behind;
+    bool instance;                     /* it says +sip.instance, and so may move */
+    unsigned moved;                    /* how often */
+    bool direct;                       /* this time not through the other proxy */
     unsigned leads_to;                 /* user */
     uint32_t conn;                     /* generation of its connection; 0: none */
     uint32_t conns;                    /* that it ever had */
@@ -254,9 +257,12 @@ struct node_worker {
 
 /** A binding as it must be. */
 struct sim_binding {
-    char uri[128], call_id[64], path[96];
+    char uri[128], call_id[64], path[96], instance[64];
+    unsigned reg_id;
+    bool touched; /* by the REGISTER at hand */
     uint32_t phone, cseq;
-    bool added; /* by a redirection */
+    bool added; /* by a redirection, at: */
+    uint64_t added_ms;
     unsigned q;
     bool lost; /* its connection is gone, since: */
     uint64_t lost_ms;
@@ -484,6 +490,8 @@ void watch_close(struct sim *sim);
 void watch_in(struct sim *sim, uint32_t from, const char *text);
 void watch_out(struct sim *sim, uint32_t to, const char *text);
 void watch_refused(struct sim *sim, const char *text, bool known);
+/** What was sent went nowhere: its stream is gone, and the worker hears of it any time now. */
+void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
 /** A turn's messages are all out. */

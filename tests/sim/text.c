@@ -64,7 +64,7 @@ void text_param(const char *value, const char *name, char *out, size_t size)
     if (at == NULL)
         return;
     at += strlen(wanted);
-    size_t len = strcspn(at, ";,> \r");
+    size_t len = *at == '"' ? strcspn(at + 1, "\"") + 2 : strcspn(at, ";,> \r");
     if (len >= size)
         len = size - 1;
     memcpy(out, at, len);

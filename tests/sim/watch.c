@@ -569,6 +569,18 @@ void watch_refused(struct sim *sim, const char *text, bool known)
     }
 }
 
+void watch_gone(struct sim *sim, const char *text)
+{
+    char branch[96], method[16];
+
+    if (sim->knobs.starved || text_status(text) != 0)
+        return;
+    name_of(text, 0, branch, method);
+    struct sent *sent = find_sent(sim->watch, branch, method);
+    if (sent != NULL)
+        sent->doubtful = true;
+}
+
 void watch_conn_lost(struct sim *sim, uint32_t phone)
 {
     for (struct sent *at = sim->watch->sent; at != NULL; at = at->next)
@@ -634,18 +646,65 @@ static void locate(struct sim *sim, struct served *served)
             aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain);
 }
 
-static int find_target(const struct served *served, const char *uri)
+/** Is the other proxy the next hop of this message, by its Route? */
+static bool by_router(const char *text)
+{
+    char value[512];
+
+    text_request_uri(text, value, sizeof value);
+    if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
+        return true;
+    return text_field(text, "Route", 0, value, sizeof value) &&
+           strstr(value, SIM_ROUTER_HOST) != NULL;
+}
+
+/** The same URI with and without Path are two. */
+static int find_target(const struct served *served, const char *uri, bool routed)
 {
     for (unsigned i = 0; i < served->target_count; i++)
-        if (strcmp(served->targets[i].uri, uri) == 0)
+        if (strcmp(served->targets[i].uri, uri) == 0 &&
+            (served->targets[i].path[0] != '\0') == routed)
             return (int)i;
     return -1;
 }
 
-/** A target that a redirection adds; false: it is known, or there is no room. */
-static bool add_target(struct served *served, const struct sim_binding *binding, unsigned q)
+/** When a branch that is over ended. */
+static uint64_t ended_ms(const struct sent *child)
 {
-    int known = find_target(served, binding->uri);
+    if (child->done_ms != 0)
+        return child->done_ms;
+    return (child->cancelled ? child->cancel_ms : child->first_ms) + LIFE_MS;
+}
+
+/** Is `at` held up by another flow of its phone (RFC 5626 section 5.3)? */
+enum held {
+    HELD_NOT = 0,
+    HELD_BUSY,   /* until that one fails at once */
+    HELD_SETTLED /* the phone was reached, or waited for: it is not tried any more */
+};
+
+static enum held held_up(const struct served *served, unsigned at, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < served->child_count; i++) {
+        const struct sent *child = served->children[i];
+        if (child->target < 0 || (unsigned)child->target == at ||
+            served->targets[at].instance[0] == '\0' ||
+            strcmp(served->targets[child->target].instance, served->targets[at].instance) != 0)
+            continue;
+        if (is_pending(child, now_ms) && !child->doubtful)
+            return HELD_BUSY;
+        if (!child->refused && child->final != 430 &&
+            (!served->targets[at].added || ended_ms(child) > served->targets[at].added_ms))
+            return HELD_SETTLED;
+    }
+    return HELD_NOT;
+}
+
+/** A target that a redirection adds; false: it is known, or there is no room. */
+static bool add_target(struct served *served, const struct sim_binding *binding, unsigned q,
+                       uint64_t now_ms)
+{
+    int known = find_target(served, binding->uri, binding->path[0] != '\0');
     bool was_lost = known >= 0 && served->targets[known].lost && !served->started[known];
     if (known >= 0 && !was_lost)
         return false;
@@ -658,6 +717,7 @@ static bool add_target(struct served *served, const struct sim_binding *binding,
     *made = *binding;
     made->q = q;
     made->added = true;
+    made->added_ms = now_ms;
     return true;
 }
 
@@ -713,7 +773,7 @@ static void follow(struct sim *sim, struct sent *child)
         unsigned count = led_to(sim, served, uri, found);
         left |= count == 0;
         for (unsigned k = 0; k < count; k++)
-            child->followed |= add_target(served, &found[k], q_of(contact));
+            child->followed |= add_target(served, &found[k], q_of(contact), sim->now_ms);
     }
     child->partly = child->followed && left;
 }
@@ -724,8 +784,11 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 
     if (served->started[at])
         sim_fail(sim, "the target %s is tried twice", served->targets[at].uri);
+    if (served->certain && held_up(served, at, sim->now_ms) != HELD_NOT)
+        sim_fail(sim, "%s is tried beside another flow of its phone", served->targets[at].uri);
     for (unsigned i = 0; i < served->target_count && served->certain; i++)
-        if (!served->started[i] && served->targets[i].q > q && !served->targets[i].lost)
+        if (!served->started[i] && served->targets[i].q > q && !served->targets[i].lost &&
+            held_up(served, i, sim->now_ms) == HELD_NOT)
             sim_fail(sim, "%s is tried before %s, whose q is higher", served->targets[at].uri,
                      served->targets[i].uri);
     for (unsigned i = 0; i < served->child_count; i++) {
@@ -736,18 +799,6 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
                      served->targets[at].uri, served->targets[child->target].uri);
     }
     served->started[at] = true;
-}
-
-/** Is the other proxy the next hop of this message, by its Route? */
-static bool by_router(const char *text)
-{
-    char value[512];
-
-    text_request_uri(text, value, sizeof value);
-    if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
-        return true;
-    return text_field(text, "Route", 0, value, sizeof value) &&
-           strstr(value, SIM_ROUTER_HOST) != NULL;
 }
 
 static void check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
@@ -772,7 +823,7 @@ static int check_target(struct sim *sim, struct served *served, uint32_t to, con
             sim_fail(sim, "a %s in a dialog was forked", served->method);
         return -1;
     }
-    int at = find_target(served, uri);
+    int at = find_target(served, uri, by_router(text));
     if (at < 0) {
         if (served->certain && phone_by_uri(sim, uri) != 0)
             sim_fail(sim, "a %s went to %s, which is not registered there", served->method, uri);
@@ -788,10 +839,11 @@ static int check_target(struct sim *sim, struct served *served, uint32_t to, con
 }
 
 /** Is a target left that must be tried before a failure may be answered? */
-static bool has_target_left(const struct served *served)
+static bool has_target_left(const struct served *served, uint64_t now_ms)
 {
     for (unsigned i = 0; i < served->target_count; i++)
-        if (!served->started[i] && !served->targets[i].lost)
+        if (!served->started[i] && !served->targets[i].lost &&
+            held_up(served, i, now_ms) != HELD_SETTLED)
             return true;
     return false;
 }
@@ -971,7 +1023,7 @@ static unsigned breadth_used(const struct served *served, uint64_t now_ms)
     unsigned used = 0;
 
     for (unsigned i = 0; i < served->child_count; i++)
-        if (is_pending(served->children[i], now_ms))
+        if (is_pending(served->children[i], now_ms) && !served->children[i]->doubtful)
             used += served->children[i]->breadth;
     return used;
 }
@@ -1017,7 +1069,7 @@ static void request_out(struct sim *sim, uint32_t to, const char *text)
     }
     same_final_uri(sim, text, uri, sizeof uri);
     locate(sim, parent);
-    int known = find_target(parent, uri);
+    int known = find_target(parent, uri, by_router(text));
     const char *path = known >= 0 ? parent->targets[known].path : "";
     if (!same_request(sim, parent->phone, path, parent->text, text, why, sizeof why))
         sim_fail(sim, "a %s was changed on its way: %s", method, why);
@@ -1124,6 +1176,9 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
             sim_fail(sim, "the best response is a %u, but %u was sent", best->final, status);
         return;
     }
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i]->doubtful)
+            return;
     unsigned wanted = 500;
     bool timed_out = false;
     for (unsigned i = 0; i < served->child_count; i++)
@@ -1188,7 +1243,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
         return;
     locate(sim, served);
     unsigned user = user_of_request(sim, served->text);
-    bool lost = served->target_count > 0 && !has_target_left(served);
+    bool lost = served->target_count > 0 && !has_target_left(served, sim->now_ms);
     bool none = status == (user < SIM_PHONES_MAX ? 480u : 404u) ||
                 (!sim->knobs.auth && user >= SIM_PHONES_MAX);
     if (served->in_dialog && status == 430 && phone_any_tcp(sim))
@@ -1278,7 +1333,8 @@ static void check_final(struct sim *sim, struct served *served, const char *text
     if (pending)
         sim_fail(sim, "a %s was answered %u while a branch is open", served->method,
                  text_status(text));
-    else if (!served->cancelled && !has_six(served) && served->certain && has_target_left(served))
+    else if (!served->cancelled && !has_six(served) && served->certain &&
+             has_target_left(served, sim->now_ms))
         sim_fail(sim, "a %s was answered %u before all targets were tried", served->method,
                  text_status(text));
     else
@@ -1401,6 +1457,17 @@ static bool has_just_failed(const struct sent *child, uint64_t now_ms)
     return !is_pending(child, now_ms) && is_pending(child, now_ms - TOLERANCE_MS);
 }
 
+/** Of the flows of one phone only one is tried: is none of the same turn before this one? */
+static bool is_first_flow(const struct served *served, unsigned at, unsigned q)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (!served->started[i] && served->targets[i].q >= q &&
+            served->targets[at].instance[0] != '\0' &&
+            strcmp(served->targets[i].instance, served->targets[at].instance) == 0)
+            return false;
+    return true;
+}
+
 static void check_group(struct sim *sim, const struct served *served)
 {
     unsigned q = 0;
@@ -1416,13 +1483,14 @@ static void check_group(struct sim *sim, const struct served *served)
     if (!pending || breadth_used(served, sim->now_ms) >= served->breadth)
         return; /* the rest one after the other */
     for (unsigned i = 0; i < served->child_count; i++)
-        if (has_just_failed(served->children[i], sim->now_ms))
+        if (served->children[i]->doubtful || has_just_failed(served->children[i], sim->now_ms))
             return; /* the node hears of it with its next timers */
     for (unsigned i = 0; i < served->target_count; i++)
         if (!served->started[i] && served->targets[i].added && served->targets[i].q > q)
             return; /* a redirection that has to wait for all at work */
     for (unsigned i = 0; i < served->target_count; i++)
-        if (!served->started[i] && !served->targets[i].lost && served->targets[i].q >= q)
+        if (!served->started[i] && !served->targets[i].lost && served->targets[i].q >= q &&
+            held_up(served, i, sim->now_ms) == HELD_NOT && is_first_flow(served, i, q))
             sim_fail(sim, "%s is not tried side by side with those of its q (%u of %u at work)",
                      served->targets[i].uri, breadth_used(served, sim->now_ms), served->breadth);
 }
@@ -1488,9 +1556,7 @@ static void check_silence(struct sim *sim, const struct served *served)
         const struct sent *child = served->children[i];
         if (is_pending(child, sim->now_ms))
             return;
-        uint64_t end_ms = child->done_ms;
-        if (end_ms == 0)
-            end_ms = child->cancelled ? child->cancel_ms + LIFE_MS : child->first_ms + LIFE_MS;
+        uint64_t end_ms = ended_ms(child);
         if (end_ms > done_ms)
             done_ms = end_ms;
         if (!is_invite(served->method) && counts_as_timeout(child))
