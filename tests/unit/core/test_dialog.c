@@ -18,8 +18,10 @@ static const struct hash_key token_key = {{3, 4}};
 struct fixture {
     struct core *core;
     struct policy *policy;
-    struct listener listener;
+    struct listener listeners[2]; /* UDP, TCP */
     struct outbox outbox;
+    struct binding_set bindings; /* of the AOR "bob" */
+    char block[1024];
     unsigned sent;
 };
 
@@ -35,10 +37,17 @@ static void no_flush(struct outbox *outbox, void *user)
     outbox->used = 0;
 }
 
-static struct slice find_nothing(void *user, struct slice key, uint64_t hash)
+static struct slice find_bindings(void *user, struct slice key, uint64_t hash)
 {
-    (void)user, (void)key, (void)hash;
-    return SLICE_EMPTY;
+    struct fixture *f = user;
+    struct builder b = builder_over(f->block, sizeof f->block);
+
+    (void)hash;
+    if (!slice_equal(key, SLICE("bob")) || f->bindings.count == 0)
+        return SLICE_EMPTY;
+    f->bindings.aor = SLICE("bob");
+    assert_int_equal(binding_set_pack(&f->bindings, &b), OK);
+    return builder_slice(&b);
 }
 
 static struct slice find_no_hash(void *user, uint64_t hash, struct slice *key)
@@ -67,7 +76,8 @@ static int setup(void **state)
 
     if (f == NULL)
         return -1;
-    f->listener = (struct listener){.transport = TRANSPORT_UDP, .bound = v4(1, 5060)};
+    f->listeners[0] = (struct listener){.transport = TRANSPORT_UDP, .bound = v4(1, 5060)};
+    f->listeners[1] = (struct listener){.transport = TRANSPORT_TCP, .bound = v4(1, 5060)};
     f->outbox.flush = no_flush;
     f->outbox.buffer = malloc(OUTBOX_BYTES);
     if (f->outbox.buffer == NULL || policy_build(&source, &error, &f->policy) != OK)
@@ -80,15 +90,16 @@ static int setup(void **state)
         .transactions_max = 64,
         .registrations_max = 4,
         .nonce_windows_max = 4,
-        .listeners = &f->listener,
-        .listener_count = 1,
+        .listeners = f->listeners,
+        .listener_count = COUNT_OF(f->listeners),
         .auth_required = true,
         .realm = SLICE("sim.example"),
         .nonce_lifetime_ms = 60000,
         .registrar = {.max_expires = 60, .max_contacts = 4},
         .timer_c_ms = 181000,
         .outbox = &f->outbox,
-        .location = {.find = find_nothing,
+        .location = {.user = f,
+                     .find = find_bindings,
                      .find_hash = find_no_hash,
                      .put = put_nothing,
                      .remove = remove_nothing},
@@ -205,6 +216,37 @@ static void a_made_up_token_behind_a_good_one_is_as_none(void **state)
     assert_int_equal(item->to.remote.port, 42000);
 }
 
+/* The callee's connection still stands, but it is not registered any more; another phone of the
+ * same user is. It is not in the call. */
+static void a_phone_with_a_name_is_not_taken_for_another(void **state)
+{
+    struct fixture *f = *state;
+    const struct flow old = {
+        .transport = TRANSPORT_TCP, .listener = 1, .conn = {0, {4, 1}}, .remote = v4(7, 50007)};
+    const struct proxy_token token = {
+        .callee = {.has_flow = true, .flow = old, .aor = SLICE("bob"), .instance = 12345}};
+    struct binding other = {.contact = SLICE("sip:bob@10.0.0.8;transport=tcp"),
+                            .call_id = SLICE("r"),
+                            .instance = SLICE("<urn:uuid:1>"),
+                            .expires_ms = 60000,
+                            .flow = old};
+    char route[300], routes[400];
+
+    other.flow.conn.id.slot = 5;
+    other.flow.remote = v4(8, 50008);
+    f->bindings.count = 1;
+    f->bindings.items[0] = other;
+    write_route(&token, route, sizeof route);
+    snprintf(routes, sizeof routes, "Route: %s\r\n", route);
+    const struct outbox_item *item = send_bye(f, routes, "caller", "callee");
+    assert_int_equal(item->to.remote.bytes[3], 7);
+    assert_int_equal(item->to.conn.id.slot, 4);
+
+    f->bindings.items[0].instance = SLICE_EMPTY; /* it may be the same, come back */
+    item = send_bye(f, routes, "caller", "callee");
+    assert_int_equal(item->to.remote.bytes[3], 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +254,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(the_first_token_proves_its_sender, setup, teardown),
         cmocka_unit_test_setup_teardown(a_made_up_token_behind_a_good_one_is_as_none, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_phone_with_a_name_is_not_taken_for_another, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
