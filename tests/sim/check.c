@@ -119,10 +119,23 @@ static bool lost_its_stream(const struct sim *sim, const struct leg *leg)
     return false;
 }
 
+/** Could the node take another phone of its user for it: both on streams, without names? */
+static bool is_mistakable(const struct sim *sim, const struct leg *leg)
+{
+    const struct phone *phone = &sim->phones[leg->phone];
+
+    for (uint32_t i = 1; i <= sim->knobs.phones && phone->tcp; i++)
+        if (i != leg->phone && sim->phones[i].user == phone->user && sim->phones[i].tcp &&
+            !sim->phones[i].instance)
+            return true;
+    return false;
+}
+
 static void check_leg(struct sim *sim, const struct leg *leg, unsigned index)
 {
     bool of_this_boot = leg->boot == sim->boot; /* who sent the INVITE lives */
-    if (leg->crashes_before != sim->crashes || !of_this_boot || lost_its_stream(sim, leg))
+    if (leg->crashes_before != sim->crashes || !of_this_boot || lost_its_stream(sim, leg) ||
+        is_mistakable(sim, leg))
         return;
     if (leg->state == LEG_RINGING)
         sim_fail(sim, "leg %u at phone %u rings for ever: no CANCEL came", index, leg->phone);

@@ -804,9 +804,10 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 static void check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
 {
     uint32_t peer = by_router(text) ? SIM_ROUTER : phone_by_uri(sim, uri);
-    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user;
+    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user &&
+                 !sim->phones[to].instance;
 
-    if (peer != to && !moved) /* a phone whose stream is gone: by the user's only other one */
+    if (peer != to && !moved) /* on a stream: the user's only phone, if it has no name of its own */
         sim_fail(sim, "%.*s in a dialog went to phone %u", (int)strcspn(text, "\r"), text, to);
 }
 
