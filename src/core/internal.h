@@ -132,7 +132,10 @@ struct request {
     bool in_dialog; /* it carries our token, genuine */
     bool from_caller;
     struct proxy_token token;
-    char token_scratch[PROXY_TOKEN_SCRATCH];
+    bool token_suffices;     /* no credentials are needed beside it */
+    struct slice token_text; /* it was read from; borrowed from the message */
+    bool token_in_first;     /* of the two rooms for what it borrows from */
+    char token_scratch[2][PROXY_TOKEN_SCRATCH];
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;

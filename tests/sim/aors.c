@@ -23,6 +23,21 @@ static struct sim_binding *find(struct sim_aor *aor, const char *uri)
     return NULL;
 }
 
+/** Does a Contact speak of this binding (RFC 5626 section 6, RFC 3261 section 10.3)? */
+static bool speaks_of(const char *contact, const struct sim_binding *binding)
+{
+    char uri[128], instance[64], reg_id[16];
+
+    text_uri(contact, uri, sizeof uri);
+    text_param(contact, "+sip.instance", instance, sizeof instance);
+    text_param(contact, "reg-id", reg_id, sizeof reg_id);
+    bool same_instance = instance[0] != '\0' && strcmp(instance, binding->instance) == 0;
+    if (instance[0] != '\0' && binding->instance[0] != '\0' && reg_id[0] != '\0' &&
+        binding->reg_id != 0)
+        return same_instance && strtoul(reg_id, NULL, 10) == binding->reg_id;
+    return (same_instance && !binding->touched) || strcmp(uri, binding->uri) == 0;
+}
+
 static void remove_at(struct sim_aor *aor, unsigned at)
 {
     memmove(&aor->bindings[at], &aor->bindings[at + 1],
@@ -100,11 +115,8 @@ static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
     for (unsigned i = 0; i < aor->count; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
         bool spoken_of = asked->star;
-        for (unsigned k = 0; k < asked->count; k++) {
-            char uri[128];
-            text_uri(asked->contacts[k], uri, sizeof uri);
-            spoken_of |= strcmp(uri, binding->uri) == 0;
-        }
+        for (unsigned k = 0; k < asked->count; k++)
+            spoken_of |= speaks_of(asked->contacts[k], binding);
         if (spoken_of && strcmp(binding->call_id, asked->call_id) == 0 &&
             binding->cseq >= asked->cseq)
             return true;
@@ -117,17 +129,22 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
 {
     if (asked->star)
         aor->count = 0;
+    for (unsigned i = 0; i < aor->count; i++)
+        aor->bindings[i].touched = false;
     for (unsigned i = 0; i < asked->count && !asked->star; i++) {
-        char uri[128];
+        char uri[128], reg_id[16];
         text_uri(asked->contacts[i], uri, sizeof uri);
         uint32_t expires = expires_of(request, asked->contacts[i]);
-        struct sim_binding *binding = find(aor, uri);
-        if (expires == 0) {
-            if (binding != NULL)
-                remove_at(aor, (unsigned)(binding - aor->bindings));
-            continue;
+        struct sim_binding *binding = NULL;
+        for (unsigned k = 0; k < aor->count; k++) {
+            if (!speaks_of(asked->contacts[i], &aor->bindings[k]))
+                continue;
+            if (binding == NULL && expires > 0)
+                binding = &aor->bindings[k];
+            else
+                remove_at(aor, k--);
         }
-        if (binding == NULL && aor->count == COUNT_OF(aor->bindings))
+        if (expires == 0 || (binding == NULL && aor->count == COUNT_OF(aor->bindings)))
             continue;
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
@@ -139,6 +156,12 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
                                         .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};
         snprintf(binding->uri, sizeof binding->uri, "%s", uri);
         snprintf(binding->call_id, sizeof binding->call_id, "%s", asked->call_id);
+        text_field(request, "Path", 0, binding->path, sizeof binding->path);
+        text_param(asked->contacts[i], "+sip.instance", binding->instance,
+                   sizeof binding->instance);
+        text_param(asked->contacts[i], "reg-id", reg_id, sizeof reg_id);
+        binding->reg_id = (unsigned)strtoul(reg_id, NULL, 10);
+        binding->touched = true;
     }
 }
 
@@ -167,6 +190,12 @@ static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, co
         uint64_t slack_ms = SLACK_MS + 20u * sim->knobs.store_delay_max_ms;
         if (told_ms > binding->expires_ms + slack_ms || binding->expires_ms > told_ms + slack_ms)
             sim_fail(sim, "the 200 to u%u says that %s lives %s s more", user, uri, text);
+        char instance[64], reg_id[16];
+        text_param(value, "+sip.instance", instance, sizeof instance);
+        text_param(value, "reg-id", reg_id, sizeof reg_id);
+        if (strcmp(instance, binding->instance) != 0 ||
+            strtoul(reg_id, NULL, 10) != binding->reg_id)
+            sim_fail(sim, "the 200 to u%u lists %s with another instance", user, uri);
         if (q_of(value) != binding->q)
             sim_fail(sim, "the 200 to u%u lists %s with another q", user, uri);
     }
@@ -193,7 +222,8 @@ static void check_durable(struct sim *sim, const struct sim_aor *aor, unsigned u
         bool known = false;
         for (unsigned i = 0; i < aor->count; i++)
             known |= slice_equal(slice_of(aor->bindings[i].uri), binding.contact) &&
-                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq;
+                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq &&
+                     slice_equal(slice_of(aor->bindings[i].path), binding.path);
         if (!known && binding.expires_ms > sim_wall(sim) + SLACK_MS)
             sim_fail(sim, "at the 200 to u%u another binding is durable: %.*s", user,
                      SLICE_ARG(binding.contact));
@@ -223,6 +253,17 @@ static bool is_bad_star(const char *request, const struct asked *asked)
             strtol(text, NULL, 10) != 0);
 }
 
+/** The 200 repeats the Path (RFC 3327 section 5.3). */
+static void check_path(struct sim *sim, const char *request, const char *answer)
+{
+    char sent[128], told[128];
+
+    text_field(request, "Path", 0, sent, sizeof sent);
+    text_field(answer, "Path", 0, told, sizeof told);
+    if (strcmp(sent, told) != 0)
+        sim_fail(sim, "the 200 has the Path \"%s\", not \"%s\"", told, sent);
+}
+
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)
 {
     char to[256];
@@ -232,8 +273,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     text_field(request, "To", 0, to, sizeof to);
     unsigned user = aors_user_of(to);
     read_register(request, &asked);
-    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404)
-        return; /* access: elsewhere */
+    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404 || status == 482)
+        return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
     drop_expired(aor, sim_wall(sim));
     bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
@@ -258,6 +299,7 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     }
     if (!repeat)
         apply(sim, aor, phone, request, &asked);
+    check_path(sim, request, answer);
     check_listed(sim, aor, user, answer);
     check_durable(sim, aor, user);
 }
@@ -323,6 +365,11 @@ void aors_restore(struct sim *sim)
                 .q = binding.q, .cseq = binding.cseq, .expires_ms = binding.expires_ms};
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
+            snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));
+            made->reg_id = binding.reg_id;
+            if (binding.instance.len > 0)
+                snprintf(made->instance, sizeof made->instance, "\"%.*s\"",
+                         SLICE_ARG(binding.instance));
             made->phone = phone_by_uri(sim, made->uri);
             made->lost = binding.flow.transport != TRANSPORT_UDP;
         }

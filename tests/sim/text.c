@@ -64,7 +64,7 @@ void text_param(const char *value, const char *name, char *out, size_t size)
     if (at == NULL)
         return;
     at += strlen(wanted);
-    size_t len = strcspn(at, ";,> \r");
+    size_t len = *at == '"' ? strcspn(at + 1, "\"") + 2 : strcspn(at, ";,> \r");
     if (len >= size)
         len = size - 1;
     memcpy(out, at, len);
@@ -142,4 +142,15 @@ void text_response(const char *request, unsigned status, const char *tag, const 
     text_add(out, size, "Call-ID: %s\r\n", value);
     text_field(request, "CSeq", 0, value, sizeof value);
     text_add(out, size, "CSeq: %s\r\n%sContent-Length: 0\r\n\r\n", value, extra);
+}
+
+bool text_names_node(const char *text)
+{
+    return strstr(text, SIM_NODE_HOST) != NULL || strstr(text, SIM_NODE_HOST_V6) != NULL;
+}
+
+void text_request_uri(const char *request, char *out, size_t size)
+{
+    const char *at = request + strcspn(request, " ") + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(at, " "), at);
 }
