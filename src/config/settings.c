@@ -44,8 +44,8 @@ const struct setting settings[] = {
     {KEY("auth.nonce_lifetime"), SETTING_MS, AT(auth.nonce_lifetime_ms), "5m", 10000, DAY_MS,
      "how long an answer to one challenge is taken"},
     {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
-     "networks that are never challenged, may call anywhere through us, in any name, and whose Path"
-     " and P-Asserted-Identity are believed"},
+     "networks that are never challenged, may call anywhere through us, in any name, and whose Path,"
+     " P-Asserted-Identity and Remote-Party-ID are believed"},
     {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
      10, 365 * DAY_S, "for phones that name no time"},
     {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",

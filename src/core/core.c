@@ -19,7 +19,7 @@ static void on_response(void *user, struct id client, uint64_t context,
                         const struct sip_msg *response, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_response(core->proxy, client, context, response, now_ms);
+    proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
 }
 
 static void on_failure(void *user, struct id client, uint64_t context, enum txn_failure failure,
@@ -316,6 +316,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     }
     core->counters.responses_received++;
+    core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
     if (!txn_receive_response(core->txns, msg, source, core->now_ms))
         core_count(core, CORE_R_STRAY_RESPONSE);

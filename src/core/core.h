@@ -122,6 +122,7 @@ enum core_reason {
     CORE_R_RELAY,              /* 403: a stranger towards the outside */
     CORE_R_NOT_FOUND,          /* 404 */
     CORE_R_NO_BINDING,         /* 480 */
+    CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
     CORE_R_FLOW_GONE,          /* 430 */
     CORE_R_UNRESOLVED, /* 404: a host name, which we do not resolve yet, or no listener for it */
     CORE_R_BAD_EVENT,  /* 489 */

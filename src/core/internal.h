@@ -90,6 +90,7 @@ struct core {
     struct expiry expiry;
     struct core_counters counters;
 
+    bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
 };
@@ -205,11 +206,16 @@ bool listener_fits(const struct core *core, const struct flow *flow);
  */
 bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
                 struct slice *aor, const struct user **user);
-/** Targets of a Request-URI. `outside`: the caller may be led outside by a binding. `*reason` says
- * why there are none. */
-uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                        bool outside, struct proxy_target *out, uint32_t max,
-                        enum core_reason *reason);
+/** What decides whom a Request-URI leads to. */
+struct locate_query {
+    const struct sip_uri *uri;
+    uint8_t listener; /* that it came by */
+    bool outside;     /* the caller may be led outside by a binding */
+    bool call;        /* a new call: users who do not want to be disturbed are left out */
+};
+/** Targets of a Request-URI. `*reason` says why there are none. */
+uint32_t locate_targets(struct core *core, const struct locate_query *query,
+                        struct proxy_target *out, uint32_t max, enum core_reason *reason);
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);

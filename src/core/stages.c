@@ -301,6 +301,8 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
     }
     if (reason == CORE_R_NO_BINDING)
         return refuse(core, r, reason, 480, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_DO_NOT_DISTURB)
+        return refuse(core, r, reason, 480, "Do not disturb", SLICE_EMPTY);
     if (reason == CORE_R_FLOW_GONE)
         return refuse(core, r, reason, 430, NULL, SLICE_EMPTY);
     if (reason == CORE_R_UNRESOLVED)
@@ -352,11 +354,16 @@ enum verdict stage_forward(struct core *core, struct request *r)
     } else if (is_route_target(r)) {
         count = route_target(core, r, &one, &reason) ? 1 : 0;
     } else {
+        struct locate_query query = {
+            .uri = &r->uri,
+            .listener = r->source->listener,
+            .outside = reaches_outside(core, r),
+            .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
+        };
         targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
         reason = CORE_R_MEMORY;
         if (targets != NULL)
-            count = locate_targets(core, &r->uri, r->source->listener, reaches_outside(core, r),
-                                   targets, PROXY_TARGETS_MAX, &reason);
+            count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
     }
     if (count == 0)
         return refuse_targets(core, r, reason);
