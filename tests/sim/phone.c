@@ -51,18 +51,20 @@ static uint32_t hop_of(const struct sim *sim, uint32_t phone, const char *text)
 {
     char value[512];
 
-    if (text_status(text) != 0)
-        return text_field(text, "Via", 0, value, sizeof value) &&
-                       strstr(value, SIM_ROUTER_HOST) != NULL
-                   ? SIM_ROUTER
-                   : SIM_NODE;
+    if (text_status(text) != 0) {
+        text_field(text, "Via", 0, value, sizeof value);
+        value[strcspn(value, ",")] = '\0';
+        return strstr(value, SIM_ROUTER_HOST) != NULL ? SIM_ROUTER : SIM_NODE;
+    }
     if (strncmp(text, "REGISTER ", 9) == 0)
         return sim->phones[phone].behind == BEHIND_EDGE && !sim->phones[phone].direct ? SIM_ROUTER
                                                                                       : SIM_NODE;
     text_request_uri(text, value, sizeof value);
     bool named = strstr(value, SIM_ROUTER_HOST) != NULL;
-    if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value))
+    if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value)) {
+        value[strcspn(value, ",")] = '\0';
         named = strstr(value, SIM_ROUTER_HOST) != NULL;
+    }
     return named ? SIM_ROUTER : SIM_NODE;
 }
 
@@ -164,6 +166,12 @@ static void registered_uri(const struct phone *phone, char out[static 80])
     }
 }
 
+/** Has it a second line? */
+static bool has_two(const struct phone *phone)
+{
+    return phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
+}
+
 /** +sip.instance, and reg-id where a phone has several flows (RFC 5626). */
 static void add_instance(const struct phone *phone, unsigned reg_id, char *out)
 {
@@ -208,7 +216,9 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
     switch (sim_range(sim, 0, 4)) {
     case 0: /* an old one, late */
         begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
-        text_add(text, sizeof text, "Contact: <%s>;expires=%u\r\n", uri, phone->cseq % 2 ? 0 : 90);
+        text_add(text, sizeof text, "Contact: <%s>;expires=%u", uri, phone->cseq % 2 ? 0 : 90);
+        add_instance(phone, has_two(phone) ? 1 : 0, text);
+        text_add(text, sizeof text, "\r\n");
         break;
     case 1: /* one good contact and one too brief: nothing at all */
         begin_register(sim, phone, ++phone->cseq, text);
@@ -266,7 +276,7 @@ static void send_register(struct sim *sim, struct phone *phone)
     } else {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
                  phone->wants_gone ? 0 : phone->expires_s);
-        bool two = phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
+        bool two = has_two(phone);
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
         add_instance(phone, two ? 1 : 0, phone->request);
@@ -498,12 +508,17 @@ void phone_in_dialog(struct sim *sim, const char *method, uint32_t cseq, const c
     text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, strict ? first : uri);
     phone_via(&sim->phones[phone], branch, out);
     text_add(out, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
+    bool joined = sim_chance(sim, 30); /* all in one line */
+    const char *before = "Route: ";
     for (i = strict ? 1 : 0; i < routes; i++) {
         text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
-        text_add(out, SIM_TEXT_MAX, "Route: %s\r\n", value);
+        text_add(out, SIM_TEXT_MAX, "%s%s%s", before, value, joined ? "" : "\r\n");
+        before = joined ? ", " : before;
     }
     if (strict)
-        text_add(out, SIM_TEXT_MAX, "Route: <%s>\r\n", uri);
+        text_add(out, SIM_TEXT_MAX, "%s<%s>\r\n", before, uri);
+    else if (joined && i > 0)
+        text_add(out, SIM_TEXT_MAX, "\r\n");
     text_add(out, SIM_TEXT_MAX,
              "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n%sContent-Length: 0\r\n\r\n",
              from, to, call_id, cseq, method, extra);

@@ -460,6 +460,9 @@ bool same_request(const struct sim *sim, uint32_t from, const char *path, const 
                   const char *out, char *why, size_t size);
 /** The URI that a request is for at last: before a strict router it stands in its last Route. */
 void same_final_uri(const struct sim *sim, const char *text, char *out, size_t size);
+/** Does an answer of the node's own repeat what section 8.2.6.2 says? */
+bool same_answer(const struct sim *sim, uint32_t from, const char *request, const char *answer,
+                 char *why, size_t size);
 /** Is `out` the response `in` without its first Via? `challenges`: more of them may follow. */
 bool same_response(const char *in, const char *out, bool challenges);
 
@@ -494,6 +497,8 @@ void watch_refused(struct sim *sim, const char *text, bool known);
 void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
+/** REGISTERs of this user that have no answer yet. */
+unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */
 void watch_turn(struct sim *sim);
 void watch_sweep(struct sim *sim);

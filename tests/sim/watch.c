@@ -654,8 +654,9 @@ static bool by_router(const char *text)
     text_request_uri(text, value, sizeof value);
     if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
         return true;
-    return text_field(text, "Route", 0, value, sizeof value) &&
-           strstr(value, SIM_ROUTER_HOST) != NULL;
+    text_field(text, "Route", 0, value, sizeof value);
+    value[strcspn(value, ",")] = '\0';
+    return strstr(value, SIM_ROUTER_HOST) != NULL;
 }
 
 /** The same URI with and without Path are two. */
@@ -1193,6 +1194,40 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
                  wanted, status);
 }
 
+unsigned watch_registers(const struct sim *sim, unsigned user)
+{
+    unsigned count = 0;
+    char to[256];
+
+    for (const struct served *at = sim->watch->served; at != NULL; at = at->next) {
+        text_field(at->text, "To", 0, to, sizeof to);
+        count += strcmp(at->method, "REGISTER") == 0 && at->final == 0 && aors_user_of(to) == user;
+    }
+    return count;
+}
+
+/** Is the callee of this request in a dialog one whom the node must find: on a stream, registered?
+ */
+static bool is_findable(struct sim *sim, const struct served *served)
+{
+    char to[256], tag[64], uri[256];
+    struct sim_binding found[TARGETS_MAX];
+    bool certain;
+
+    text_field(served->text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    same_final_uri(sim, served->text, uri, sizeof uri);
+    const struct phone *peer = &sim->phones[phone_by_uri(sim, uri)];
+    if (sim->knobs.recurse || strncmp(tag, "leg", 3) != 0 || !peer->tcp || !peer->instance ||
+        peer->user >= SIM_PHONES_MAX)
+        return false; /* who was redirected to is no user to us, and a caller may be unregistered */
+    unsigned count = aors_targets(sim, peer->user, found, TARGETS_MAX, &certain);
+    for (unsigned i = 0; i < count && certain; i++)
+        if (phone_by_uri(sim, found[i].uri) == peer->index && !found[i].lost)
+            return true;
+    return false;
+}
+
 /** A final response that did not come from a phone: refused by the node itself. */
 static void check_refusal(struct sim *sim, struct served *served, const char *text)
 {
@@ -1247,7 +1282,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     bool lost = served->target_count > 0 && !has_target_left(served, sim->now_ms);
     bool none = status == (user < SIM_PHONES_MAX ? 480u : 404u) ||
                 (!sim->knobs.auth && user >= SIM_PHONES_MAX);
-    if (served->in_dialog && status == 430 && phone_any_tcp(sim))
+    if (served->in_dialog && status == 430 && phone_any_tcp(sim) && !is_findable(sim, served))
         return;
     if (!served->in_dialog && (served->target_count == 0 || lost) && none)
         return;
@@ -1414,6 +1449,10 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
             sim_fail(sim, "a %s that got its %u gets a %u", method, served->final, status);
         return;
     }
+    char why[256];
+    bool passed_on = served->child_count > 0 && status >= 200;
+    if (!passed_on && !same_answer(sim, served->phone, served->text, text, why, sizeof why))
+        sim_fail(sim, "a %u to a %s does not repeat it: %s", status, method, why);
     if (status == 100) {
         uint64_t wanted_ms = served->at_ms + (is_invite(method) ? 0 : 7 * T1);
         if (sim->now_ms + TOLERANCE_MS < wanted_ms || served->status != 0)
