@@ -109,7 +109,9 @@ void phone_host(const struct phone *phone, char out[static 40])
 
 unsigned phone_port(const struct phone *phone)
 {
-    return phone->tcp ? 50000 + phone->index : phone->nat ? 40000 + phone->index : 5060;
+    if (phone->tcp)
+        return 50000 + phone->index;
+    return phone->nat ? 40000 + phone->index : phone->odd ? 30000 + phone->index : 5060;
 }
 
 void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
@@ -157,6 +159,10 @@ static void registered_uri(const struct phone *phone, char out[static 80])
         snprintf(out, 80, "sip:s%u@" SIM_ROUTER_HOST, phone->leads_to);
     else if (phone->behind == BEHIND_LOOP)
         snprintf(out, 80, "sip:l%u@" SIM_ROUTER_HOST, phone->user);
+    else if (phone->behind == BEHIND_ALIAS)
+        snprintf(out, 80, "sip:u%u@sim.example", phone->leads_to);
+    else if (phone->behind == BEHIND_ELSEWHERE)
+        snprintf(out, 80, "sip:gw%u@10.0.1.%u:5060", phone->index, phone->elsewhere);
     else
         phone_uri(phone, phone->user, out);
     if (phone->moved > 0 && phone->behind <= BEHIND_EDGE) {
@@ -390,6 +396,7 @@ static void send_invite(struct sim *sim, uint32_t index)
     else
         text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, call->phone, call->invite);
+    call->conn = phone->conn;
     set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
 }
 
@@ -733,7 +740,8 @@ static void add_redirection(struct sim *sim, char *extra, size_t size)
     char uri[80];
 
     phone_uri(other, other->user, uri);
-    if (other->nat || other->tcp || other->behind != BEHIND_NOTHING || sim_chance(sim, 40))
+    if (other->nat || other->tcp || other->behind != BEHIND_NOTHING || other->odd ||
+        sim_chance(sim, 40))
         snprintf(uri, sizeof uri, "sip:u%u@sim.example", other->user);
     text_add(extra, size, "Contact: <%s>", uri);
     if (sim_chance(sim, 60))
@@ -859,6 +867,7 @@ static void on_invite(struct sim *sim, uint32_t phone, const char *text, const c
     leg->began_ms = sim->now_ms;
     snprintf(leg->branch, sizeof leg->branch, "%s", branch);
     leg->boot = boot_of(text);
+    leg->conn = sim->phones[phone].conn;
     leg->next_cseq = 77;
     snprintf(leg->tag, sizeof leg->tag, "leg%u", leg_index(sim, leg));
     snprintf(leg->invite, sizeof leg->invite, "%s", text);
@@ -1206,12 +1215,25 @@ void phone_conn_lost(struct sim *sim, uint32_t phone)
 
 static void draw_behind(struct sim *sim, struct phone *phone)
 {
-    if (!sim->knobs.router || phone->nat || phone->tcp || phone->v6 || !sim_chance(sim, 40))
-        return;
-    phone->behind = sim_chance(sim, 60)
-                        ? BEHIND_EDGE
-                        : (enum phone_behind)sim_range(sim, BEHIND_SPIRAL, BEHIND_LOOP);
+    static const enum phone_behind kinds[] = {BEHIND_EDGE, BEHIND_EDGE, BEHIND_SPIRAL, BEHIND_LOOP};
+    bool plain = !phone->nat && !phone->tcp && !phone->v6 && !sim->knobs.starved;
+
     phone->leads_to = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
+    if (plain && sim->knobs.router && sim_chance(sim, 40))
+        phone->behind = kinds[sim_range(sim, 0, COUNT_OF(kinds) - 1)];
+    else if (plain && sim_chance(sim, 8))
+        phone->behind = BEHIND_ALIAS;
+    else if (plain && phone->index > 1 && sim_chance(sim, 10))
+        phone->behind = BEHIND_ELSEWHERE;
+    else if (plain && phone->rport)
+        phone->odd = sim_chance(sim, 20);
+    for (uint32_t i = 1; i < phone->index && phone->behind == BEHIND_ELSEWHERE; i++) {
+        const struct phone *other = &sim->phones[i];
+        if (!other->nat && !other->tcp && !other->v6 && !other->odd)
+            phone->elsewhere = i;
+    }
+    if (phone->elsewhere == 0 && phone->behind == BEHIND_ELSEWHERE)
+        phone->behind = BEHIND_NOTHING;
 }
 
 void phones_start(struct sim *sim)
@@ -1230,9 +1252,9 @@ void phones_start(struct sim *sim)
         phone->v6 = !phone->nat && sim_chance(sim, sim->knobs.v6_pct);
         phone->tcp = !phone->nat && !phone->v6 && phone->manner != MANNER_CLOSED &&
                      sim_chance(sim, sim->knobs.tcp_pct);
-        draw_behind(sim, phone);
         phone->instance = !sim->knobs.looped && sim_chance(sim, 40);
         phone->rport = phone->nat || sim_chance(sim, 80);
+        draw_behind(sim, phone);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;
         if (sim_chance(sim, sim->knobs.dead_pct) && i > 1) /* somebody must be able to call */
