@@ -9,12 +9,20 @@
 #include <pthread.h>
 
 #include "api/api.h"
+#include "base/list.h"
 
 enum api_role {
     API_NOBODY = 0,
     API_AGENT,   /* own phone and own calls */
     API_ANALYST, /* reads */
     API_ADMIN,   /* all */
+};
+
+/** Requests with an Idempotency-Key; see once.c. */
+struct api_once {
+    pthread_mutex_t lock;
+    struct list all;
+    size_t count, bytes; /* keys, and bytes of their answers */
 };
 
 struct api_socket {
@@ -30,6 +38,7 @@ struct api {
     char control_path[108];
     pthread_mutex_t change; /* one change of the resources at a time */
     pthread_mutex_t reading;
+    struct api_once once;
     unsigned seat; /* in the quiesce, shared by our threads under `reading` */
 };
 
@@ -51,9 +60,10 @@ struct api_request {
     struct api *api;
     struct MHD_Connection *connection;
     const struct api_socket *socket;
-    const char *path;   /* decoded, without query */
-    const char *method; /* HEAD is given as GET */
-    const char *name;   /* the path's last part, of one item; NULL: the list */
+    uint64_t target_hash; /* of path and query as they came */
+    const char *path;     /* decoded, without query */
+    const char *method;   /* HEAD is given as GET */
+    const char *name;     /* the path's last part, of one item; NULL: the list */
     const struct api_route *route;
     char *body; /* NUL behind it; NULL: none */
     size_t body_len, body_capacity;
@@ -67,6 +77,18 @@ struct api_request {
     enum api_role role;
     char who[STORE_NAME_MAX + 1];
 };
+
+/* api.c */
+/** Turns `json` into `text`. */
+void api_answer_write(struct api_answer *answer);
+
+/* once.c */
+void api_once_open(struct api_once *once);
+void api_once_close(struct api_once *once);
+/** Carries the request out; a POST with an Idempotency-Key that was carried out: its answer. */
+struct api_answer api_once(struct api_request *r);
+/** A token is gone: another of its name is somebody else. */
+void api_once_forget(struct api_once *once, const char *token);
 
 /* problem.c: RFC 9457 */
 struct api_answer api_problem(unsigned status, const char *title, const char *field,

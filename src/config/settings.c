@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/settings.h"
 
+#include "base/text.h"
 #include "config/values.h"
 
 #define KEY(text)                                                                                  \
@@ -82,7 +83,7 @@ const struct setting settings[] = {
     {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
      "per worker; then new ones are closed at once"},
     {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
-     "1000", 1, 10000000, "of one address; then refused"},
+     "1000", 1, 10000000, "of one address, in all workers; then refused"},
     {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,
      "bytes the store's journal may take; then registrations are refused"},
     NOT_BUILT("tls", "certificates"),
@@ -137,7 +138,7 @@ struct slice setting_nearest(struct slice prefix, struct slice word)
 
     for (size_t i = 0; i < settings_count; i++) {
         struct slice other = word_below(settings[i].key, prefix);
-        unsigned distance = other.len > 0 ? value_distance(word, other, limit) : limit + 1;
+        unsigned distance = other.len > 0 ? text_distance(word, other, limit) : limit + 1;
         if (distance <= limit) {
             limit = distance > 0 ? distance - 1 : 0;
             best = other;

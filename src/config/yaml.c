@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "config/values.h"
 
 struct anchor {
@@ -393,7 +394,7 @@ static enum err check_text(struct slice text, const char *file, struct config_er
     unsigned column = 1;
 
     while (text.len > 0) {
-        size_t len = value_utf8_bytes(text);
+        size_t len = text_utf8_bytes(text);
         unsigned char c = (unsigned char)text.data[0];
         if (len == 0 || (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
             config_errors_add(errors, file, line, column, NULL,

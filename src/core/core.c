@@ -203,6 +203,12 @@ enum verdict core_run_stages(struct core *core, struct request *r)
     return DROP;
 }
 
+/** What is sent from now on belongs to this call: it keeps its order (base/outbox.h). */
+static void set_topic(struct core *core, const struct sip_msg *msg)
+{
+    core->config.outbox->topic = (uint32_t)hash_bytes(core->config.hash_seed, msg->call_id);
+}
+
 static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,
                         struct id server, bool merged, enum auth_verdict count)
 {
@@ -225,6 +231,7 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     struct flow source = *flow;
     if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
         return;
+    set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
@@ -303,6 +310,7 @@ static void handle_fault(struct core *core, const struct sip_msg *msg, const str
 /** Handles a parsed message that this worker owns. */
 static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
+    set_topic(core, msg);
     if (msg->is_request) {
         handle_request(core, msg, source);
         return;
@@ -337,6 +345,7 @@ static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
 
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
+    core->config.outbox->topic = 0;
 }
 
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
@@ -429,18 +438,9 @@ uint64_t core_next_ms(const struct core *core)
 /** Worker that a sent message belongs to: the one in the branch of its top Via. */
 static unsigned owner_of_sent(const struct core *core, struct slice sent)
 {
-    static const char cookie[] = "branch=" SIP_BRANCH_COOKIE;
-    const char *at = sent.len > 0 ? memmem(sent.data, sent.len, cookie, sizeof cookie - 1) : NULL;
-    if (at == NULL)
-        return core->config.worker;
-
-    struct slice branch = slice_from(sent, (size_t)(at - sent.data) + 7);
-    if (branch.len > TXN_BRANCH_LEN)
-        branch.len = TXN_BRANCH_LEN;
-    struct txn_branch parsed;
-    if (!txn_branch_parse(branch, &parsed) || parsed.worker >= core->config.workers)
-        return core->config.worker;
-    return parsed.worker;
+    struct txn_branch branch;
+    bool named = txn_sent_branch(sent, &branch) && branch.worker < core->config.workers;
+    return named ? branch.worker : core->config.worker;
 }
 
 void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms)
@@ -457,15 +457,19 @@ void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uin
         core_count(core, CORE_R_MAILBOX);
 }
 
-void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms)
+bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t *told, uint64_t now_ms,
+                    uint64_t wall_ms)
 {
-    set_time(core, now_ms, wall_ms);
     struct core_mail mail = {
         .kind = CORE_MAIL_CONN_LOST, .from = (uint16_t)core->config.worker, .flow = {.conn = conn}};
-    for (uint32_t i = 0; i < core->config.workers; i++)
-        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, &mail))
-            core_count(core, CORE_R_MAILBOX);
-    core_mail(core, &mail, now_ms, wall_ms);
+
+    if (*told == 0)
+        core_mail(core, &mail, now_ms, wall_ms);
+    for (; *told < core->config.workers; ++*told)
+        if (*told != core->config.worker &&
+            !core->config.ops.post(core->config.ops.user, *told, &mail))
+            return false;
+    return true;
 }
 
 /** All streams of an earlier run are gone. */
@@ -488,18 +492,6 @@ static struct slice mark_streams_lost(struct core *core, struct slice block)
     return binding_set_pack(set, &b) == OK ? builder_slice(&b) : SLICE_EMPTY;
 }
 
-static uint64_t first_expiry(struct slice block)
-{
-    uint32_t cursor = 0;
-    struct binding binding;
-    uint64_t first = UINT64_MAX;
-
-    while (binding_next(block, &cursor, &binding))
-        if (binding.expires_ms < first)
-            first = binding.expires_ms;
-    return first;
-}
-
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms)
 {
     uint64_t hash = core_aor_hash(&core->config, aor);
@@ -514,9 +506,7 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
         core_count(core, CORE_R_MEMORY);
         core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
                   SLICE_ARG(aor));
-        return;
     }
-    expiry_add(core, hash, first_expiry(restored));
 }
 
 void core_set_policy(struct core *core, const struct policy *policy)

@@ -59,8 +59,8 @@ enum core_log_level {
 /** The functions through which a core reaches the rest of the program. */
 struct core_ops {
     void *user;
-    /** Posts to another worker's mailbox. False: it is full, and the mail is lost (counted there).
-     */
+    /** Posts to another worker's mailbox. False: it is full, and nothing was posted (counted
+     * there). */
     bool (*post)(void *user, unsigned worker, const struct core_mail *mail);
     /** The local address that packets to `remote` leave by; family NONE when unknown. Never waits.
      */
@@ -186,8 +186,12 @@ uint64_t core_next_ms(const struct core *core);
 
 /** A message could not be sent: its beginning, as sent. From net/, in any worker. */
 void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms);
-/** A connection of this worker is gone. Tells the others. */
-void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms);
+/**
+ * A connection of this worker is gone. Tells the others. False: a mailbox has no room now; call it
+ * again with the same `*told` (0 at first), for as long as it takes: nobody finds out otherwise.
+ */
+MUST_CHECK bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t *told,
+                               uint64_t now_ms, uint64_t wall_ms);
 
 /** Puts bindings that were read at start: every worker is given all, each takes its own. Streams
  * are marked lost. */

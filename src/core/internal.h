@@ -16,10 +16,9 @@ enum {
     CORE_OUR_NAMES_MAX = 256,
     LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
-    EXPIRY_BUCKET_MS = 16000,
-    EXPIRY_BUCKETS = 1024, /* 4.5 hours ahead; later ones are looked at again then */
-    EXPIRY_CHUNK = 254,
-    EXPIRY_PER_TURN = 64,
+    EXPIRY_ROUND_MS = 64000, /* over the whole location table */
+    EXPIRY_WAIT_MS = 16000,  /* at most, between two looks */
+    EXPIRY_PLACES = 128,     /* of the table, in one look */
 };
 
 /** A host (and port) by which others name us: from the listeners. */
@@ -33,18 +32,10 @@ struct our_name {
     uint8_t listener;
 };
 
-/** AOR hashes whose bindings may expire in one span of time. */
-struct expiry_chunk {
-    struct expiry_chunk *next;
-    uint64_t count;
-    uint64_t hashes[EXPIRY_CHUNK];
-};
-
+/** Where the search for expired bindings stands. */
 struct expiry {
     struct timer timer;
-    uint64_t done_wall_ms;    /* buckets before this were moved to `due` */
-    struct expiry_chunk *due; /* of spans that are over */
-    struct expiry_chunk *buckets[EXPIRY_BUCKETS];
+    uint64_t place; /* of the location table: the next to look at */
 };
 
 /** A binding of a stream: found again when its connection is lost. */
@@ -66,7 +57,6 @@ struct registration {
     uint16_t status;
     uint32_t added, refreshed, removed;
     struct flow source;
-    uint64_t next_expiry_ms;
     struct list waiters; /* struct register_waiter */
     uint32_t waiter_count;
 };
@@ -246,7 +236,6 @@ void register_receipt(struct core *core, struct id token, enum err err);
 /* expiry.c */
 void expiry_open(struct core *core);
 void expiry_close(struct core *core);
-void expiry_add(struct core *core, uint64_t aor_hash, uint64_t wall_ms);
 
 /* flows.c */
 void flows_close(struct core *core);

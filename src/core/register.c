@@ -85,8 +85,7 @@ static void count_bindings(struct core *core, uint32_t added, uint32_t refreshed
 }
 
 /** The set is durable (or need not be): it becomes what everybody sees. */
-static enum err publish(struct core *core, struct slice aor, uint64_t hash, struct slice block,
-                        uint64_t next_expiry_ms)
+static enum err publish(struct core *core, struct slice aor, uint64_t hash, struct slice block)
 {
     const struct table_ops *table = &core->config.location;
 
@@ -94,12 +93,7 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
         table->remove(table->user, aor, hash);
         return OK;
     }
-    enum err err = table->put(table->user, aor, hash, block);
-    if (err)
-        return err;
-    if (next_expiry_ms != 0)
-        expiry_add(core, hash, next_expiry_ms);
-    return OK;
+    return table->put(table->user, aor, hash, block);
 }
 
 static struct registration *find_pending(const struct core *core, struct slice aor, uint64_t hash)
@@ -161,7 +155,6 @@ static struct registration *registration_new(struct core *core, struct request *
         .refreshed = result->refreshed,
         .removed = result->removed,
         .source = *r->source,
-        .next_expiry_ms = result->next_expiry_ms,
     };
     list_init(&reg->waiters);
     reg->aor = keep(&bytes, aor);
@@ -184,7 +177,7 @@ static enum verdict commit_now(struct core *core, struct request *r, struct slic
                                uint64_t hash, const struct registrar_result *result)
 {
     flows_add(core, r->source, hash);
-    if (publish(core, aor, hash, result->block, result->next_expiry_ms) != OK)
+    if (publish(core, aor, hash, result->block) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     count_bindings(core, result->added, result->refreshed, result->removed);
     return answer_result(core, r, result);
@@ -299,9 +292,9 @@ void register_receipt(struct core *core, struct id token, enum err err)
     if (reg == NULL)
         return;
 
+    core->config.outbox->topic = (uint32_t)reg->aor_hash;
     if (err == OK)
-        err =
-            publish(core, reg->aor, reg->aor_hash, still_connected(core, reg), reg->next_expiry_ms);
+        err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg));
     if (err == OK) {
         count_bindings(core, reg->added, reg->refreshed, reg->removed);
         answer(core, reg->server, reg->status, SLICE_EMPTY, reg->fields);

@@ -139,7 +139,9 @@ static bool open_tables(struct server *server)
     };
 
     quiesce_init(&server->quiesce);
-    return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK;
+    return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK &&
+           live_open((size_t)server->worker_count * server->config->limits.connections,
+                     &server->sources) == OK;
 }
 
 /** Names the process that holds a taken port, where that can be seen. */
@@ -426,6 +428,7 @@ static void close_all(struct server *server)
         loops_close(server->loops);
     if (server->table != NULL)
         table_close(server->table);
+    live_close(server->sources);
     policy_free(server->policy);
     if (server->log != NULL)
         log_close(server->log);

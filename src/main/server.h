@@ -49,6 +49,7 @@ struct server {
     struct store *store;
     struct quiesce quiesce;
     struct table *table;
+    struct live *sources; /* connections by remote host */
     struct loops *loops;
     struct listener listeners[LISTENERS_MAX]; /* with the ports that were bound */
     struct net_sockets *sockets;

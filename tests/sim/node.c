@@ -135,6 +135,29 @@ static void table_remove(void *user, struct slice key, uint64_t hash)
     map_put(&sim->location, key, hash, SLICE_EMPTY);
 }
 
+static uint64_t table_places(void *user, unsigned worker)
+{
+    const struct sim *sim = user;
+    (void)worker;
+    return COUNT_OF(sim->location.heads) * (uint64_t)SIM_PHONES_MAX;
+}
+
+/** Place n: the entry number n / heads of its list. */
+static struct slice table_at(void *user, unsigned worker, uint64_t place, struct slice *key,
+                             uint64_t *hash)
+{
+    const struct sim *sim = user;
+    const struct stored *at = sim->location.heads[place % COUNT_OF(sim->location.heads)];
+
+    for (uint64_t n = place / COUNT_OF(sim->location.heads); at != NULL && n > 0; n--)
+        at = at->next;
+    if (at == NULL || table_owner(at->hash, sim->knobs.workers) != worker)
+        return SLICE_EMPTY;
+    *key = (struct slice){at->key, at->key_len};
+    *hash = at->hash;
+    return (struct slice){at->block, at->block_len};
+}
+
 uint64_t node_key_hash(const struct sim *sim, struct slice key)
 {
     (void)sim;
@@ -306,9 +329,8 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
         sim->posted = true;
     /* A stream is not read while a mailbox has little room (loop_pressed()): nothing of it is lost.
      */
-    bool kept = mail->kind == CORE_MAIL_CONN_LOST ||
-                (mail->kind == CORE_MAIL_MESSAGE &&
-                 transport_reliable((enum transport)mail->flow.transport));
+    bool kept =
+        mail->kind == CORE_MAIL_MESSAGE && transport_reliable((enum transport)mail->flow.transport);
     if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
@@ -469,7 +491,9 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                      .find = table_find,
                      .find_hash = table_find_hash,
                      .put = table_put,
-                     .remove = table_remove},
+                     .remove = table_remove,
+                     .places = table_places,
+                     .at = table_at},
         .durable = {.user = &append_users[worker],
                     .append = sim->knobs.memory_store ? NULL : store_append},
         .ops = {.user = sim, .post = post_mail, .log = log_line},
@@ -567,7 +591,9 @@ void node_conn_lost(struct sim *sim, uint32_t phone)
         return;
     aors_conn_lost(sim, phone);
     watch_conn_lost(sim, phone);
-    core_conn_lost(sim->workers[conn.worker].core, conn, sim->now_ms, sim_wall(sim));
+    uint32_t told = 0; /* net/ tries again until all know */
+    while (!core_conn_lost(sim->workers[conn.worker].core, conn, &told, sim->now_ms, sim_wall(sim)))
+        ;
     end_turn(sim);
 }
 
