@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 #include "sim.h"
 
 enum {
-    SLACK_MS = 2000 /* whole seconds are told, and a receipt takes its time */
+    DEPTH_MAX = 8,    /* users registered as users */
+    WAITERS_MAX = 16, /* REGISTERs of one user behind the one at work */
+    SLACK_MS = 2000   /* whole seconds are told, and a receipt takes its time */
 };
 
 static struct sim_binding *find(struct sim_aor *aor, const char *uri)
@@ -109,6 +112,38 @@ static bool is_repeat(const struct sim_aor *aor, const struct asked *asked)
     return false;
 }
 
+/** Is all that it asks for as it asks, and all of its CSeq asked for? Then nothing is to be done.
+ */
+static bool is_done(const char *request, const struct sim_aor *aor, const struct asked *asked)
+{
+    unsigned same = 0, done = 0;
+
+    if (asked->star)
+        return false;
+    for (unsigned i = 0; i < aor->count; i++)
+        same += aor->bindings[i].cseq == asked->cseq &&
+                strcmp(aor->bindings[i].call_id, asked->call_id) == 0;
+    for (unsigned k = 0; k < asked->count; k++) {
+        const char *contact = asked->contacts[k];
+        uint32_t expires = expires_of(request, contact);
+        bool found = false;
+        char uri[128];
+        text_uri(contact, uri, sizeof uri);
+        for (unsigned i = 0; i < aor->count; i++) {
+            const struct sim_binding *binding = &aor->bindings[i];
+            if (expires == 0 && speaks_of(contact, binding))
+                return false;
+            found |= strcmp(uri, binding->uri) == 0 && binding->cseq == asked->cseq &&
+                     strcmp(binding->call_id, asked->call_id) == 0 && binding->q == q_of(contact) &&
+                     binding->granted_s == expires;
+        }
+        if (expires > 0 && !found)
+            return false;
+        done += found;
+    }
+    return done == same;
+}
+
 /** Does it speak of a binding that a later request of the same Call-ID has made? */
 static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
 {
@@ -124,13 +159,19 @@ static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
     return false;
 }
 
+/** Does its contact name another machine than its REGISTER came from? */
+static bool is_elsewhere(const struct sim *sim, const struct sim_binding *binding)
+{
+    uint32_t at = phone_by_uri(sim, binding->uri);
+    return binding->path[0] == '\0' && strstr(binding->uri, "@10.0.1.") != NULL &&
+           at != SIM_ROUTER && at != binding->phone;
+}
+
 static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const char *request,
                   const struct asked *asked)
 {
     if (asked->star)
         aor->count = 0;
-    for (unsigned i = 0; i < aor->count; i++)
-        aor->bindings[i].touched = false;
     for (unsigned i = 0; i < asked->count && !asked->star; i++) {
         char uri[128], reg_id[16];
         text_uri(asked->contacts[i], uri, sizeof uri);
@@ -162,6 +203,8 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
         text_param(asked->contacts[i], "reg-id", reg_id, sizeof reg_id);
         binding->reg_id = (unsigned)strtoul(reg_id, NULL, 10);
         binding->touched = true;
+        binding->granted_s = expires;
+        binding->elsewhere = is_elsewhere(sim, binding);
     }
 }
 
@@ -170,6 +213,30 @@ static bool is_near_end(const struct sim *sim, const struct sim_binding *binding
 {
     uint64_t now_ms = sim_wall(sim);
     return binding->expires_ms < now_ms + SLACK_MS && binding->expires_ms + SLACK_MS > now_ms;
+}
+
+static bool repeat_near_end(const struct sim *sim, const struct sim_aor *aor)
+{
+    for (unsigned i = 0; i < aor->count; i++)
+        if (is_near_end(sim, &aor->bindings[i]))
+            return true;
+    return false;
+}
+
+static void check_date(struct sim *sim, const char *answer)
+{
+    char text[64];
+    struct tm tm = {0};
+
+    if (!text_field(answer, "Date", 0, text, sizeof text)) {
+        sim_fail(sim, "a 200 to a REGISTER without Date");
+        return;
+    }
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    uint64_t told_ms = (uint64_t)timegm(&tm) * 1000, slack_ms = 20u * sim->knobs.store_delay_max_ms;
+    if (end == NULL || *end != '\0' || told_ms > sim_wall(sim) ||
+        told_ms + SLACK_MS + slack_ms < sim_wall(sim))
+        sim_fail(sim, "a 200 to a REGISTER with the Date %s", text);
 }
 
 static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, const char *answer)
@@ -277,7 +344,12 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
         return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
     drop_expired(aor, sim_wall(sim));
+    for (unsigned i = 0; i < aor->count; i++)
+        aor->bindings[i].touched = false;
     bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
+    if (repeat && status != 503 && !is_brief(request, &asked) && !is_bad_star(request, &asked) &&
+        (status == 200) != is_done(request, aor, &asked) && !repeat_near_end(sim, aor))
+        sim_fail(sim, "a REGISTER of u%u that came once more was answered %u", user, status);
     bool brief = is_brief(request, &asked), bad = is_bad_star(request, &asked);
 
     if (status != 200) {
@@ -285,7 +357,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
         bool right = (status == 400 && bad) || (status == 423 && brief) ||
                      (status == 500 && (overtaken || repeat || store)) ||
                      (status == 503 && store) ||
-                     (status == 503 && strstr(answer, "Too many") != NULL);
+                     (status == 503 && strstr(answer, "Too many") != NULL &&
+                      watch_registers(sim, user) > WAITERS_MAX);
         if (!right)
             sim_fail(sim, "a sound REGISTER of u%u was answered %u", user, status);
         return;
@@ -300,24 +373,54 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     if (!repeat)
         apply(sim, aor, phone, request, &asked);
     check_path(sim, request, answer);
+    check_date(sim, answer);
     check_listed(sim, aor, user, answer);
     check_durable(sim, aor, user);
+}
+
+/** Bindings that name users of ours lead to theirs (section 16.5). False: too deep. */
+static bool collect(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
+                    unsigned *count, bool *certain, unsigned depth)
+{
+    struct sim_aor *aor = &sim->aors[user];
+
+    drop_expired(aor, sim_wall(sim));
+    for (unsigned i = 0; i < aor->count && *count < max; i++) {
+        const struct sim_binding *binding = &aor->bindings[i];
+        if (is_near_end(sim, binding))
+            *certain = false;
+        if (strstr(binding->uri, "@sim.example") == NULL) {
+            out[(*count)++] = *binding;
+            continue;
+        }
+        unsigned other = aors_user_of(binding->uri);
+        if (depth == DEPTH_MAX)
+            return false;
+        if (other < sim->knobs.phones && !sim->disabled[other] &&
+            !collect(sim, other, out, max, count, certain, depth + 1))
+            return false;
+    }
+    return true;
 }
 
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain)
 {
-    struct sim_aor *aor = &sim->aors[user];
     unsigned count = 0;
 
     *certain = true;
-    drop_expired(aor, sim_wall(sim));
-    for (unsigned i = 0; i < aor->count && count < max; i++) {
-        if (is_near_end(sim, &aor->bindings[i]))
-            *certain = false;
-        out[count++] = aor->bindings[i];
-    }
+    if (!collect(sim, user, out, max, &count, certain, 0))
+        *certain = false; /* of users who are registered as each other: some, or 482 */
     return count;
+}
+
+bool aors_is_round(struct sim *sim, unsigned user)
+{
+    struct sim_binding out[64];
+    unsigned count = 0;
+    bool certain = true;
+
+    return user < SIM_PHONES_MAX && !collect(sim, user, out, COUNT_OF(out), &count, &certain, 0);
 }
 
 void aors_conn_lost(struct sim *sim, uint32_t phone)
@@ -366,11 +469,14 @@ void aors_restore(struct sim *sim)
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
             snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));
+            made->phone = binding.flow.remote.family == ADDR_V6 ? binding.flow.remote.bytes[15]
+                                                                : binding.flow.remote.bytes[3];
+            made->granted_s = (uint32_t)((binding.expires_ms - binding.registered_ms) / 1000);
+            made->elsewhere = is_elsewhere(sim, made);
             made->reg_id = binding.reg_id;
             if (binding.instance.len > 0)
                 snprintf(made->instance, sizeof made->instance, "\"%.*s\"",
                          SLICE_ARG(binding.instance));
-            made->phone = phone_by_uri(sim, made->uri);
             made->lost = binding.flow.transport != TRANSPORT_UDP;
         }
         drop_expired(aor, sim_wall(sim));

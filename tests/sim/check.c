@@ -77,11 +77,37 @@ static void check_request(struct sim *sim, uint32_t to, const char *text)
         sim_fail(sim, "credentials for us were passed on (RFC 3261 section 22.3)");
 }
 
+/** Every line is a field, and the body is as long as it says. */
+static void check_form(struct sim *sim, const char *bytes, size_t len)
+{
+    char value[32];
+    const char *head_end = strstr(bytes, "\r\n\r\n");
+
+    if (head_end == NULL) {
+        sim_fail(sim, "a message without an end of its head: %.60s", bytes);
+        return;
+    }
+    for (const char *line = strstr(bytes, "\r\n") + 2; line < head_end;
+         line = strstr(line, "\r\n") + 2) {
+        size_t name = strcspn(line, ": \r");
+        if (name == 0 || line[name] != ':' || line[name + 1] != ' ')
+            sim_fail(sim, "this is no header field: %.*s", (int)strcspn(line, "\r"), line);
+    }
+    if (text_count(bytes, "Content-Length") != 1 ||
+        !text_field(bytes, "Content-Length", 0, value, sizeof value) ||
+        strtoul(value, NULL, 10) != len - (size_t)(head_end + 4 - bytes))
+        sim_fail(sim, "Content-Length does not fit: %.60s", bytes);
+    if (text_count(bytes, "Max-Forwards") + text_count(bytes, "Max-Breadth") > 2)
+        sim_fail(sim, "Max-Forwards or Max-Breadth twice: %.60s", bytes);
+}
+
 void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len)
 {
     if (count_same(sim, to, bytes, len) > SAME_BYTES_MAX)
         sim_fail(sim, "a storm: the same message to phone %u over %d times: %.60s", to,
                  SAME_BYTES_MAX, bytes);
+    if (!sim->knobs.looped)
+        check_form(sim, bytes, len);
     watch_out(sim, to, bytes);
     if (text_status(bytes) != 0)
         check_response(sim, to, bytes);
@@ -172,6 +198,8 @@ void check_node_empty(struct sim *sim)
             sim_fail(sim, "worker %u: %llu timers leaked", i,
                      (unsigned long long)(status.timers - 1));
     }
+    if (node_pending(sim) != 0)
+        sim_fail(sim, "%u transactions are said to wait for an answer", node_pending(sim));
     if (sim->node_up && sim->location.count != 0 && !sim->knobs.scarce)
         sim_fail(sim, "%zu AORs are in the table long after all expired", sim->location.count);
 }

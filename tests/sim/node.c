@@ -651,6 +651,15 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
     end_turn(sim);
 }
 
+unsigned node_pending(const struct sim *sim)
+{
+    unsigned pending = 0;
+
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++)
+        pending += txn_pending(sim->workers[i].core->txns);
+    return pending;
+}
+
 uint64_t node_next_ms(const struct sim *sim)
 {
     uint64_t next_ms = UINT64_MAX;

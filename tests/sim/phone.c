@@ -51,18 +51,20 @@ static uint32_t hop_of(const struct sim *sim, uint32_t phone, const char *text)
 {
     char value[512];
 
-    if (text_status(text) != 0)
-        return text_field(text, "Via", 0, value, sizeof value) &&
-                       strstr(value, SIM_ROUTER_HOST) != NULL
-                   ? SIM_ROUTER
-                   : SIM_NODE;
+    if (text_status(text) != 0) {
+        text_field(text, "Via", 0, value, sizeof value);
+        value[strcspn(value, ",")] = '\0';
+        return strstr(value, SIM_ROUTER_HOST) != NULL ? SIM_ROUTER : SIM_NODE;
+    }
     if (strncmp(text, "REGISTER ", 9) == 0)
         return sim->phones[phone].behind == BEHIND_EDGE && !sim->phones[phone].direct ? SIM_ROUTER
                                                                                       : SIM_NODE;
     text_request_uri(text, value, sizeof value);
     bool named = strstr(value, SIM_ROUTER_HOST) != NULL;
-    if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value))
+    if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value)) {
+        value[strcspn(value, ",")] = '\0';
         named = strstr(value, SIM_ROUTER_HOST) != NULL;
+    }
     return named ? SIM_ROUTER : SIM_NODE;
 }
 
@@ -107,7 +109,9 @@ void phone_host(const struct phone *phone, char out[static 40])
 
 unsigned phone_port(const struct phone *phone)
 {
-    return phone->tcp ? 50000 + phone->index : phone->nat ? 40000 + phone->index : 5060;
+    if (phone->tcp)
+        return 50000 + phone->index;
+    return phone->nat ? 40000 + phone->index : phone->odd ? 30000 + phone->index : 5060;
 }
 
 void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
@@ -155,6 +159,10 @@ static void registered_uri(const struct phone *phone, char out[static 80])
         snprintf(out, 80, "sip:s%u@" SIM_ROUTER_HOST, phone->leads_to);
     else if (phone->behind == BEHIND_LOOP)
         snprintf(out, 80, "sip:l%u@" SIM_ROUTER_HOST, phone->user);
+    else if (phone->behind == BEHIND_ALIAS)
+        snprintf(out, 80, "sip:u%u@sim.example", phone->leads_to);
+    else if (phone->behind == BEHIND_ELSEWHERE)
+        snprintf(out, 80, "sip:gw%u@10.0.1.%u:5060", phone->index, phone->elsewhere);
     else
         phone_uri(phone, phone->user, out);
     if (phone->moved > 0 && phone->behind <= BEHIND_EDGE) {
@@ -162,6 +170,12 @@ static void registered_uri(const struct phone *phone, char out[static 80])
         snprintf(host, sizeof host, "%.59s", strchr(out, '@'));
         snprintf(out, 80, "sip:u%u-%u%s", phone->user, phone->moved, host);
     }
+}
+
+/** Has it a second line? */
+static bool has_two(const struct phone *phone)
+{
+    return phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
 }
 
 /** +sip.instance, and reg-id where a phone has several flows (RFC 5626). */
@@ -208,7 +222,9 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
     switch (sim_range(sim, 0, 4)) {
     case 0: /* an old one, late */
         begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
-        text_add(text, sizeof text, "Contact: <%s>;expires=%u\r\n", uri, phone->cseq % 2 ? 0 : 90);
+        text_add(text, sizeof text, "Contact: <%s>;expires=%u", uri, phone->cseq % 2 ? 0 : 90);
+        add_instance(phone, has_two(phone) ? 1 : 0, text);
+        text_add(text, sizeof text, "\r\n");
         break;
     case 1: /* one good contact and one too brief: nothing at all */
         begin_register(sim, phone, ++phone->cseq, text);
@@ -266,7 +282,7 @@ static void send_register(struct sim *sim, struct phone *phone)
     } else {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
                  phone->wants_gone ? 0 : phone->expires_s);
-        bool two = phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
+        bool two = has_two(phone);
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
         add_instance(phone, two ? 1 : 0, phone->request);
@@ -380,6 +396,7 @@ static void send_invite(struct sim *sim, uint32_t index)
     else
         text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, call->phone, call->invite);
+    call->conn = phone->conn;
     set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
 }
 
@@ -498,12 +515,17 @@ void phone_in_dialog(struct sim *sim, const char *method, uint32_t cseq, const c
     text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, strict ? first : uri);
     phone_via(&sim->phones[phone], branch, out);
     text_add(out, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
+    bool joined = sim_chance(sim, 30); /* all in one line */
+    const char *before = "Route: ";
     for (i = strict ? 1 : 0; i < routes; i++) {
         text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
-        text_add(out, SIM_TEXT_MAX, "Route: %s\r\n", value);
+        text_add(out, SIM_TEXT_MAX, "%s%s%s", before, value, joined ? "" : "\r\n");
+        before = joined ? ", " : before;
     }
     if (strict)
-        text_add(out, SIM_TEXT_MAX, "Route: <%s>\r\n", uri);
+        text_add(out, SIM_TEXT_MAX, "%s<%s>\r\n", before, uri);
+    else if (joined && i > 0)
+        text_add(out, SIM_TEXT_MAX, "\r\n");
     text_add(out, SIM_TEXT_MAX,
              "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n%sContent-Length: 0\r\n\r\n",
              from, to, call_id, cseq, method, extra);
@@ -718,7 +740,8 @@ static void add_redirection(struct sim *sim, char *extra, size_t size)
     char uri[80];
 
     phone_uri(other, other->user, uri);
-    if (other->nat || other->tcp || other->behind != BEHIND_NOTHING || sim_chance(sim, 40))
+    if (other->nat || other->tcp || other->behind != BEHIND_NOTHING || other->odd ||
+        sim_chance(sim, 40))
         snprintf(uri, sizeof uri, "sip:u%u@sim.example", other->user);
     text_add(extra, size, "Contact: <%s>", uri);
     if (sim_chance(sim, 60))
@@ -844,6 +867,7 @@ static void on_invite(struct sim *sim, uint32_t phone, const char *text, const c
     leg->began_ms = sim->now_ms;
     snprintf(leg->branch, sizeof leg->branch, "%s", branch);
     leg->boot = boot_of(text);
+    leg->conn = sim->phones[phone].conn;
     leg->next_cseq = 77;
     snprintf(leg->tag, sizeof leg->tag, "leg%u", leg_index(sim, leg));
     snprintf(leg->invite, sizeof leg->invite, "%s", text);
@@ -1191,12 +1215,25 @@ void phone_conn_lost(struct sim *sim, uint32_t phone)
 
 static void draw_behind(struct sim *sim, struct phone *phone)
 {
-    if (!sim->knobs.router || phone->nat || phone->tcp || phone->v6 || !sim_chance(sim, 40))
-        return;
-    phone->behind = sim_chance(sim, 60)
-                        ? BEHIND_EDGE
-                        : (enum phone_behind)sim_range(sim, BEHIND_SPIRAL, BEHIND_LOOP);
+    static const enum phone_behind kinds[] = {BEHIND_EDGE, BEHIND_EDGE, BEHIND_SPIRAL, BEHIND_LOOP};
+    bool plain = !phone->nat && !phone->tcp && !phone->v6 && !sim->knobs.starved;
+
     phone->leads_to = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
+    if (plain && sim->knobs.router && sim_chance(sim, 40))
+        phone->behind = kinds[sim_range(sim, 0, COUNT_OF(kinds) - 1)];
+    else if (plain && sim_chance(sim, 8))
+        phone->behind = BEHIND_ALIAS;
+    else if (plain && phone->index > 1 && sim_chance(sim, 10))
+        phone->behind = BEHIND_ELSEWHERE;
+    else if (plain && phone->rport)
+        phone->odd = sim_chance(sim, 20);
+    for (uint32_t i = 1; i < phone->index && phone->behind == BEHIND_ELSEWHERE; i++) {
+        const struct phone *other = &sim->phones[i];
+        if (!other->nat && !other->tcp && !other->v6 && !other->odd)
+            phone->elsewhere = i;
+    }
+    if (phone->elsewhere == 0 && phone->behind == BEHIND_ELSEWHERE)
+        phone->behind = BEHIND_NOTHING;
 }
 
 void phones_start(struct sim *sim)
@@ -1215,9 +1252,9 @@ void phones_start(struct sim *sim)
         phone->v6 = !phone->nat && sim_chance(sim, sim->knobs.v6_pct);
         phone->tcp = !phone->nat && !phone->v6 && phone->manner != MANNER_CLOSED &&
                      sim_chance(sim, sim->knobs.tcp_pct);
-        draw_behind(sim, phone);
         phone->instance = !sim->knobs.looped && sim_chance(sim, 40);
         phone->rport = phone->nat || sim_chance(sim, 80);
+        draw_behind(sim, phone);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;
         if (sim_chance(sim, sim->knobs.dead_pct) && i > 1) /* somebody must be able to call */

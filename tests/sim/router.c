@@ -36,13 +36,17 @@ static bool names_router(const char *value)
 static void read_passing(const char *text, struct passing *p)
 {
     const char *at = text + strcspn(text, " ") + 1;
+    char line[2048];
 
     memset(p, 0, sizeof *p);
     snprintf(p->uri, sizeof p->uri, "%.*s", (int)strcspn(at, " "), at);
-    while (
-        p->route_count < VALUES_MAX &&
-        text_field(text, "Route", p->route_count, p->routes[p->route_count], sizeof p->routes[0]))
-        p->route_count++;
+    for (unsigned i = 0; text_field(text, "Route", i, line, sizeof line); i++)
+        for (const char *value = line; *value != '\0' && p->route_count < VALUES_MAX;) {
+            size_t len = strcspn(value, ">") + 1;
+            snprintf(p->routes[p->route_count++], sizeof p->routes[0], "%.*s", (int)len, value);
+            value += len;
+            value += strspn(value, ", ");
+        }
 }
 
 /** Takes its own name off, in its way. */
@@ -148,17 +152,19 @@ static void pass_request(struct sim *sim, const char *text)
 
 static void pass_response(struct sim *sim, const char *text)
 {
-    char via[512];
-    const char *line = strstr(text, "\r\nVia: "),
-               *end = line != NULL ? strstr(line + 2, "\r\n") : 0;
+    const char *line = strstr(text, "\r\nVia: "), *end = NULL, *next = NULL;
 
-    if (end == NULL || !text_field(text, "Via", 1, via, sizeof via))
+    if (line != NULL)
+        end = line + 2 + strcspn(line + 2, ",\r");
+    if (end != NULL)
+        next = *end == ',' ? end + 2 : strncmp(end, "\r\nVia: ", 7) == 0 ? end + 7 : NULL;
+    if (next == NULL)
         return;
     char out[SIM_TEXT_MAX] = "";
-    text_add(out, sizeof out, "%.*s%s", (int)(line - text), text, end);
+    text_add(out, sizeof out, "%.*s\r\nVia: %s", (int)(line - text), text, next);
     unsigned last;
     uint32_t to = SIM_NODE;
-    if (sscanf(via, "SIP/2.0/UDP 10.0.1.%u:", &last) == 1)
+    if (sscanf(next, "SIP/2.0/UDP 10.0.1.%u:", &last) == 1)
         to = last;
     sim_send(sim, SIM_ROUTER, to, out, strlen(out));
 }

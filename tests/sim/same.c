@@ -51,32 +51,30 @@ static bool at_head_end(const char *at)
     return *at == '\r' || *at == '\0';
 }
 
-/** The received Via line as it must be sent on (RFC 3581 section 4). */
-static void expected_via(const struct sim *sim, uint32_t from, const char *line, char *out,
-                         size_t size)
+/** The received Via line as it must be sent on, or back: there rport is filled in (RFC 3581). */
+static void expected_via(const struct sim *sim, uint32_t from, const char *line, bool back,
+                         char *out, size_t size)
 {
     const struct phone *phone = &sim->phones[from];
     const char *rport = NULL;
     size_t len = (size_t)(line_end(line) - line);
-    char sent_by[40];
+    char received[40], port[16];
 
     for (const char *at = line; at < line + len && rport == NULL; at++)
         if (strncmp(at, ";rport", 6) == 0)
             rport = at;
-    phone_host(phone, sent_by);
     if (rport == NULL && !phone->nat) {
         snprintf(out, size, "%.*s", (int)len, line);
         return;
     }
+    snprintf(received, sizeof received, phone->v6 ? "fd00::1:%x" : "10.0.1.%u", from);
     if (rport == NULL) {
-        snprintf(out, size, "%.*s;received=10.0.1.%u", (int)len, line, from);
+        snprintf(out, size, "%.*s;received=%s", (int)len, line, received);
         return;
     }
-    snprintf(out, size,
-             phone->v6 ? "%.*s%.*s;received=fd00::1:%x;rport=%u"
-                       : "%.*s%.*s;received=10.0.1.%u;rport=%u",
-             (int)(rport - line), line, (int)(len - (size_t)(rport - line) - 6), rport + 6, from,
-             phone_port(phone));
+    snprintf(port, sizeof port, ";rport=%u", phone_port(phone));
+    snprintf(out, size, "%.*s%s%.*s;received=%s%s", (int)(rport - line), line, back ? port : "",
+             (int)(len - (size_t)(rport - line) - 6), rport + 6, received, back ? "" : port);
 }
 
 static bool line_names_node(const char *line)
@@ -120,11 +118,17 @@ struct way {
 
 static void read_way(const char *text, struct way *way)
 {
+    char line[2048];
+
     text_request_uri(text, way->uri, sizeof way->uri);
     way->count = 0;
-    while (way->count < ROUTES_MAX &&
-           text_field(text, "Route", way->count, way->routes[way->count], sizeof way->routes[0]))
-        way->count++;
+    for (unsigned i = 0; text_field(text, "Route", i, line, sizeof line); i++)
+        for (const char *at = line; *at != '\0' && way->count < ROUTES_MAX;) {
+            size_t len = strcspn(at, ">") + 1; /* each of these is <...> */
+            snprintf(way->routes[way->count++], sizeof way->routes[0], "%.*s", (int)len, at);
+            at += len;
+            at += strspn(at, ", ");
+        }
 }
 
 static void drop_first(struct way *way)
@@ -242,7 +246,7 @@ bool same_request(const struct sim *sim, uint32_t from, const char *path, const 
         bool fits;
         if (line_is(a, "Via") && !their_via_seen) {
             their_via_seen = true;
-            expected_via(sim, from, a, via, sizeof via);
+            expected_via(sim, from, a, false, via, sizeof via);
             fits = lines_equal(via, b);
         } else if (line_is(a, "Max-Forwards") && line_is(b, "Max-Forwards")) {
             fits = max_forwards_fit(a, b);
@@ -274,6 +278,14 @@ bool same_response(const char *in, const char *out, bool challenges)
     for (;; a = line_next(a), b = line_next(b)) {
         if (!via_seen && line_is(a, "Via")) {
             via_seen = true;
+            const char *comma = memchr(a, ',', (size_t)(line_end(a) - a));
+            size_t rest = comma != NULL ? (size_t)(line_end(a) - comma) - 2 : 0;
+            if (comma != NULL) { /* ours was one of several in this line */
+                if (strncmp(b, "Via: ", 5) != 0 || (size_t)(line_end(b) - b) != 5 + rest ||
+                    memcmp(b + 5, comma + 2, rest) != 0)
+                    return false;
+                continue;
+            }
             a = line_next(a);
         }
         while (challenges && at_head_end(a) && line_has(b, "-Authenticate: "))
@@ -283,4 +295,53 @@ bool same_response(const char *in, const char *out, bool challenges)
         if (!lines_equal(a, b))
             return false;
     }
+}
+
+/** Line `a` of a request as it must stand in an answer of the node's own. */
+static bool answers_line(const struct sim *sim, uint32_t from, const char *a, const char *b,
+                         bool first_via)
+{
+    char via[512];
+
+    if (first_via) {
+        expected_via(sim, from, a, true, via, sizeof via);
+        return lines_equal(via, b);
+    }
+    size_t len = (size_t)(line_end(a) - a);
+    if (!line_is(a, "To") || line_has(a, ";tag="))
+        return lines_equal(a, b);
+    return strncmp(a, b, len) == 0 && (b[len] == '\r' || strncmp(b + len, ";tag=", 5) == 0);
+}
+
+bool same_answer(const struct sim *sim, uint32_t from, const char *request, const char *answer,
+                 char *why, size_t size)
+{
+    static const char *const names[] = {"Via", "From", "To", "Call-ID", "CSeq"};
+    bool via_seen = false;
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *a = line_next(request), *b = line_next(answer);
+        for (;;) {
+            while (!at_head_end(a) && !line_is(a, names[i]))
+                a = line_next(a);
+            while (!at_head_end(b) && !line_is(b, names[i]))
+                b = line_next(b);
+            if (at_head_end(a) || at_head_end(b))
+                break;
+            bool first_via = i == 0 && !via_seen;
+            via_seen |= first_via;
+            if (!answers_line(sim, from, a, b, first_via)) {
+                snprintf(why, size, "\"%.*s\" became \"%.*s\"", (int)(line_end(a) - a), a,
+                         (int)(line_end(b) - b), b);
+                return false;
+            }
+            a = line_next(a);
+            b = line_next(b);
+        }
+        if (at_head_end(a) != at_head_end(b)) {
+            snprintf(why, size, "one %s more or less", names[i]);
+            return false;
+        }
+    }
+    return true;
 }

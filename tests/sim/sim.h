@@ -113,9 +113,11 @@ enum phone_manner {
 /** What a phone has to do with the other proxy. */
 enum phone_behind {
     BEHIND_NOTHING = 0,
-    BEHIND_EDGE,   /* registers through it */
-    BEHIND_SPIRAL, /* is registered at it, and called by way of another user of ours */
-    BEHIND_LOOP,   /* is registered at it, and it sends all back */
+    BEHIND_EDGE,      /* registers through it */
+    BEHIND_SPIRAL,    /* is registered at it, and called by way of another user of ours */
+    BEHIND_LOOP,      /* is registered at it, and it sends all back */
+    BEHIND_ALIAS,     /* is registered as another user of ours */
+    BEHIND_ELSEWHERE, /* is registered at another phone's address */
 };
 
 struct phone {
@@ -127,6 +129,8 @@ struct phone {
     uint32_t expires_s;
     unsigned q; /* thousandths */
     bool nat, tcp, rport, v6;
+    bool odd;           /* sends from another port than it names */
+    uint32_t elsewhere; /* phone */
     enum phone_behind behind;
     bool instance;                     /* it says +sip.instance, and so may move */
     unsigned moved;                    /* how often */
@@ -179,6 +183,7 @@ struct call {
     char ack[SIM_TEXT_MAX];    /* for the first answer */
     char answer[SIM_TEXT_MAX]; /* the first 2xx */
     uint32_t next_cseq;        /* of the dialog */
+    uint32_t conn;             /* of its phone, when it began */
     uint32_t crashes_before;   /* count when the transaction began */
     uint64_t began_ms, final_ms;
     bool hangs_up; /* the caller, else the callee */
@@ -203,6 +208,7 @@ struct leg {
     char call_id[64], tag[24], branch[128], from_tag[64];
     uint32_t next_cseq;
     uint32_t boot; /* of the node that sent it */
+    uint32_t conn; /* of its phone, when it came */
     char invite[SIM_TEXT_MAX];
     char response[SIM_TEXT_MAX];
     char bye[SIM_TEXT_MAX];
@@ -258,8 +264,9 @@ struct node_worker {
 /** A binding as it must be. */
 struct sim_binding {
     char uri[128], call_id[64], path[96], instance[64];
-    unsigned reg_id;
-    bool touched; /* by the REGISTER at hand */
+    unsigned reg_id, granted_s;
+    bool elsewhere; /* another machine than its REGISTER came from */
+    bool touched;   /* by the REGISTER at hand */
     uint32_t phone, cseq;
     bool added; /* by a redirection, at: */
     uint64_t added_ms;
@@ -369,6 +376,8 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
 void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
+/** Transactions of all workers that wait for an answer. */
+unsigned node_pending(const struct sim *sim);
 uint64_t node_next_ms(const struct sim *sim);
 void node_run(struct sim *sim);
 struct slice sim_map_find(const struct sim_map *map, struct slice key, uint64_t hash);
@@ -460,6 +469,9 @@ bool same_request(const struct sim *sim, uint32_t from, const char *path, const 
                   const char *out, char *why, size_t size);
 /** The URI that a request is for at last: before a strict router it stands in its last Route. */
 void same_final_uri(const struct sim *sim, const char *text, char *out, size_t size);
+/** Does an answer of the node's own repeat what section 8.2.6.2 says? */
+bool same_answer(const struct sim *sim, uint32_t from, const char *request, const char *answer,
+                 char *why, size_t size);
 /** Is `out` the response `in` without its first Via? `challenges`: more of them may follow. */
 bool same_response(const char *in, const char *out, bool challenges);
 
@@ -470,6 +482,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
 /** Bindings of a user now; *certain false: one of them is about to expire. */
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain);
+/** Are users registered as each other, round and round? */
+bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);
 void aors_conn_lost(struct sim *sim, uint32_t phone);
 
@@ -494,6 +508,8 @@ void watch_refused(struct sim *sim, const char *text, bool known);
 void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
+/** REGISTERs of this user that have no answer yet. */
+unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */
 void watch_turn(struct sim *sim);
 void watch_sweep(struct sim *sim);

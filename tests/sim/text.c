@@ -127,8 +127,11 @@ void text_response(const char *request, unsigned status, const char *tag, const 
 
     out[0] = '\0';
     text_add(out, size, "SIP/2.0 %u %s\r\n", status, status < 200 ? "Progress" : "Done");
+    text_field(request, "Call-ID", 0, value, sizeof value);
+    bool joined = hash_bytes(3, slice_of(value)) % 4 == 0; /* all in one line */
     for (unsigned i = 0; text_field(request, "Via", i, value, sizeof value); i++)
-        text_add(out, size, "Via: %s\r\n", value);
+        text_add(out, size, "%s%s", i == 0 ? "Via: " : joined ? ", " : "\r\nVia: ", value);
+    text_add(out, size, "\r\n");
     if (status > 100 && status < 300)
         for (unsigned i = 0; text_field(request, "Record-Route", i, value, sizeof value); i++)
             text_add(out, size, "Record-Route: %s\r\n", value);

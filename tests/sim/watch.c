@@ -634,6 +634,29 @@ static unsigned user_of_request(const struct sim *sim, const char *text)
     return user < sim->knobs.phones && !sim->disabled[user] ? user : SIM_PHONES_MAX;
 }
 
+/** May its sender call outside? Then he may be led there, too. */
+static bool reaches_outside(const struct sim *sim, const struct served *served)
+{
+    return served->phone == SIM_ROUTER || needs_credentials(sim, served->text);
+}
+
+/** Takes out what leads a stranger outside, and what is there already. */
+static unsigned drop_targets(const struct sim *sim, const struct served *served,
+                             struct sim_binding *targets, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        bool known = false;
+        for (unsigned k = 0; k < kept; k++)
+            known |= strcmp(targets[k].uri, targets[i].uri) == 0 &&
+                     strcmp(targets[k].path, targets[i].path) == 0;
+        if (!known && (!targets[i].elsewhere || reaches_outside(sim, served)))
+            targets[kept++] = targets[i];
+    }
+    return kept;
+}
+
 static void locate(struct sim *sim, struct served *served)
 {
     if (served->located)
@@ -643,7 +666,8 @@ static void locate(struct sim *sim, struct served *served)
     unsigned user = user_of_request(sim, served->text);
     if (!served->in_dialog && user < SIM_PHONES_MAX)
         served->target_count =
-            aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain);
+            drop_targets(sim, served, served->targets,
+                         aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
 }
 
 /** Is the other proxy the next hop of this message, by its Route? */
@@ -654,8 +678,9 @@ static bool by_router(const char *text)
     text_request_uri(text, value, sizeof value);
     if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
         return true;
-    return text_field(text, "Route", 0, value, sizeof value) &&
-           strstr(value, SIM_ROUTER_HOST) != NULL;
+    text_field(text, "Route", 0, value, sizeof value);
+    value[strcspn(value, ",")] = '\0';
+    return strstr(value, SIM_ROUTER_HOST) != NULL;
 }
 
 /** The same URI with and without Path are two. */
@@ -737,15 +762,16 @@ static unsigned led_to(struct sim *sim, struct served *served, const char *uri,
     unsigned count = 0, usable = 0;
 
     if (strstr(uri, "@sim.example") == NULL) {
-        bool outside = served->phone == SIM_ROUTER || needs_credentials(sim, served->text);
         out[0] = (struct sim_binding){0};
         snprintf(out[0].uri, sizeof out[0].uri, "%s", uri);
-        return outside ? 1 : 0;
+        return reaches_outside(sim, served) ? 1 : 0;
     }
     unsigned user = aors_user_of(uri);
     if (user >= sim->knobs.phones || sim->disabled[user])
         return 0;
     count = aors_targets(sim, user, out, REDIRECTED_MAX, &certain);
+    certain = certain && count < REDIRECTED_MAX;
+    count = drop_targets(sim, served, out, count);
     for (unsigned i = 0; i < count; i++) {
         if (out[i].lost && sim->now_ms <= out[i].lost_ms + 5)
             certain = false;
@@ -1193,6 +1219,59 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
                  wanted, status);
 }
 
+unsigned watch_registers(const struct sim *sim, unsigned user)
+{
+    unsigned count = 0;
+    char to[256];
+
+    for (const struct served *at = sim->watch->served; at != NULL; at = at->next) {
+        text_field(at->text, "To", 0, to, sizeof to);
+        count += strcmp(at->method, "REGISTER") == 0 && at->final == 0 && aors_user_of(to) == user;
+    }
+    return count;
+}
+
+/** Is the connection of a phone the one by which it began, or took, this call? */
+static bool has_conn_of_dialog(const struct sim *sim, const struct phone *phone, const char *text)
+{
+    char call_id[64], to[256], tag[64];
+
+    text_field(text, "Call-ID", 0, call_id, sizeof call_id);
+    text_field(text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    for (unsigned i = 0; i < sim->knobs.calls; i++)
+        if (strcmp(sim->calls[i].call_id, call_id) == 0 && strcmp(sim->calls[i].tag, tag) == 0)
+            return sim->calls[i].phone == phone->index && sim->calls[i].conn == phone->conn;
+    for (uint32_t i = 0; i < sim->leg_count; i++)
+        if (sim->legs[i].phone == phone->index && strcmp(sim->legs[i].tag, tag) == 0)
+            return sim->legs[i].conn == phone->conn && sim->legs[i].boot == sim->boot;
+    return false;
+}
+
+/** Is the callee of this request in a dialog one whom the node must find: on a stream, registered?
+ */
+static bool is_findable(struct sim *sim, const struct served *served)
+{
+    char to[256], tag[64], uri[256];
+    struct sim_binding found[TARGETS_MAX];
+    bool certain;
+
+    text_field(served->text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    same_final_uri(sim, served->text, uri, sizeof uri);
+    const struct phone *peer = &sim->phones[phone_by_uri(sim, uri)];
+    if (peer->tcp && peer->conn != 0 && has_conn_of_dialog(sim, peer, served->text))
+        return true;
+    if (sim->knobs.recurse || strncmp(tag, "leg", 3) != 0 || !peer->tcp || !peer->instance ||
+        peer->user >= SIM_PHONES_MAX)
+        return false; /* who was redirected to is no user to us, and a caller may be unregistered */
+    unsigned count = aors_targets(sim, peer->user, found, TARGETS_MAX, &certain);
+    for (unsigned i = 0; i < count && certain; i++)
+        if (phone_by_uri(sim, found[i].uri) == peer->index && !found[i].lost)
+            return true;
+    return false;
+}
+
 /** A final response that did not come from a phone: refused by the node itself. */
 static void check_refusal(struct sim *sim, struct served *served, const char *text)
 {
@@ -1217,7 +1296,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     if (served->merged && (status == 200 || (open && status != 482)))
         sim_fail(sim, "a %s that came by two ways was answered %u", served->method, status);
     if (status == 482) {
-        if (!served->merged && !served->merged_unknown)
+        if (!served->merged && !served->merged_unknown &&
+            !aors_is_round(sim, user_of_request(sim, served->text)))
             sim_fail(sim, "a %s was answered 482 that came once: %.*s", served->method,
                      (int)strcspn(served->text, "\r"), served->text);
         return;
@@ -1247,7 +1327,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     bool lost = served->target_count > 0 && !has_target_left(served, sim->now_ms);
     bool none = status == (user < SIM_PHONES_MAX ? 480u : 404u) ||
                 (!sim->knobs.auth && user >= SIM_PHONES_MAX);
-    if (served->in_dialog && status == 430 && phone_any_tcp(sim))
+    if (served->in_dialog && status == 430 && phone_any_tcp(sim) && !is_findable(sim, served))
         return;
     if (!served->in_dialog && (served->target_count == 0 || lost) && none)
         return;
@@ -1414,6 +1494,10 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
             sim_fail(sim, "a %s that got its %u gets a %u", method, served->final, status);
         return;
     }
+    char why[256];
+    bool passed_on = served->child_count > 0 && status >= 200;
+    if (!passed_on && !same_answer(sim, served->phone, served->text, text, why, sizeof why))
+        sim_fail(sim, "a %u to a %s does not repeat it: %s", status, method, why);
     if (status == 100) {
         uint64_t wanted_ms = served->at_ms + (is_invite(method) ? 0 : 7 * T1);
         if (sim->now_ms + TOLERANCE_MS < wanted_ms || served->status != 0)

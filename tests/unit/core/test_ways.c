@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request in a dialog goes where our Route values say, whatever its Request-URI is.
+ * Where requests go: in a dialog by our Route values, for users by their bindings.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,7 +70,9 @@ static void remove_nothing(void *user, struct slice key, uint64_t hash)
 static int setup(void **state)
 {
     static const struct slice domain = {"sim.example", 11};
-    struct policy_source source = {.domains = &domain, .domain_count = 1, .seed = 1};
+    static const struct user bob = {.name = {"bob", 3}};
+    struct policy_source source = {
+        .users = &bob, .user_count = 1, .domains = &domain, .domain_count = 1, .seed = 1};
     struct policy_error error;
     struct fixture *f = calloc(1, sizeof *f);
 
@@ -247,6 +249,39 @@ static void a_phone_with_a_name_is_not_taken_for_another(void **state)
     assert_int_equal(item->to.remote.bytes[3], 8);
 }
 
+/** An INVITE for bob from somebody unknown; gives what is answered last. */
+static const char *invite_bob(struct fixture *f)
+{
+    static const char text[] =
+        "INVITE sip:bob@sim.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKi\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:x@else.example>;tag=t\r\nTo: <sip:bob@sim.example>\r\n"
+        "Call-ID: i\r\nCSeq: 1 INVITE\r\nContact: <sip:x@10.0.0.9>\r\nContent-Length: 0\r\n\r\n";
+    struct flow source = {.transport = TRANSPORT_UDP, .remote = v4(9, 5060), .local = v4(1, 5060)};
+
+    f->outbox.count = 0;
+    f->outbox.used = 0;
+    core_receive(f->core, slice_of(text), SIP_DATAGRAM, &source, 1000, 1000);
+    assert_int_equal(f->outbox.count, 1);
+    return f->outbox.buffer;
+}
+
+/* Bob is registered as himself. A second copy of the request may not become a call after its own
+ * refusal, although bob's binding is gone meanwhile. */
+static void a_loop_of_registrations_is_refused_once_and_for_all(void **state)
+{
+    struct fixture *f = *state;
+
+    f->bindings.count = 1;
+    f->bindings.items[0] =
+        (struct binding){.contact = SLICE("sip:bob@sim.example"),
+                         .call_id = SLICE("r"),
+                         .expires_ms = 60000,
+                         .flow = {.transport = TRANSPORT_UDP, .remote = v4(8, 5060)}};
+    assert_memory_equal(invite_bob(f), "SIP/2.0 482", 11);
+    f->bindings.count = 0;
+    assert_memory_equal(invite_bob(f), "SIP/2.0 482", 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +289,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(the_first_token_proves_its_sender, setup, teardown),
         cmocka_unit_test_setup_teardown(a_made_up_token_behind_a_good_one_is_as_none, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_loop_of_registrations_is_refused_once_and_for_all, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_phone_with_a_name_is_not_taken_for_another, setup,
                                         teardown),
