@@ -34,6 +34,9 @@ struct loop {
     bool woken;    /* the mailbox's descriptor was readable in this turn */
     bool no_pwait2;
     uint64_t now_us, wall_ms;
+    uint64_t ended_us;   /* the turn before */
+    uint64_t abreast_us; /* a turn began with everything that was ready */
+    uint64_t late_us;
     struct loop_hooks hooks;
     struct letter_reader readers[LETTER_KINDS];
     struct loop_watch wake;
@@ -92,6 +95,11 @@ uint64_t loop_now_ms(const struct loop *loop)
 uint64_t loop_wall_ms(const struct loop *loop)
 {
     return loop->wall_ms;
+}
+
+uint32_t loop_late_ms(const struct loop *loop)
+{
+    return (uint32_t)(loop->late_us / 1000);
 }
 
 struct timer_wheel *loop_timers(struct loop *loop)
@@ -314,6 +322,9 @@ static void loop_wait(struct loop *loop)
     loop->again = count == EVENTS_PER_TURN;
     loop->woken = false;
     read_clocks(loop);
+    loop->late_us = loop->ended_us > loop->abreast_us ? loop->ended_us - loop->abreast_us : 0;
+    if (count < EVENTS_PER_TURN)
+        loop->abreast_us = loop->now_us;
 }
 
 static void serve_events(struct loop *loop)
@@ -349,6 +360,7 @@ static void loop_turn(struct loop *loop)
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
     uint64_t end_us = (uint64_t)end.tv_sec * 1000000 + (uint64_t)end.tv_nsec / 1000;
+    loop->ended_us = end_us;
     counter_add(&loop->busy_us, end_us - begin_us);
     counter_add(&loop->turns, 1);
 }

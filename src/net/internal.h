@@ -48,6 +48,8 @@ struct udp_socket {
     struct net *net;
     uint8_t listener;
     bool wildcard;
+    bool stamped;        /* the kernel says when each datagram came */
+    uint64_t crowded_ms; /* a batch was of STAMP_BATCH or more */
 };
 
 /** One listening TCP socket. */

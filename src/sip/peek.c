@@ -9,8 +9,7 @@
 #include "sip/scan.h"
 
 enum {
-    /* "SIP/2.0" behind a space, as nearly always; else the parser looks. */
-    VERSION_LEN = 8,
+    VERSION_LEN = 8, /* with the space before it */
     WANTED =
         1 << SIP_F_VIA | 1 << SIP_F_FROM | 1 << SIP_F_TO | 1 << SIP_F_CALL_ID | 1 << SIP_F_CSEQ,
 };
@@ -40,6 +39,44 @@ enum sip_method sip_peek_method(struct slice bytes)
     return SIP_METHOD_OTHER;
 }
 
+static bool has_param(struct slice line, struct slice text)
+{
+    for (size_t at = slice_find(line, ';'); at != SIZE_MAX; at = slice_find(line, ';')) {
+        line = slice_from(line, at + 1);
+        if (slice_starts_with(line, text))
+            return true;
+    }
+    return false;
+}
+
+bool sip_peek_to_has(struct slice bytes, struct slice text)
+{
+    const char *at = bytes.data;
+    const char *end = bytes.data + bytes.len;
+
+    while (end - at > 4 && *at != '\r') {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        bool is_to = (at[0] | 0x20) == 't' && (at[1] == ':' || (at[1] | 0x20) == 'o');
+        if (stop == NULL)
+            return false;
+        if (is_to && has_param(slice_between(at, stop), text))
+            return true;
+        at = stop + 1;
+    }
+    return false;
+}
+
+/** Does the line end in the version that we speak? In any case of its letters (RFC 3261 §7.1). */
+static bool ends_in_version(const char *begin, const char *end)
+{
+    static const char version[] = " SIP/2.0";
+    const char *at = end - VERSION_LEN;
+
+    return end - begin >= VERSION_LEN &&
+           (memcmp(at, version, VERSION_LEN) == 0 ||
+            slice_equal_nocase((struct slice){at, VERSION_LEN}, SLICE(" SIP/2.0")));
+}
+
 /** Behind the request line, or NULL. */
 static const char *request_line(struct look *look)
 {
@@ -51,7 +88,7 @@ static const char *request_line(struct look *look)
         return NULL;
     if (!lex_token(&lex, &msg->method_name) || !lex_char(&lex, ' '))
         return NULL;
-    if (end - lex.at < VERSION_LEN || memcmp(end - VERSION_LEN, " SIP/2.0", VERSION_LEN) != 0)
+    if (!ends_in_version(lex.at, end))
         return NULL;
     msg->is_request = true;
     msg->method = (uint8_t)sip_method_parse(msg->method_name);
@@ -111,6 +148,14 @@ static bool take_value(struct look *look, enum sip_field_id id, struct slice val
     return sip_cseq_parse(value, &msg->cseq) == OK;
 }
 
+/** Can a name with this first letter be one of the five, in full or compact form? */
+static inline bool may_be_wanted(char first)
+{
+    char c = ascii_lower(first);
+
+    return c == 'v' || c == 'f' || c == 't' || c == 'c' || c == 'i';
+}
+
 /** The field [begin, end) before its CRLF. */
 static bool take_field(struct look *look, const char *begin, const char *end)
 {
@@ -121,11 +166,9 @@ static bool take_field(struct look *look, const char *begin, const char *end)
 
     struct slice name = {begin, (size_t)(name_end - begin)};
     enum sip_field_id id = lex_field_id(name, look->end);
-    if (colon == end || ++look->total > SIP_FIELDS_MAX)
+    if (colon == end)
         return false;
-    if (id == SIP_F_OTHER)
-        return sip_is_token(name);
-    if (id > SIP_F_CSEQ)
+    if (id == SIP_F_OTHER || id > SIP_F_CSEQ)
         return true;
 
     struct sip_msg *msg = look->msg;
@@ -161,7 +204,9 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
     const char *at = request_line(&look);
     while (at != NULL && at < look.end && *at != '\r') {
         const char *end = field_end(at, look.end);
-        if (end == NULL || !take_field(&look, at, end))
+        if (end == NULL || ++look.total > SIP_FIELDS_MAX)
+            return false;
+        if (may_be_wanted(*at) && !take_field(&look, at, end))
             return false;
         at = end + 2;
     }
