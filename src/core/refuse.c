@@ -40,6 +40,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_STRAY_RESPONSE] = "stray_response",
     [CORE_R_STRAY_ACK] = "stray_ack",
     [CORE_R_MAILBOX] = "mailbox_full",
+    [CORE_R_OVERLOAD] = "overload",
 };
 
 const char *core_reason_name(enum core_reason reason)

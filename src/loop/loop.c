@@ -45,6 +45,9 @@ struct loop {
     uint64_t event_us;    /* begin of the last turn that had events */
     uint64_t turn_us;     /* how long the last turn took */
     unsigned close_turns; /* turns with events, each soon after the one before */
+    uint64_t ended_us;   /* the turn before */
+    uint64_t abreast_us; /* a turn began with everything that was ready */
+    uint64_t late_us;
     struct loop_hooks hooks;
     struct letter_reader readers[LETTER_KINDS];
     struct loop_watch wake;
@@ -103,6 +106,11 @@ uint64_t loop_now_ms(const struct loop *loop)
 uint64_t loop_wall_ms(const struct loop *loop)
 {
     return loop->wall_ms;
+}
+
+uint32_t loop_late_ms(const struct loop *loop)
+{
+    return (uint32_t)(loop->late_us / 1000);
 }
 
 struct timer_wheel *loop_timers(struct loop *loop)
@@ -364,6 +372,9 @@ static void loop_wait(struct loop *loop)
     loop->again = count == EVENTS_PER_TURN;
     loop->woken = false;
     read_clocks(loop);
+    loop->late_us = loop->ended_us > loop->abreast_us ? loop->ended_us - loop->abreast_us : 0;
+    if (count < EVENTS_PER_TURN)
+        loop->abreast_us = loop->now_us;
 }
 
 static void serve_events(struct loop *loop)
@@ -402,6 +413,7 @@ static void loop_turn(struct loop *loop)
     clock_gettime(CLOCK_MONOTONIC, &end);
     uint64_t end_us = (uint64_t)end.tv_sec * 1000000 + (uint64_t)end.tv_nsec / 1000;
     loop->turn_us = end_us - begin_us;
+    loop->ended_us = end_us;
     counter_add(&loop->busy_us, loop->turn_us);
     counter_add(&loop->turns, 1);
 }

@@ -80,6 +80,9 @@ struct net_ops {
      * with `*told` as it was left (0 at first). Until then the connection counts.
      */
     bool (*conn_lost)(void *user, struct conn_id conn, uint32_t *told);
+    /** What comes next by UDP of this listener has waited so long in its socket; NULL: nobody asks.
+     * Told as long as there are queues. */
+    void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
 };
 
 struct net_config {

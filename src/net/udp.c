@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -17,11 +18,19 @@ enum {
     UDP_STRIDE = UDP_BUFFER_BYTES + 1088,
     ERRORS_PER_TURN = 64,
     ERROR_BYTES = 2048,
+    /*
+     * The kernel's time stamps cost 1 to 2 % of a call, so they are asked for while there are
+     * queues only: when so many datagrams were there at once, and until none were for so long.
+     */
+    STAMP_BATCH = 16,
+    STAMP_MS = 5000,
+    WAITED_MAX_MS = 60000, /* more is a clock that was set */
 };
 
-/* Room for the local address of a datagram, of either family. */
+/* Room for the local address of a datagram, of either family, and for its time. */
 struct control {
-    alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                                       CMSG_SPACE(sizeof(struct timespec))];
 };
 
 /* The arrays of recvmmsg. */
@@ -64,6 +73,56 @@ static bool is_keepalive(struct slice bytes)
         if (bytes.data[i] != '\r' && bytes.data[i] != '\n' && bytes.data[i] != '\0')
             return false;
     return true;
+}
+
+/* When the datagram came, in milliseconds of the wall clock; 0: not known. */
+static uint64_t came_ms(struct msghdr *header)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec at;
+            memcpy(&at, CMSG_DATA(c), sizeof at);
+            return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
+        }
+    return 0;
+}
+
+static void set_stamped(struct udp_socket *socket, bool stamped)
+{
+    int value = stamped;
+    int got = setsockopt(socket->watch.fd, SOL_SOCKET, SO_TIMESTAMPNS, &value, sizeof value);
+
+    socket->stamped = stamped && got == 0;
+}
+
+/*
+ * Tells how long the first of `count` datagrams has waited: the longest of them. The clock is read
+ * anew, because we may have been stopped since the turn began.
+ */
+static void tell_waited(struct udp_socket *socket, unsigned count)
+{
+    struct net *net = socket->net;
+    uint64_t now_ms = loop_now_ms(net->loop);
+    uint32_t waited_ms = 0;
+
+    if (net->config.ops.waited == NULL)
+        return;
+    if (count >= STAMP_BATCH) {
+        socket->crowded_ms = now_ms;
+        if (!socket->stamped)
+            set_stamped(socket, true);
+    } else if (now_ms - socket->crowded_ms > STAMP_MS) {
+        set_stamped(socket, false);
+    }
+    uint64_t at_ms = came_ms(&net->batch->in[0].msg_hdr);
+    if (at_ms != 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+        if (wall_ms > at_ms)
+            waited_ms = wall_ms - at_ms < WAITED_MAX_MS ? (uint32_t)(wall_ms - at_ms) : 0;
+    }
+    net->config.ops.waited(net->config.ops.user, socket->listener, waited_ms);
 }
 
 static void udp_received(struct udp_socket *socket, struct mmsghdr *datagram, unsigned n)
@@ -161,6 +220,8 @@ static void on_udp(struct loop_watch *watch, uint32_t events)
         net->counters.udp_receive_calls++;
         if (count < 0 && errno == EAGAIN)
             return;
+        if (count > 0 && (socket->stamped || count >= STAMP_BATCH))
+            tell_waited(socket, (unsigned)count);
         for (int i = 0; i < count; i++)
             udp_received(socket, &net->batch->in[i], (unsigned)i);
         if (count > 0)
