@@ -320,7 +320,7 @@ NORMAL, LONG = "normal", "long"
 PARTS = [
     Part("layering", NORMAL, layering, "includes, I/O, threads, SQL, banned functions, licence lines"),
     Part("tools", NORMAL, tools_tests, "the tests of our tools"),
-    Part("release", NORMAL, release, "./dev build: gcc, -O2, hardened"),
+    Part("release", NORMAL, release, "./dev build: gcc, -O3, hardened"),
     Part("debug", NORMAL, debug, "gcc build of everything with ASan and UBSan"),
     Part("unit", NORMAL, unit, "unit tests under ASan and UBSan"),
     Part("replay", NORMAL, replay, "the fuzzers' kept inputs"),

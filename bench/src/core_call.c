@@ -5,7 +5,9 @@
  * A call's six messages (INVITE, 180, 200, ACK, BYE, 200) go straight into one core, as the load
  * generator makes them. Run it under callgrind, or by the clock:
  *
- *     core_call [TIMES] [call|register|options]
+ *     core_call [TIMES] [call|register|options|refuse]
+ *
+ * refuse: an INVITE that an overloaded core refuses, and the ACK of its 503.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,12 +199,9 @@ static void route_line(const char *response, char *out, size_t size)
     snprintf(out, size, "Route: %.*s\r\n", (int)strcspn(at, "\r"), at);
 }
 
-static void call(struct core *core, struct outbox *outbox, unsigned number)
+static void write_invite(char *text, size_t size, unsigned user, unsigned number)
 {
-    unsigned user = 1000000 + number % USERS;
-    char text[TEXT_MAX], invite[TEXT_MAX], rest[TEXT_MAX], route[600];
-
-    snprintf(text, sizeof text,
+    snprintf(text, size,
              "INVITE sip:%u@127.0.0.1:5060 SIP/2.0\r\n"
              "Via: SIP/2.0/UDP 127.0.0.1:7060;branch=z9hG4bK%016xi;rport\r\nMax-Forwards: 70\r\n"
              "From: \"Caller\" <sip:1000099@127.0.0.1:5060>;tag=f%016x\r\n"
@@ -212,6 +211,14 @@ static void call(struct core *core, struct outbox *outbox, unsigned number)
              "Supported: replaces, timer, 100rel\r\nContent-Type: application/sdp\r\n"
              "Content-Length: %zu\r\n\r\n%s",
              user, number, number, user, number, sizeof sdp - 1, sdp);
+}
+
+static void call(struct core *core, struct outbox *outbox, unsigned number)
+{
+    unsigned user = 1000000 + number % USERS;
+    char text[TEXT_MAX], invite[TEXT_MAX], rest[TEXT_MAX], route[600];
+
+    write_invite(text, sizeof text, user, number);
     feed(core, outbox, text, 7060);
     if (sent_count != 2 || strncmp(sent[1], "INVITE", 6) != 0) {
         fprintf(stderr, "INVITE was not forwarded: %s\n", sent_count ? sent[0] : "nothing came");
@@ -248,6 +255,32 @@ static void call(struct core *core, struct outbox *outbox, unsigned number)
     feed(core, outbox, text, 7070);
 }
 
+static void refuse(struct core *core, struct outbox *outbox, unsigned number)
+{
+    unsigned user = 1000000 + number % USERS;
+    char text[TEXT_MAX], to[256];
+
+    if (number % 64 == 0)
+        core_waited(core, 0, 100, now_ms);
+    write_invite(text, sizeof text, user, number);
+    feed(core, outbox, text, 7060);
+    if (sent_count != 1 || strncmp(sent[0], "SIP/2.0 503", 11) != 0) {
+        fprintf(stderr, "INVITE was not refused: %s\n", sent_count ? sent[0] : "nothing came");
+        exit(1);
+    }
+    const char *at = strstr(sent[0], "\r\nTo: ") + 2;
+    snprintf(to, sizeof to, "%.*s", (int)strcspn(at, "\r"), at);
+    snprintf(text, sizeof text,
+             "ACK sip:%u@127.0.0.1:5060 SIP/2.0\r\n"
+             "Via: SIP/2.0/UDP 127.0.0.1:7060;branch=z9hG4bK%016xi;rport\r\nMax-Forwards: 70\r\n"
+             "From: \"Caller\" <sip:1000099@127.0.0.1:5060>;tag=f%016x\r\n%s\r\n"
+             "Call-ID: %016x@127.0.0.1\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
+             user, number, number, to, number);
+    feed(core, outbox, text, 7060);
+    if (sent_count != 0)
+        exit(1);
+}
+
 int main(int argc, char **argv)
 {
     unsigned calls = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 10000;
@@ -257,6 +290,8 @@ int main(int argc, char **argv)
         each = refresh;
     else if (strcmp(what, "options") == 0)
         each = options;
+    else if (strcmp(what, "refuse") == 0)
+        each = refuse;
     static const struct slice domain = {"localhost", 9};
     struct policy_source source = {.domains = &domain, .domain_count = 1, .seed = 1};
     struct policy_error error;
@@ -288,6 +323,9 @@ int main(int argc, char **argv)
         .nonce_lifetime_ms = 300000,
         .registrar = {3600, 60, 7200, 10, SLICE_EMPTY, false},
         .timer_c_ms = 180000,
+        .overload_target_ms = 50,
+        .overload_interval_ms = 100,
+        .overload_last_ms = 200,
         .outbox = outbox,
         .location = {NULL, find, find_hash, put, discard, places, at},
         .policy = policy,
@@ -297,6 +335,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < USERS; i++)
         register_user(core, outbox, 1000000 + i, 1);
 
+    for (unsigned i = 0; each == refuse && i < 12; i++, now_ms += 10)
+        core_waited(core, 0, 100, now_ms); /* a queue that stands */
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < calls; i++) {

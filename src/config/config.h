@@ -92,6 +92,11 @@ struct config {
         enum config_log_level level;
     } log;
     uint32_t drain_ms;
+    struct {
+        uint32_t target_ms;
+        uint32_t interval_ms;
+        uint32_t refresh_target_ms;
+    } overload;
     struct { /* per worker, but for the last */
         uint32_t transactions;
         uint64_t memory;

@@ -76,6 +76,13 @@ const struct setting settings[] = {
      "error, warning, info or debug"},
     {KEY("drain"), SETTING_MS, AT(drain_ms), "35s", 0, 3600000,
      "how long the end waits for what is under way"},
+    {KEY("overload.target"), SETTING_MS, AT(overload.target_ms), "50ms", 1, 10000,
+     "how long requests may wait for a worker before it refuses new calls and registrations with"
+     " 503"},
+    {KEY("overload.interval"), SETTING_MS, AT(overload.interval_ms), "100ms", 1, 60000,
+     "for so long the wait must be longer before it does"},
+    {KEY("overload.refresh_target"), SETTING_MS, AT(overload.refresh_target_ms), "200ms", 1, 60000,
+     "how long the wait may be before phones that are registered are refused, too"},
     {KEY("limits.transactions"), SETTING_COUNT, AT(limits.transactions), "1000000", 100, 10000000,
      "per worker; then 503"},
     {KEY("limits.memory"), SETTING_SIZE, AT(limits.memory), "2GiB", 16 << 20, UINT64_C(1) << 40,

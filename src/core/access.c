@@ -263,24 +263,9 @@ static bool leads_inside(const struct request *r)
     return !r->has_route && r->uri_is_ours;
 }
 
-/**
- * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
- * tag as his own, what is said to be the other's only from where the other is; see also
- * leaves_dialog().
- */
-static bool token_suffices(const struct request *r)
-{
-    const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
-    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
-
-    if (!r->in_dialog)
-        return false;
-    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
-}
-
 enum verdict stage_authenticate(struct core *core, struct request *r)
 {
-    if (token_suffices(r) || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
+    if (r->token_suffices || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
         return GO_ON;
     if (needs_credentials(core, r))
         return check_credentials(core, r);

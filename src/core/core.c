@@ -119,6 +119,8 @@ static enum err open_parts(struct core *core)
     if (err == OK)
         err = access_open(core);
     if (err == OK)
+        err = overload_open(core);
+    if (err == OK)
         err = open_txns(core);
     if (err == OK)
         err = open_proxy(core);
@@ -178,6 +180,7 @@ void core_close(struct core *core)
     if (core->auth != NULL)
         auth_close(core->auth);
     ours_close(core);
+    overload_close(core);
     if (core->scratch.mem != NULL)
         arena_release(&core->scratch);
     mem_release(&core->mem);
@@ -203,6 +206,12 @@ enum verdict core_run_stages(struct core *core, struct request *r)
     return DROP;
 }
 
+/** What is sent from now on belongs to this call: it keeps its order (base/outbox.h). */
+static void set_topic(struct core *core, const struct sip_msg *msg)
+{
+    core->config.outbox->topic = (uint32_t)hash_bytes(core->config.hash_seed, msg->call_id);
+}
+
 static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,
                         struct id server, bool merged, enum auth_verdict count)
 {
@@ -225,6 +234,7 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     struct flow source = *flow;
     if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
         return;
+    set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
@@ -303,6 +313,7 @@ static void handle_fault(struct core *core, const struct sip_msg *msg, const str
 /** Handles a parsed message that this worker owns. */
 static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
+    set_topic(core, msg);
     if (msg->is_request) {
         handle_request(core, msg, source);
         return;
@@ -314,8 +325,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         core_count(core, CORE_R_STRAY_RESPONSE);
 }
 
-/** Who owns it: named by what we wrote, else by its Call-ID, or by the AOR of a REGISTER. */
-static unsigned owner_of(const struct core *core, const struct sip_msg *msg)
+unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
 {
     unsigned self = core->config.worker;
     struct txn_branch branch;
@@ -338,6 +348,24 @@ static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
 
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
+    core->config.outbox->topic = 0;
+}
+
+void core_pass_on(struct core *core, unsigned owner, struct slice bytes, enum sip_framing framing,
+                  const struct flow *source, enum overload_level level)
+{
+    struct core_mail mail = {
+        .kind = CORE_MAIL_MESSAGE,
+        .framing = (uint8_t)framing,
+        .from = (uint16_t)core->config.worker,
+        .number = level,
+        .posted_ms = core->now_ms,
+        .flow = *source,
+        .bytes = bytes,
+    };
+    core->counters.forwarded_messages_in++;
+    if (!core->config.ops.post(core->config.ops.user, owner, &mail))
+        core_count(core, CORE_R_MAILBOX);
 }
 
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
@@ -346,6 +374,8 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     struct sip_msg *msg = &core->received;
 
     set_time(core, now_ms, wall_ms);
+    if (core->overload.watching && overload_receive(core, bytes, framing, source))
+        return true;
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
         return framing != SIP_STREAM;
@@ -354,21 +384,12 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
         handle_fault(core, msg, source);
         return true;
     }
-    unsigned owner = owner_of(core, msg);
+    unsigned owner = core_owner_of(core, msg);
     if (owner == core->config.worker) {
         handle(core, msg, source);
         return true;
     }
-    struct core_mail mail = {
-        .kind = CORE_MAIL_MESSAGE,
-        .framing = (uint8_t)framing,
-        .from = (uint16_t)core->config.worker,
-        .flow = *source,
-        .bytes = msg->buf,
-    };
-    core->counters.forwarded_messages_in++;
-    if (!core->config.ops.post(core->config.ops.user, owner, &mail))
-        core_count(core, CORE_R_MAILBOX);
+    core_pass_on(core, owner, msg->buf, framing, source, OVERLOAD_TAKES_ALL);
     return true;
 }
 
@@ -384,14 +405,26 @@ static void answer_count(struct core *core, const struct core_mail *ask)
         core_count(core, CORE_R_MAILBOX);
 }
 
+/** A message that this worker owns; one that was passed on unparsed may be faulty. */
+static void read_message(struct core *core, const struct core_mail *mail)
+{
+    struct sip_msg *msg = &core->received;
+
+    if (overload_mail(core, mail) ||
+        sip_parse(mail->bytes, (enum sip_framing)mail->framing, msg) != OK)
+        return;
+    if (msg->is_request && msg->fault.status != 0)
+        handle_fault(core, msg, &mail->flow);
+    else
+        handle(core, msg, &mail->flow);
+}
+
 void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms, uint64_t wall_ms)
 {
     set_time(core, now_ms, wall_ms);
     switch ((enum core_mail_kind)mail->kind) {
     case CORE_MAIL_MESSAGE:
-        if (sip_parse(mail->bytes, (enum sip_framing)mail->framing, &core->received) == OK &&
-            (core->received.is_response || core->received.fault.status == 0))
-            handle(core, &core->received, &mail->flow);
+        read_message(core, mail);
         return;
     case CORE_MAIL_SEND_FAILED:
         txn_send_failed(core->txns, mail->bytes, now_ms);
@@ -531,4 +564,5 @@ void core_status(const struct core *core, struct core_status *out)
         .memory_held = core->mem.chunk_bytes,
         .timers = core->wheel.count,
     };
+    overload_status(core, out);
 }

@@ -7,7 +7,8 @@
  * stages.c. It does no I/O: it is given bytes and the time, writes into the outbox, and
  * reaches the rest of the program through the functions of struct core_config.
  *
- *   net  -> core_receive()            bytes from the network
+ *   net  -> core_waited()             how long what comes next has waited
+ *        -> core_receive()            bytes from the network
  *   loop -> core_mail()               from another worker's core
  *        -> core_receipt()            a durable operation is in the journal (or is not)
  *        -> core_run()                timers
@@ -43,8 +44,9 @@ struct core_mail {
     uint8_t kind;    /* enum core_mail_kind */
     uint8_t framing; /* enum sip_framing */
     uint16_t from;   /* worker */
-    uint32_t number;
+    uint32_t number; /* MESSAGE: what the sender would do, enum overload_level */
     struct id id;
+    uint64_t posted_ms; /* MESSAGE: monotonic, of the turn in which it came */
     struct flow flow;
     struct slice bytes; /* borrowed; the receiver's until core_mail() returns */
 };
@@ -96,6 +98,9 @@ struct core_config {
     struct registrar_config registrar;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
+    uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
+    uint32_t overload_interval_ms; /* for so long a queue must stand */
+    uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
 
     struct outbox *outbox;
     struct table_ops location;
@@ -138,6 +143,7 @@ enum core_reason {
     CORE_R_STRAY_RESPONSE, /* dropped: no transaction */
     CORE_R_STRAY_ACK,      /* dropped: an ACK that leads nowhere */
     CORE_R_MAILBOX,        /* dropped: the owner's mailbox is full */
+    CORE_R_OVERLOAD,       /* 503: it has waited too long, and so have the others */
     CORE_R_COUNT,
 };
 /** The label, such as "too_many_hops". Static. */
@@ -161,6 +167,8 @@ struct core_status {
     uint32_t transactions, contexts, registrations_waiting;
     size_t memory_used, memory_held;
     uint64_t timers;
+    bool overloaded;   /* new requests are refused */
+    uint32_t queue_ms; /* the longest wait of the last second or two, where it is measured */
 };
 
 MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
@@ -173,6 +181,12 @@ void core_close(struct core *core);
  */
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
                   const struct flow *source, uint64_t now_ms, uint64_t wall_ms);
+
+/**
+ * What is received from now on by UDP of `listener` (LISTENER_ANY: by streams) has waited so long
+ * for this worker. Not told: not at all, or as long as before.
+ */
+void core_waited(struct core *core, uint8_t listener, uint32_t waited_ms, uint64_t now_ms);
 
 void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms, uint64_t wall_ms);
 

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "core/admit.h"
 #include "core/core.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
     EXPIRY_ROUND_MS = 64000, /* over the whole location table */
     EXPIRY_WAIT_MS = 16000,  /* at most, between two looks */
     EXPIRY_PLACES = 128,     /* of the table, in one look */
+    OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
 };
 
 /** A host (and port) by which others name us: from the listeners. */
@@ -67,6 +69,31 @@ struct register_waiter {
     struct id server;
 };
 
+/** Whom a worker refuses because of a queue; in letters between workers, too. */
+enum overload_level {
+    OVERLOAD_TAKES_ALL = 0,
+    OVERLOAD_REFUSES_NEW,
+    OVERLOAD_REFUSES_LAST, /* all that can be refused */
+};
+
+/** The queues of a worker: a UDP socket per listener, and these. */
+enum {
+    OVERLOAD_STREAMS = LISTENERS_MAX,
+    OVERLOAD_MAIL,
+    OVERLOAD_QUEUES,
+    OVERLOAD_SECRET_LEN = 16,
+};
+
+struct overload {
+    struct admit queues[OVERLOAD_QUEUES];
+    uint32_t *refused;        /* owned; marks of requests by their hash; NULL: nothing is refused */
+    uint32_t overloaded;      /* queues */
+    bool watching;            /* requests are looked at before they are parsed */
+    uint64_t quiet_ms;        /* until then copies of what was refused may come */
+    uint64_t said_ms, unsaid; /* last log line; refused since */
+    char tag[4 + OVERLOAD_SECRET_LEN]; /* "tag=" and what ours begin with */
+};
+
 struct core {
     struct core_config config;
     struct mem mem;
@@ -89,6 +116,7 @@ struct core {
     struct map conn_bindings; /* struct conn_binding by connection hash */
     struct expiry expiry;
     struct core_counters counters;
+    struct overload overload;
 
     bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
@@ -133,7 +161,10 @@ struct request {
     bool in_dialog; /* it carries our token, genuine */
     bool from_caller;
     struct proxy_token token;
-    char token_scratch[PROXY_TOKEN_SCRATCH];
+    bool token_suffices;     /* no credentials are needed beside it */
+    struct slice token_text; /* it was read from; borrowed from the message */
+    bool token_in_first;     /* of the two rooms for what it borrows from */
+    char token_scratch[2][PROXY_TOKEN_SCRATCH];
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;
@@ -145,6 +176,11 @@ struct request {
 /* core.c */
 enum verdict core_run_stages(struct core *core, struct request *r);
 void core_resume(struct core *core, struct id server, enum auth_verdict count);
+/** Who owns it: named by what we wrote, else by its Call-ID, or by the AOR of a REGISTER. */
+unsigned core_owner_of(const struct core *core, const struct sip_msg *msg);
+/** Sends bytes to the worker that owns the message in them. `level` says what we would do. */
+void core_pass_on(struct core *core, unsigned owner, struct slice bytes, enum sip_framing framing,
+                  const struct flow *source, enum overload_level level);
 
 /* stages.c */
 enum verdict stage_validate(struct core *core, struct request *r);
@@ -234,7 +270,19 @@ enum verdict register_request(struct core *core, struct request *r);
 const struct user *register_like(const struct core *core, const struct sip_msg *msg);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
+/** Has the AOR in To bindings already? */
+bool register_known(const struct core *core, const struct sip_msg *msg);
 void register_receipt(struct core *core, struct id token, enum err err);
+
+/* overload.c */
+enum err overload_open(struct core *core);
+void overload_close(struct core *core);
+/** A message from the network while `watching`. True: answered, or dropped, or passed on. */
+bool overload_receive(struct core *core, struct slice bytes, enum sip_framing framing,
+                      const struct flow *source);
+/** A message from another worker. True: answered, or dropped. */
+bool overload_mail(struct core *core, const struct core_mail *mail);
+void overload_status(const struct core *core, struct core_status *out);
 
 /* expiry.c */
 void expiry_open(struct core *core);

@@ -295,8 +295,9 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
             out->listener = pick_listener(core, TRANSPORT_UDP, out->remote.family, LISTENER_ANY);
         return out->listener != LISTENER_ANY;
     }
-    /* A phone on a stream may come back under another contact: take it if there is just one. */
-    if (count == 1 && flow_has_conn(&only.flow))
+    /* A phone on a stream may come back under another contact: take it if there is just one, and
+     * that one does not say that it is another phone. */
+    if (count == 1 && flow_has_conn(&only.flow) && only.instance.len == 0)
         return binding_flow(core, &only, out);
     *out = side->flow;
     out->flags |= FLOW_ONLY_CONN;

@@ -40,6 +40,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_STRAY_RESPONSE] = "stray_response",
     [CORE_R_STRAY_ACK] = "stray_ack",
     [CORE_R_MAILBOX] = "mailbox_full",
+    [CORE_R_OVERLOAD] = "overload",
 };
 
 const char *core_reason_name(enum core_reason reason)
@@ -83,13 +84,15 @@ static enum core_log_level level_of(enum core_reason reason)
     return CORE_LOG_INFO;
 }
 
-/** Would the same bytes be refused again, whoever has registered meanwhile? */
+/** Would the same bytes be refused again, whoever has registered meanwhile? A loop may be one of
+ * users who are registered as each other. */
 static const bool is_lasting[CORE_R_COUNT] = {
-    [CORE_R_BAD_REQUEST] = true, [CORE_R_SCHEME] = true,        [CORE_R_TOO_MANY_HOPS] = true,
-    [CORE_R_LOOP] = true,        [CORE_R_PROXY_REQUIRE] = true, [CORE_R_REQUIRE] = true,
-    [CORE_R_CHALLENGED] = true,  [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
-    [CORE_R_RELAY] = true,       [CORE_R_NOT_FOUND] = true,     [CORE_R_BAD_EVENT] = true,
-    [CORE_R_METHOD] = true,
+    [CORE_R_BAD_REQUEST] = true,   [CORE_R_SCHEME] = true,
+    [CORE_R_TOO_MANY_HOPS] = true, [CORE_R_PROXY_REQUIRE] = true,
+    [CORE_R_REQUIRE] = true,       [CORE_R_CHALLENGED] = true,
+    [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
+    [CORE_R_RELAY] = true,         [CORE_R_NOT_FOUND] = true,
+    [CORE_R_BAD_EVENT] = true,     [CORE_R_METHOD] = true,
 };
 
 /**

@@ -68,6 +68,18 @@ unsigned register_owner(const struct core *core, const struct sip_msg *msg)
     return table_owner(core_aor_hash(&core->config, builder_slice(&b)), core->config.workers);
 }
 
+bool register_known(const struct core *core, const struct sip_msg *msg)
+{
+    char text[1024];
+    struct builder b = builder_over(text, sizeof text);
+    struct sip_uri to;
+
+    if (!to_key(msg, &to, &b))
+        return false;
+    struct slice aor = builder_slice(&b);
+    return location_find(core, aor, core_aor_hash(&core->config, aor)).len > 0;
+}
+
 static void answer(struct core *core, struct id server, uint16_t status, struct slice reason,
                    struct slice fields)
 {
@@ -292,6 +304,7 @@ void register_receipt(struct core *core, struct id token, enum err err)
     if (reg == NULL)
         return;
 
+    core->config.outbox->topic = (uint32_t)reg->aor_hash;
     if (err == OK)
         err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg));
     if (err == OK) {

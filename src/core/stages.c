@@ -77,17 +77,42 @@ enum verdict stage_validate(struct core *core, struct request *r)
     return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
 }
 
-/** Reads a token of ours. Nothing changes if it is not genuine, or we have one already. */
+/**
+ * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
+ * tag as his own, what is said to be the other's only from where the other is; see also
+ * leaves_dialog().
+ */
+static bool token_suffices(const struct request *r)
+{
+    const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
+    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
+
+    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
+}
+
+/**
+ * Reads a token of ours. Nothing changes if it is not genuine. A request in a call that came
+ * through us more than once on its way (a spiral) has a token of each time, and they are taken off
+ * together: the first one knows its sender, the last one the way to the far end. Both values of a
+ * double Record-Route have the same token.
+ */
 static bool read_token(struct core *core, struct request *r, struct slice text)
 {
-    if (r->in_dialog)
-        return false;
+    if (r->in_dialog && slice_equal(text, r->token_text))
+        return true;
     if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
         return false;
-    r->in_dialog =
-        proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
-                         r->msg->to.tag, r->token_scratch, &r->token, &r->from_caller) == OK;
-    return r->in_dialog;
+
+    char *scratch = r->token_scratch[r->token_in_first ? 1 : 0];
+    if (proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
+                         r->msg->to.tag, scratch, &r->token, &r->from_caller) != OK)
+        return false;
+    if (!r->in_dialog)
+        r->token_suffices = token_suffices(r);
+    r->in_dialog = true;
+    r->token_text = text;
+    r->token_in_first = !r->token_in_first;
+    return true;
 }
 
 /** Our token in a Route value or Request-URI that names us. */
@@ -95,7 +120,7 @@ static void take_token(struct core *core, struct request *r, const struct sip_ur
 {
     struct slice text;
 
-    if (!r->in_dialog && sip_uri_param(uri, SLICE("r"), &text))
+    if (sip_uri_param(uri, SLICE("r"), &text))
         read_token(core, r, text);
 }
 

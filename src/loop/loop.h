@@ -104,6 +104,12 @@ unsigned loop_workers(const struct loop *loop);
 uint64_t loop_now_ms(const struct loop *loop);
 uint64_t loop_wall_ms(const struct loop *loop);
 
+/**
+ * How long what is served in this turn may have waited because we were behind: from the last turn
+ * that began with everything that was ready, to the end of the one before this.
+ */
+uint32_t loop_late_ms(const struct loop *loop);
+
 /** The wheel that runs before the hook `run`. */
 struct timer_wheel *loop_timers(struct loop *loop);
 

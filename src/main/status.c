@@ -111,9 +111,21 @@ static json_t *domains_json(const struct server *server)
     return list;
 }
 
-static json_t *alarms_json(const struct store_status *store)
+static bool is_overloaded(const struct server *server)
+{
+    for (unsigned w = 0; w < server->worker_count; w++)
+        if (server->workers[w].status.overloaded)
+            return true;
+    return false;
+}
+
+static json_t *alarms_json(const struct server *server, const struct store_status *store)
 {
     json_t *list = json_array();
+
+    if (is_overloaded(server))
+        json_array_append_new(list, json_string("overloaded: requests wait too long, new calls and "
+                                                "registrations are refused"));
 
     if (store->journal_failing)
         json_array_append_new(list, json_string("the journal cannot be written: new registrations "
@@ -136,9 +148,11 @@ static json_t *workers_json(const struct server *server)
         loops_counters(server->loops, w, &loop);
         uint64_t up_us = (wall_ms() - server->started_wall_ms) * 1000 + 1;
         json_array_append_new(
-            list, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "worker", (int)w,
-                            "busy_percent", (json_int_t)(100 * loop.busy_us / up_us),
-                            "transactions", (json_int_t)worker->status.transactions, "contexts",
+            list, json_pack("{s:i, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "worker", (int)w,
+                            "busy_percent", (json_int_t)(100 * loop.busy_us / up_us), "overloaded",
+                            (int)worker->status.overloaded, "queue_ms",
+                            (json_int_t)worker->status.queue_ms, "transactions",
+                            (json_int_t)worker->status.transactions, "contexts",
                             (json_int_t)worker->status.contexts, "connections",
                             (json_int_t)worker->net_counters.connections, "memory_bytes",
                             (json_int_t)worker->status.memory_held, "received",
@@ -207,7 +221,7 @@ json_t *server_status_json(void *user)
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
-        (json_int_t)store_boot(server->store), "alarms", alarms_json(&store), "listeners",
+        (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
         listeners_json(server), "domains", domains_json(server), "policy", "version",
         (json_int_t)server->policy_version, "users", (json_int_t)policy_user_count(server->policy),
         "location", "aors", (json_int_t)table.entries, "bytes", (json_int_t)table.entry_bytes,
@@ -276,6 +290,11 @@ static void worker_metrics(const struct server *server, struct api_text *out)
 {
     char label[64];
 
+    WORKER_METRIC("strowger_overloaded", "gauge", "1: new calls and registrations are refused.",
+                  status.overloaded);
+    WORKER_METRIC("strowger_queue_milliseconds", "gauge",
+                  "The longest wait of a message for its worker in the last seconds.",
+                  status.queue_ms);
     WORKER_METRIC("strowger_transactions", "gauge", "Transactions that live.", status.transactions);
     WORKER_METRIC("strowger_response_contexts", "gauge", "Requests on their way through.",
                   status.contexts);

@@ -27,6 +27,8 @@ static void read_mail(void *user, const struct letter *letter)
     assert(letter->body.len >= sizeof mail);
     memcpy(&mail, letter->body.data, sizeof mail);
     mail.bytes = slice_from(letter->body, sizeof mail);
+    if (mail.kind == CORE_MAIL_MESSAGE && mail.flow.transport == TRANSPORT_UDP)
+        net_heard(worker->net, &mail.flow.remote);
     core_mail(worker->core, &mail, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
@@ -65,9 +67,19 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
 
 /* ---- net to core ---- */
 
+static void waited(void *user, uint8_t listener, uint32_t waited_ms)
+{
+    struct server_worker *worker = user;
+    core_waited(worker->core, listener, waited_ms, loop_now_ms(worker->loop));
+}
+
 static bool received(void *user, struct slice bytes, bool stream, const struct flow *source)
 {
     struct server_worker *worker = user;
+
+    if (stream)
+        core_waited(worker->core, LISTENER_ANY, loop_late_ms(worker->loop),
+                    loop_now_ms(worker->loop));
     return core_receive(worker->core, bytes, stream ? SIP_STREAM : SIP_DATAGRAM, source,
                         loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
@@ -100,7 +112,8 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .ops = {.user = worker,
                 .receive = received,
                 .send_failed = send_failed,
-                .conn_lost = conn_lost},
+                .conn_lost = conn_lost,
+                .waited = waited},
     };
     net.limits.connections_max = server->config->limits.connections;
     net.limits.connections_per_source_max = server->config->limits.connections_per_address;

@@ -25,6 +25,7 @@ enum {
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
+    HEARD_PLACES = 1024,       /* a power of two; the newer of two in one place stays */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
 };
@@ -49,6 +50,9 @@ struct udp_socket {
     struct net *net;
     uint8_t listener;
     bool wildcard;
+    uint64_t single_until_ms; /* until then no bursts: the kernel refused one */
+    bool stamped;        /* the kernel says when each datagram came */
+    uint64_t crowded_ms; /* a batch was of STAMP_BATCH or more */
 };
 
 /** One listening TCP socket. */
@@ -116,6 +120,12 @@ struct local_entry {
     uint64_t until_ms;
 };
 
+/** When a datagram came from an address last. */
+struct heard {
+    uint64_t hash; /* of the address; 0: free */
+    uint64_t at_ms;
+};
+
 struct net {
     struct net_config config;
     struct loop *loop;
@@ -140,7 +150,10 @@ struct net {
     char *read_buffer; /* one read of a stream */
     char *udp_buffers;
     struct udp_batch *batch;
-    int local_fd[2]; /* v4, v6; for net_local_address() */
+    struct udp_out *out;
+    struct heard heard[HEARD_PLACES];
+    struct addr refused; /* the last of this turn, of which the other workers know */
+    int local_fd[2];     /* v4, v6; for net_local_address() */
     struct local_entry local_cache[LOCAL_CACHE];
 };
 
@@ -161,10 +174,20 @@ void udp_close(struct net *net, uint8_t listener);
 /** Makes the buffers for both directions. */
 MUST_CHECK enum err udp_buffers_open(struct net *net);
 void udp_buffers_close(struct net *net);
-/** Adds to the batch; sends it first when it is full or another socket's. */
-void udp_send(struct net *net, const struct flow *to, struct slice bytes);
-/** Sends the batch. */
+/** Takes the returned datagrams off the error queue and reports those that were refused. */
+void udp_read_errors(struct udp_socket *socket);
+
+/* udp_send.c */
+MUST_CHECK enum err udp_out_open(struct net *net);
+void udp_out_close(struct net *net);
+/** Collects a datagram, borrowed until udp_flush(). `topic`: see struct outbox_item. */
+void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct slice bytes);
+/** Sends all that was collected. */
 void udp_flush(struct net *net);
+/** A datagram to this address was refused: it gets each of ours alone until it is heard again. */
+void udp_refused(struct net *net, const struct addr *remote);
+/** The same for this worker, who was told by another. */
+void udp_not_heard(struct net *net, const struct addr *remote);
 
 /* conn.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);

@@ -108,11 +108,11 @@ static void net_send_all(struct outbox *outbox, void *user)
         const struct outbox_item *item = &outbox->items[i];
         struct slice bytes = {outbox->buffer + item->offset, item->len};
         if (item->to.transport == TRANSPORT_UDP)
-            udp_send(net, &item->to, bytes);
+            udp_send(net, &item->to, item->topic, bytes);
         else
             stream_send(net, &item->to, bytes);
     }
-    udp_flush(net); /* the batch points into the outbox */
+    udp_flush(net); /* what it has collected points into the outbox */
     outbox->count = 0;
     outbox->used = 0;
 }
@@ -140,7 +140,7 @@ bool net_turn(struct net *net)
            (all_told && !list_empty(&net->lost));
 }
 
-/* Another worker's message for a connection of ours. */
+/* Another worker's message for a connection of ours, or an address that refuses datagrams. */
 static void on_letter(void *user, const struct letter *letter)
 {
     struct net *net = user;
@@ -150,7 +150,10 @@ static void on_letter(void *user, const struct letter *letter)
     assert(rest.len >= sizeof to);
     memcpy(&to, slice_take(&rest, sizeof to).data, sizeof to);
     net->counters.letters_received++;
-    stream_send(net, &to, rest);
+    if (to.transport == TRANSPORT_UDP)
+        udp_not_heard(net, &to.remote);
+    else
+        stream_send(net, &to, rest);
 }
 
 /* --- Opening and closing --------------------------------------------------------------------- */

@@ -80,6 +80,9 @@ struct net_ops {
      * with `*told` as it was left (0 at first). Until then the connection counts.
      */
     bool (*conn_lost)(void *user, struct conn_id conn, uint32_t *told);
+    /** What comes next by UDP of this listener has waited so long in its socket; NULL: nobody asks.
+     * Told as long as there are queues. */
+    void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
 };
 
 struct net_config {
@@ -108,6 +111,12 @@ bool net_turn(struct net *net);
 
 /** Closes a connection of this worker once its queue is out. An unknown one is fine. */
 void net_close_conn(struct net *net, struct conn_id conn);
+
+/**
+ * A datagram from this address reached another worker, who gave it to ours: bursts to it are safe
+ * (udp_send.c). For those that come by this worker's own sockets net knows it by itself.
+ */
+void net_heard(struct net *net, const struct addr *remote);
 
 /** No new connection is accepted from now on. */
 void net_stop_listening(struct net *net);
@@ -144,6 +153,7 @@ const char *net_reason_name(enum net_reason reason);
 /** This worker's; to be read in its thread. */
 struct net_counters {
     uint64_t udp_received, udp_sent, udp_receive_calls, udp_send_calls, udp_keepalives;
+    uint64_t udp_bursts; /* of several datagrams that went down the kernel as one */
     uint64_t stream_received, stream_sent, stream_pings;
     uint64_t bytes_received, bytes_sent;
     uint64_t accepted, connected, closed;

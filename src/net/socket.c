@@ -7,7 +7,14 @@
 #include <unistd.h>
 
 enum {
-    SOCKET_BUFFER_BYTES = 4 << 20, /* of UDP, each direction; the kernel may cut it */
+    /*
+     * Of UDP; the kernel may cut them. What is received must fit while others have the processor,
+     * 75 ms of each 100 perhaps, and while a queue stands before new requests are refused
+     * (core/admit.h): else the kernel drops what belongs to calls, too. The kernel counts 2 KB for
+     * a message of 1.
+     */
+    RECEIVE_BUFFER_BYTES = 16 << 20,
+    SEND_BUFFER_BYTES = 4 << 20,
     LISTEN_BACKLOG = 4096,
 };
 
@@ -73,10 +80,10 @@ static bool udp_options(int fd, const struct addr *bound)
     /* A large message goes out in fragments instead of being lost to learn the path's MTU. */
     set_option(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER,
                v4 ? IP_PMTUDISC_DONT : IPV6_PMTUDISC_DONT);
-    if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES))
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);
-    if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES))
-        set_option(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER_BYTES);
+    if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES))
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+    if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES))
+        set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES);
     return ok;
 }
 

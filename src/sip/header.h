@@ -59,6 +59,7 @@ struct sip_via {
     uint8_t transport; /* enum transport; NONE for a token we do not know */
     bool has_rport;    /* present, with or without a value */
     bool has_alias;    /* RFC 5923 */
+    bool has_oc;       /* RFC 7339 */
     uint16_t port;     /* of sent-by, 0: none given */
     uint16_t rport;    /* its value, 0: none */
     uint8_t ttl;

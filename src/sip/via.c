@@ -57,6 +57,10 @@ static bool via_ttl(struct sip_via *via, struct slice value)
 static bool via_param(struct sip_via *via, const struct sip_param *param)
 {
     switch (param->name.len) {
+    case 2:
+        if (LEX_SAME(param->name, "oc"))
+            via->has_oc = true;
+        return true;
     case 3:
         return !LEX_SAME(param->name, "ttl") || via_ttl(via, param->value);
     case 5:

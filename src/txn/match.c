@@ -146,3 +146,10 @@ struct server *server_match_cancelled(const struct txn_table *table, const struc
             return server;
     return NULL;
 }
+
+bool txn_knows(const struct txn_table *table, const struct sip_msg *request)
+{
+    struct server_key key = server_key(table, request);
+
+    return server_match(table, &key, request) != NULL;
+}

@@ -120,7 +120,7 @@ void txn_reply_stateless(struct txn_table *table, const struct sip_msg *request,
     struct flow to = txn_response_flow(&request->via, source);
     struct slice sent;
 
-    if (reply->status != 100)
+    if (reply->status != 100 && reply->to_tag.len == 0)
         full.to_tag = stateless_tag(table, request, tag);
     /* What cannot be written is dropped: the client resends or gives up. */
     if (respond(table->config.outbox, request, source, &to, &full, &sent) != OK)

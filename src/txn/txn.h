@@ -130,6 +130,9 @@ struct txn_received {
 struct txn_received txn_receive_request(struct txn_table *table, const struct sip_msg *request,
                                         const struct flow *source, uint64_t now_ms);
 
+/** Is there a transaction for this request, sound or looked at (sip/peek.h)? Nothing changes. */
+bool txn_knows(const struct txn_table *table, const struct sip_msg *request);
+
 void txn_server_context(struct txn_table *table, struct id server, uint64_t context);
 /** The context, or 0 for a stale id. */
 uint64_t txn_server_context_get(const struct txn_table *table, struct id server);
@@ -178,7 +181,7 @@ void txn_server_drop(struct txn_table *table, struct id server, uint64_t now_ms)
 struct flow txn_response_flow(const struct sip_via *via, const struct flow *source);
 
 /** Sends a response without a transaction (faulty requests, no room). To tag is a hash of the
- * request. */
+ * request, unless `reply->to_tag` is one. */
 void txn_reply_stateless(struct txn_table *table, const struct sip_msg *request,
                          const struct flow *source, const struct sip_reply *reply);
 

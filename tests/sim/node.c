@@ -255,6 +255,25 @@ void node_receipt(struct sim *sim, const struct sim_event *event)
 
 /* ---- what the core reaches the world through ---- */
 
+/** Who is at the other end of a flow: a phone or the other proxy; UINT32_MAX: nobody. */
+static uint32_t peer_at(const struct sim *sim, const struct flow *flow)
+{
+    bool v6 = flow->remote.family == ADDR_V6;
+    uint32_t index = flow->remote.bytes[v6 ? 15 : 3];
+    bool known =
+        (index >= 1 && index <= sim->knobs.phones) || (index == SIM_ROUTER && sim->knobs.router);
+    if (!known || sim->phones[index].v6 != v6)
+        return UINT32_MAX;
+
+    struct addr addr = sim_addr(index, v6);
+    if (!addr_same_host(&addr, &flow->remote))
+        return UINT32_MAX;
+    const struct phone *phone = &sim->phones[index];
+    if (flow->listener != (phone->v6 ? 2 : phone->tcp ? 1 : 0))
+        return UINT32_MAX; /* it would leave by another socket */
+    return phone->tcp || flow->remote.port == phone_port(phone) ? index : UINT32_MAX;
+}
+
 static void flush_outbox(struct outbox *outbox, void *user)
 {
     struct sim *sim = user;
@@ -262,16 +281,13 @@ static void flush_outbox(struct outbox *outbox, void *user)
     for (uint32_t i = 0; i < outbox->count; i++) {
         const struct outbox_item *item = &outbox->items[i];
         const char *bytes = outbox->buffer + item->offset;
-        uint32_t to = item->to.remote.bytes[2] == 1 ? item->to.remote.bytes[3] : UINT32_MAX;
-        bool tcp = to <= sim->knobs.phones && sim->phones[to].tcp;
-        if (to <= sim->knobs.phones && !tcp && item->to.remote.port != phone_port(&sim->phones[to]))
-            to = UINT32_MAX;
+        uint32_t to = peer_at(sim, &item->to);
+        bool tcp = to != UINT32_MAX && sim->phones[to].tcp;
 
         sim->sent_by_node++;
         if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
             to = SIM_NODE; /* to itself */
-        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX ||
-            to > sim->knobs.phones) {
+        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
         }
@@ -283,6 +299,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
         check_sent_by_node(sim, to, text, item->len);
         bool gone = tcp && (!flow_has_conn(&item->to) ||
                             !node_has_conn(sim, to, item->to.conn.id.generation));
+        if (gone)
+            watch_gone(sim, text);
         if (gone || (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0)) {
             struct sim_event event = {
                 .due_ms = sim->now_ms + 1,
@@ -386,10 +404,21 @@ void node_change_policy(struct sim *sim)
     sim_trace(sim, "    u%u is %s", user, sim->disabled[user] ? "disabled" : "enabled");
 }
 
+/** One to three algorithms in some order. */
+static void draw_algorithms(struct sim *sim, unsigned at)
+{
+    unsigned first = (unsigned)sim_range(sim, 0, 2), count = (unsigned)sim_range(sim, 1, 3);
+
+    for (unsigned i = 0; i < count; i++)
+        sim->algorithms[at][i] = SIP_MD5 + (first + i) % 3;
+    sim->algorithm_counts[at] = count;
+}
+
 static void make_users(struct sim *sim)
 {
     unsigned count = sim->knobs.phones;
 
+    draw_algorithms(sim, SIM_PHONES_MAX);
     for (unsigned i = 0; i < count; i++) {
         snprintf(sim->user_names[i], sizeof sim->user_names[i], "u%u", i);
         snprintf(sim->extensions[i], sizeof sim->extensions[i], "%u", 100 + i);
@@ -398,6 +427,10 @@ static void make_users(struct sim *sim)
                               .extension = slice_of(sim->extensions[i]),
                               .realm = SLICE("sim.example"),
                               .has_digest = true};
+        if (sim_chance(sim, 30))
+            draw_algorithms(sim, i);
+        for (unsigned k = 0; k < sim->algorithm_counts[i]; k++)
+            user->algorithms[k] = (uint8_t)sim->algorithms[i][k];
         for (int algorithm = SIP_MD5; algorithm < SIP_ALGORITHM_COUNT; algorithm++)
             sip_digest_a1((enum sip_algorithm)algorithm, user->name, user->realm, SLICE("secret"),
                           user->digests[algorithm]);
@@ -407,8 +440,9 @@ static void make_users(struct sim *sim)
 
 void node_prepare(struct sim *sim)
 {
-    sim->listeners[0] = (struct listener){.transport = TRANSPORT_UDP, .bound = sim_addr(SIM_NODE)};
-    sim->listeners[1] = (struct listener){.transport = TRANSPORT_TCP, .bound = sim_addr(SIM_NODE)};
+    for (unsigned i = 0; i < COUNT_OF(sim->listeners); i++)
+        sim->listeners[i] = (struct listener){.transport = i == 1 ? TRANSPORT_TCP : TRANSPORT_UDP,
+                                              .bound = sim_addr(SIM_NODE, i == 2)};
     sim->ops_end = &sim->ops;
     make_users(sim);
     for (unsigned i = 0; i < sim->knobs.workers; i++) {
@@ -422,8 +456,11 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
 {
     static const struct hash_key key = {{1, 2}};
 
+    static const struct addr_net router_net = {{.family = ADDR_V4, .bytes = {10, 0, 1, SIM_ROUTER}},
+                                               32};
+
     append_users[worker] = (struct append_user){sim, worker};
-    return (struct core_config){
+    struct core_config config = {
         .worker = worker,
         .workers = sim->knobs.workers,
         .boot = sim->boot,
@@ -437,10 +474,11 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .registrations_max = sim->knobs.scarce ? 2 : 4096,
         .nonce_windows_max = sim->knobs.scarce ? 4 : 4096,
         .listeners = sim->listeners,
-        .listener_count = 2,
+        .listener_count = COUNT_OF(sim->listeners),
         .auth_required = sim->knobs.auth,
         .realm = SLICE("sim.example"),
-        .algorithms = {SIP_MD5},
+        .trusted = &router_net,
+        .trusted_count = sim->knobs.router ? 1 : 0,
         .nonce_lifetime_ms = sim->knobs.nonce_lifetime_ms,
         .registrar = {.default_expires = 3600,
                       .min_expires = SIM_MIN_EXPIRES,
@@ -461,6 +499,9 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .ops = {.user = sim, .post = post_mail, .log = log_line},
         .policy = sim->policy,
     };
+    for (unsigned i = 0; i < sim->algorithm_counts[SIM_PHONES_MAX]; i++)
+        config.algorithms[i] = (uint8_t)sim->algorithms[SIM_PHONES_MAX][i];
+    return config;
 }
 
 static void restore(struct sim *sim)
@@ -560,16 +601,18 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 {
     if (!sim->node_up)
         return;
-    bool tcp = sim->phones[from].tcp;
+    bool tcp = sim->phones[from].tcp, v6 = sim->phones[from].v6;
     struct flow source = {.transport = tcp ? TRANSPORT_TCP : TRANSPORT_UDP,
-                          .listener = tcp ? 1 : 0,
+                          .listener = tcp  ? 1
+                                      : v6 ? 2
+                                           : 0,
                           .conn = tcp ? conn_of(sim, from) : (struct conn_id){0},
-                          .remote = sim_addr(from)};
+                          .remote = sim_addr(from, v6)};
     source.remote.port = (uint16_t)phone_port(&sim->phones[from]);
     unsigned arrives = from % sim->knobs.workers; /* as SO_REUSEPORT: by the source */
 
     sim->received_by_node++;
-    source.local = sim->listeners[0].bound;
+    source.local = sim->listeners[v6 ? 2 : 0].bound;
     sim->turn_from = from;
     sim->posted = false;
     struct mem *mem = &sim->workers[arrives].core->mem;
@@ -606,6 +649,15 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
     if (!sim->posted)
         watch_refused(sim, bytes, true);
     end_turn(sim);
+}
+
+unsigned node_pending(const struct sim *sim)
+{
+    unsigned pending = 0;
+
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++)
+        pending += txn_pending(sim->workers[i].core->txns);
+    return pending;
 }
 
 uint64_t node_next_ms(const struct sim *sim)

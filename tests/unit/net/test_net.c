@@ -72,6 +72,8 @@ struct order {
     struct addr local; /* an answer */
     struct net_counters counters;
     unsigned repeat;
+    unsigned mixed; /* datagrams of three lengths, each with the number of its topic and its own */
+    bool heard;     /* the peer is known to be there */
     bool close;
     bool done; /* guarded by the lock */
 };
@@ -243,13 +245,34 @@ static struct heard *wait_heard(struct fixture *f, unsigned count)
     return &f->heard[count - 1];
 }
 
+enum {
+    TOPICS = 7
+};
+
+/* "TOPIC NUMBER" and as many dots as make it one of three lengths. */
+static void send_mixed(struct net *net, const struct flow *to, unsigned number)
+{
+    static const char dots[] = "........................................";
+    char text[64];
+    int len = snprintf(text, sizeof text, "%02u %03u %.*s", number % TOPICS, number,
+                       (int)(10 * (number * 5 % 3)), dots);
+
+    net_outbox(net)->topic = 1000 + number % TOPICS;
+    outbox_send(net_outbox(net), (struct slice){text, (size_t)len}, to);
+    net_outbox(net)->topic = 0;
+}
+
 static void carry_out(void *user, unsigned worker)
 {
     struct order *order = user;
     struct net *net = order->f->workers[worker].net;
 
+    if (order->heard)
+        net_heard(net, &order->to.remote);
     for (unsigned i = 0; i < order->repeat; i++)
         outbox_send(net_outbox(net), order->bytes, &order->to);
+    for (unsigned i = 0; i < order->mixed; i++)
+        send_mixed(net, &order->to, i);
     if (order->close)
         net_close_conn(net, order->conn);
     if (order->remote.family != ADDR_NONE)
@@ -494,6 +517,112 @@ static void many_datagrams_in_one_turn_all_arrive(void **state)
     assert_true(order.counters.udp_sent >= COUNT);
     assert_true(order.counters.udp_send_calls < order.counters.udp_sent / 32);
     close(fd);
+    fixture_close(f);
+}
+
+/* Each arrives whole and once; those of one topic in their order, whatever their lengths. */
+static void expect_mixed(int fd, unsigned count)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    bool seen[200] = {false};
+    int last[TOPICS];
+    char text[TEXT_MAX];
+
+    assert_true(count <= COUNT_OF(seen));
+    for (unsigned i = 0; i < TOPICS; i++)
+        last[i] = -1;
+    for (unsigned got = 0; got < count; got++) {
+        unsigned topic, number;
+        assert_int_equal(1, poll(&poller, 1, WAIT_MS));
+        ssize_t len = recv(fd, text, sizeof text - 1, 0);
+        assert_true(len > 0);
+        text[len] = '\0';
+        assert_int_equal(2, sscanf(text, "%2u %3u", &topic, &number));
+        assert_true(number < count && topic == number % TOPICS && !seen[number]);
+        seen[number] = true;
+        assert_int_equal(7 + 10 * (number * 5 % 3), (unsigned)len);
+        assert_true((int)number > last[topic]);
+        last[topic] = (int)number;
+    }
+}
+
+static void datagrams_alike_leave_together_and_in_order(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+    (void)state;
+
+    for (unsigned i = 0; i < COUNT_OF(hosts); i++) {
+        struct fixture *f = fixture_open(NULL);
+        struct addr peer;
+        int fd = peer_open(SOCK_DGRAM, hosts[i], &peer);
+        struct order order = {.to = flow_to(TRANSPORT_UDP, &peer), .mixed = 200};
+
+        run_order(f, 0, &order); /* not heard yet: each alone */
+        expect_mixed(fd, 200);
+        order.mixed = 0;
+        run_order(f, 0, &order);
+        assert_int_equal(0, order.counters.udp_bursts);
+
+        order.mixed = 200;
+        order.heard = true;
+        run_order(f, 0, &order);
+        expect_mixed(fd, 200);
+        order.mixed = 0;
+        run_order(f, 0, &order);
+        assert_int_equal(400, order.counters.udp_sent);
+        assert_true(order.counters.udp_bursts > 0);
+        assert_int_equal(0, heard_count(f));
+        close(fd);
+        fixture_close(f);
+    }
+}
+
+static void a_wildcard_socket_sends_bursts_from_the_address_asked_for(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer, from;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &peer);
+    struct order order = {
+        .to = flow_to(TRANSPORT_UDP, &peer), .bytes = SLICE(PONG), .repeat = 30, .heard = true};
+    struct name name = {.len = sizeof name.u};
+    char text[TEXT_MAX];
+
+    order.to.listener = UDP_ANY;
+    assert_int_equal(OK, addr_parse(SLICE("127.0.0.9"), 0, &from));
+    order.to.local = from;
+    run_order(f, 0, &order);
+    for (unsigned i = 0; i < 30; i++) {
+        ssize_t len = recvfrom(fd, text, sizeof text, 0, &name.u.sa, &name.len);
+        assert_int_equal(strlen(PONG), len);
+        assert_memory_equal(from.bytes, &name.u.v4.sin_addr, 4);
+    }
+    order.repeat = 0;
+    run_order(f, 0, &order);
+    assert_true(order.counters.udp_bursts > 0);
+    close(fd);
+    fixture_close(f);
+}
+
+static void each_datagram_of_a_burst_that_is_refused_is_sent_or_reported(void **state)
+{
+    enum {
+        COUNT = 20
+    };
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr gone;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &gone);
+    struct order order = {
+        .to = flow_to(TRANSPORT_UDP, &gone), .bytes = SLICE(PING), .repeat = COUNT, .heard = true};
+
+    close(fd); /* nobody is there any more, though heard a moment ago */
+    run_order(f, 0, &order);
+    wait_heard(f, 1); /* the burst's one refusal: from now on each goes alone */
+    order.heard = false;
+    run_order(f, 0, &order);
+    struct heard *last = wait_heard(f, 1 + COUNT);
+    assert_int_equal(FAILED, last->what);
     fixture_close(f);
 }
 
@@ -921,6 +1050,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagrams_are_heard_and_answered_from_where_they_were_sent_to),
         cmocka_unit_test(keepalives_by_udp_are_counted_and_not_handed_over),
+        cmocka_unit_test(datagrams_alike_leave_together_and_in_order),
+        cmocka_unit_test(a_wildcard_socket_sends_bursts_from_the_address_asked_for),
+        cmocka_unit_test(each_datagram_of_a_burst_that_is_refused_is_sent_or_reported),
         cmocka_unit_test(many_datagrams_in_one_turn_all_arrive),
         cmocka_unit_test(a_refused_datagram_is_reported_and_others_still_go_out),
         cmocka_unit_test(what_cannot_be_sent_at_all_is_reported_at_once),

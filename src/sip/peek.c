@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The look of sip/peek.h. It follows msg.c step by step and leaves out what a refusal needs not;
+ * where msg.c finds a fault, it gives up. tests/fuzz/fuzz_peek.c holds the two together.
+ */
+#include "sip/peek.h"
+
+#include "sip/lex.h"
+#include "sip/scan.h"
+
+enum {
+    VERSION_LEN = 8, /* with the space before it */
+    WANTED =
+        1 << SIP_F_VIA | 1 << SIP_F_FROM | 1 << SIP_F_TO | 1 << SIP_F_CALL_ID | 1 << SIP_F_CSEQ,
+};
+
+struct look {
+    struct sip_msg *msg;
+    const char *begin;
+    const char *end;
+    unsigned seen;  /* bits of WANTED */
+    unsigned total; /* fields, of all names */
+    uint8_t last_via;
+};
+
+static bool at_crlf(const char *at, const char *end)
+{
+    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0;
+}
+
+enum sip_method sip_peek_method(struct slice bytes)
+{
+    if (slice_starts_with(bytes, SLICE("INVITE ")))
+        return SIP_INVITE;
+    if (slice_starts_with(bytes, SLICE("ACK ")))
+        return SIP_ACK;
+    if (slice_starts_with(bytes, SLICE("REGISTER ")))
+        return SIP_REGISTER;
+    return SIP_METHOD_OTHER;
+}
+
+static bool has_param(struct slice line, struct slice text)
+{
+    for (size_t at = slice_find(line, ';'); at != SIZE_MAX; at = slice_find(line, ';')) {
+        line = slice_from(line, at + 1);
+        if (slice_starts_with(line, text))
+            return true;
+    }
+    return false;
+}
+
+bool sip_peek_to_has(struct slice bytes, struct slice text)
+{
+    const char *at = bytes.data;
+    const char *end = bytes.data + bytes.len;
+
+    while (end - at > 4 && *at != '\r') {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        bool is_to = (at[0] | 0x20) == 't' && (at[1] == ':' || (at[1] | 0x20) == 'o');
+        if (stop == NULL)
+            return false;
+        if (is_to && has_param(slice_between(at, stop), text))
+            return true;
+        at = stop + 1;
+    }
+    return false;
+}
+
+/** Does the line end in the version that we speak? In any case of its letters (RFC 3261 §7.1). */
+static bool ends_in_version(const char *begin, const char *end)
+{
+    static const char version[] = " SIP/2.0";
+    const char *at = end - VERSION_LEN;
+
+    return end - begin >= VERSION_LEN &&
+           (memcmp(at, version, VERSION_LEN) == 0 ||
+            slice_equal_nocase((struct slice){at, VERSION_LEN}, SLICE(" SIP/2.0")));
+}
+
+/** Behind the request line, or NULL. */
+static const char *request_line(struct look *look)
+{
+    struct sip_msg *msg = look->msg;
+    const char *end = scan_two(look->begin, look->end, '\r', '\n');
+    struct lex lex = lex_within(slice_between(look->begin, end), look->end);
+
+    if (!at_crlf(end, look->end) || end - look->begin > SIP_START_LINE_MAX)
+        return NULL;
+    if (!lex_token(&lex, &msg->method_name) || !lex_char(&lex, ' '))
+        return NULL;
+    if (!ends_in_version(lex.at, end))
+        return NULL;
+    msg->is_request = true;
+    msg->method = (uint8_t)sip_method_parse(msg->method_name);
+    msg->uri = slice_between(lex.at, end - VERSION_LEN);
+    return end + 2;
+}
+
+/** The CRLF that ends the field at `at` with its folded lines, or NULL. */
+static const char *field_end(const char *at, const char *end)
+{
+    do {
+        at = scan_two(at, end, '\r', '\n');
+        if (!at_crlf(at, end))
+            return NULL; /* cut off, or a bare CR or LF */
+        at += 2;
+    } while (at < end && (*at == ' ' || *at == '\t'));
+    return at - 2;
+}
+
+static bool take_call_id(struct sip_msg *msg, struct lex lex)
+{
+    msg->call_id = slice_between(lex.at, lex.end);
+    return !lex_end(&lex) && lex_visible_end(&lex) == lex.end;
+}
+
+static bool take_via(struct look *look, struct lex lex, uint8_t number)
+{
+    const char *begin = lex.at;
+
+    if (look->last_via != 0) {
+        look->msg->fields[look->last_via - 1].next = number;
+        look->last_via = number;
+        return true; /* only the topmost value is parsed */
+    }
+    look->last_via = number;
+    if (!lex_via(&lex, &look->msg->via))
+        return false;
+    look->msg->via_value = slice_trim(slice_between(begin, lex.at));
+    return true;
+}
+
+static bool take_value(struct look *look, enum sip_field_id id, struct slice value, uint8_t number)
+{
+    struct sip_msg *msg = look->msg;
+    struct lex lex = lex_within(value, look->end);
+
+    if (id == SIP_F_VIA)
+        return take_via(look, lex, number);
+    if ((look->seen & 1u << id) != 0)
+        return false;
+    if (id == SIP_F_FROM)
+        return lex_name_addr(lex, &msg->from);
+    if (id == SIP_F_TO)
+        return lex_name_addr(lex, &msg->to);
+    if (id == SIP_F_CALL_ID)
+        return take_call_id(msg, lex);
+    return sip_cseq_parse(value, &msg->cseq) == OK;
+}
+
+/** Can a name with this first letter be one of the five, in full or compact form? */
+static inline bool may_be_wanted(char first)
+{
+    char c = ascii_lower(first);
+
+    return c == 'v' || c == 'f' || c == 't' || c == 'c' || c == 'i';
+}
+
+/** The field [begin, end) before its CRLF. */
+static bool take_field(struct look *look, const char *begin, const char *end)
+{
+    const char *colon = scan_near(begin, end, look->end, ':');
+    const char *name_end = colon;
+    while (name_end > begin && (name_end[-1] == ' ' || name_end[-1] == '\t'))
+        name_end--;
+
+    struct slice name = {begin, (size_t)(name_end - begin)};
+    enum sip_field_id id = lex_field_id(name, look->end);
+    if (colon == end)
+        return false;
+    if (id == SIP_F_OTHER || id > SIP_F_CSEQ)
+        return true;
+
+    struct sip_msg *msg = look->msg;
+    struct slice value = slice_trim(slice_between(colon + 1, end));
+    uint8_t number = (uint8_t)++msg->field_count;
+    msg->fields[number - 1] = (struct sip_field){
+        .begin = (uint16_t)(begin - look->begin),
+        .value_begin = (uint16_t)(value.data - look->begin),
+        .value_end = (uint16_t)(value.data + value.len - look->begin),
+        .end = (uint16_t)(end + 2 - look->begin),
+        .id = (uint8_t)id,
+    };
+    if (!take_value(look, id, value, number))
+        return false;
+    if (msg->first[id] == 0)
+        msg->first[id] = number;
+    look->seen |= 1u << id;
+    return true;
+}
+
+bool sip_peek(struct slice bytes, struct sip_msg *out)
+{
+    while (bytes.len > 0 && (bytes.data[0] == '\r' || bytes.data[0] == '\n')) /* §7.5 */
+        bytes = slice_from(bytes, 1);
+    if (bytes.len == 0 || bytes.len > SIP_MESSAGE_MAX)
+        return false;
+
+    struct look look = {.msg = out, .begin = bytes.data, .end = bytes.data + bytes.len};
+    memset(out, 0, offsetof(struct sip_msg, fields));
+    out->max_forwards = -1;
+    out->content_length = -1;
+
+    const char *at = request_line(&look);
+    while (at != NULL && at < look.end && *at != '\r') {
+        const char *end = field_end(at, look.end);
+        if (end == NULL || ++look.total > SIP_FIELDS_MAX)
+            return false;
+        if (may_be_wanted(*at) && !take_field(&look, at, end))
+            return false;
+        at = end + 2;
+    }
+    if (at == NULL || !at_crlf(at, look.end) || look.seen != WANTED)
+        return false;
+    out->head_end = (uint16_t)(at + 2 - look.begin);
+    out->buf = (struct slice){look.begin, out->head_end};
+    return slice_equal(out->cseq.method_name, out->method_name);
+}
