@@ -12,8 +12,9 @@ static bool post_mail(void *user, unsigned to, const struct core_mail *mail)
     struct core_mail head = *mail;
     head.bytes.data = NULL; /* they follow the head in the letter */
     struct slice parts[2] = {{(const char *)&head, sizeof head}, mail->bytes};
-    enum mailbox_class class =
-        mail->kind == CORE_MAIL_MESSAGE ? MAILBOX_ORDINARY : MAILBOX_RESERVED;
+    bool ordinary = mail->kind == CORE_MAIL_MESSAGE || mail->kind == CORE_MAIL_VOUCH ||
+                    mail->kind == CORE_MAIL_LOGIN_FAILED; /* another one follows */
+    enum mailbox_class class = ordinary ? MAILBOX_ORDINARY : MAILBOX_RESERVED;
 
     return loop_post(worker->loop, to, class, LETTER_CORE, parts, 2);
 }
