@@ -103,8 +103,8 @@ const struct setting settings[] = {
     {KEY("guard.sources"), SETTING_COUNT, AT(guard.sources), "262144", 64, 1 << 24,
      "addresses remembered, per worker"},
     {KEY("guard.glitches"), SETTING_COUNT, AT(guard.glitches), "30", 0, 10000,
-     "points for garbage, unknown names and the like, one forgotten every 2 s; then a stranger's"
-     " address is barred for guard.bar; 0: never"},
+     "points for garbage, unknown names and the like, per worker, one forgotten every 2 s; then a"
+     " stranger's address is barred for guard.bar; 0: never"},
     {KEY("guard.login_failures"), SETTING_COUNT, AT(guard.login_failures), "10", 0, 10000,
      "wrong passwords for one user from one address in guard.login_window; then that pair is"
      " barred; 0: never"},

@@ -568,5 +568,6 @@ void core_status(const struct core *core, struct core_status *out)
         .memory_used = core->mem.used_bytes,
         .memory_held = core->mem.chunk_bytes,
         .timers = core->wheel.count,
+        .bars = guard_bar_count(core->guard, core->now_ms),
     };
 }

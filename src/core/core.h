@@ -164,7 +164,7 @@ struct core_counters {
     uint64_t registered, refreshed, unregistered, expired; /* bindings */
     uint64_t auth_ok;
     uint64_t logins_failed;
-    uint64_t bars; /* put up in this worker */
+    uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
 };
 
@@ -176,6 +176,7 @@ struct core_status {
     uint32_t transactions, contexts, registrations_waiting;
     size_t memory_used, memory_held;
     uint64_t timers;
+    uint32_t bars; /* there are now */
 };
 
 MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,

@@ -249,8 +249,8 @@ void limits_logged_in(struct core *core, const struct addr *source);
 void limits_in_call(struct core *core, const struct addr *source);
 void limits_registered(struct core *core, const struct addr *source, struct slice block);
 void limits_restored(struct core *core, struct slice block);
-/** Is it one new call too many of strangers? */
-enum verdict limits_call(struct core *core, struct request *r);
+/** Is it one new call too many of strangers? `nobody`: it leads to no user. */
+enum verdict limits_call(struct core *core, struct request *r, bool nobody);
 /** Is it one request too many of r->user? */
 enum verdict limits_user(struct core *core, struct request *r);
 void limits_mail(struct core *core, const struct core_mail *mail);

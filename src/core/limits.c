@@ -90,7 +90,6 @@ static void bar_here(struct core *core, const struct addr *source, struct slice 
 
     if (!guard_bar(core->guard, source, user, reason, ms, core->now_ms))
         return;
-    core->counters.bars++;
     core_logf(core, CORE_LOG_WARNING, "barred", "%.*s%s%s for %u s: %s", SLICE_ARG(user),
               user.len > 0 ? " at " : "", addr_text(source, text), ms / 1000,
               guard_reason_name(reason));
@@ -108,6 +107,7 @@ static void bar_everywhere(struct core *core, const struct addr *source, struct 
         .bytes = user,
     };
 
+    core->counters.bars++;
     bar_here(core, source, user, reason, ms);
     tell_others(core, &mail);
 }
@@ -258,10 +258,11 @@ void limits_restored(struct core *core, struct slice block)
 
 /* ---- requests ---- */
 
-enum verdict limits_call(struct core *core, struct request *r)
+enum verdict limits_call(struct core *core, struct request *r, bool nobody)
 {
-    if (r->in_dialog || r->user != NULL || r->msg->method == SIP_ACK ||
-        guard_call(core->guard, &r->source->remote, core->now_ms))
+    /* A 404 leaves nothing behind, see refuse(); it costs points instead. */
+    if ((nobody && core->config.auth_required) || r->in_dialog || r->user != NULL ||
+        r->msg->method == SIP_ACK || guard_call(core->guard, &r->source->remote, core->now_ms))
         return GO_ON;
     if (transport_reliable((enum transport)r->source->transport))
         return refuse(core, r, CORE_R_STRANGER_CALLS, 503, NULL, SLICE_EMPTY);

@@ -323,9 +323,6 @@ enum verdict stage_forward(struct core *core, struct request *r)
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
-    enum verdict verdict = limits_call(core, r);
-    if (verdict != GO_ON)
-        return verdict;
     if (r->msg->method == SIP_ACK && !r->in_dialog) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
@@ -337,6 +334,9 @@ enum verdict stage_forward(struct core *core, struct request *r)
             count = locate_targets(core, &r->uri, r->source->listener, reaches_outside(core, r),
                                    targets, PROXY_TARGETS_MAX, &reason);
     }
+    enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
+    if (verdict != GO_ON)
+        return verdict;
     if (count == 0)
         return refuse_targets(core, r, reason);
     if (leaves_dialog(core, r, &targets[0].to))

@@ -179,9 +179,18 @@ static bool is_live(const struct bar *bar, uint64_t now_ms)
     return bar->hash != 0 && bar->until_ms > now_ms;
 }
 
-static uint64_t bar_count(const struct guard *guard)
+static uint64_t places(const struct guard *guard)
 {
     return guard->bars != NULL ? (guard->bar_mask + 1) * GUARD_WAYS : 0;
+}
+
+uint32_t guard_bar_count(const struct guard *guard, uint64_t now_ms)
+{
+    uint32_t count = 0;
+
+    for (uint64_t i = 0; i < places(guard); i++)
+        count += is_live(&guard->bars[i], now_ms);
+    return count;
 }
 
 uint32_t guard_bars(const struct guard *guard, uint64_t now_ms, struct guard_bar_info *out,
@@ -189,7 +198,7 @@ uint32_t guard_bars(const struct guard *guard, uint64_t now_ms, struct guard_bar
 {
     uint32_t count = 0;
 
-    for (uint64_t i = 0; i < bar_count(guard) && count < max; i++) {
+    for (uint64_t i = 0; i < places(guard) && count < max; i++) {
         const struct bar *bar = &guard->bars[i];
         if (!is_live(bar, now_ms))
             continue;
@@ -208,7 +217,7 @@ uint32_t guard_lift(struct guard *guard, struct slice name, uint64_t now_ms)
 {
     uint32_t count = 0;
 
-    for (uint64_t i = 0; i < bar_count(guard); i++) {
+    for (uint64_t i = 0; i < places(guard); i++) {
         struct bar *bar = &guard->bars[i];
         char text[GUARD_NAME_MAX];
         if (bar->hash == 0)

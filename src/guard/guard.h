@@ -154,6 +154,9 @@ struct guard_bar_info {
 uint32_t guard_bars(const struct guard *guard, uint64_t now_ms, struct guard_bar_info *out,
                     uint32_t max);
 
+/** How many there are now. */
+uint32_t guard_bar_count(const struct guard *guard, uint64_t now_ms);
+
 /** Lifts the bars of that name and forgets what led to them. Returns how many. */
 uint32_t guard_lift(struct guard *guard, struct slice name, uint64_t now_ms);
 

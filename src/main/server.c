@@ -173,7 +173,6 @@ static bool open_sockets(struct server *server)
 enum {
     BURST_S = 4,             /* of one source or user */
     SHARED_BURSTS_PER_S = 4, /* of all strangers: short, they come before anything else */
-    BARS_MAX = 4096,
 };
 
 static struct guard_rate own_rate(uint32_t per_second)
@@ -194,7 +193,7 @@ static struct guard_config guard_config_of(const struct server *server)
 
     return (struct guard_config){
         .sources_max = config->guard.sources,
-        .bars_max = BARS_MAX,
+        .bars_max = SERVER_BARS_MAX,
         .stranger = own_rate(config->guard.stranger_rate),
         .strangers = shared_rate(config->guard.strangers_rate, server->worker_count),
         .vouched = own_rate(config->guard.vouched_rate),

@@ -72,6 +72,12 @@ static bool received(void *user, struct slice bytes, bool stream, const struct f
                         loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
+static bool may_read(void *user, const struct addr *remote)
+{
+    struct server_worker *worker = user;
+    return core_may_read(worker->core, remote, loop_now_ms(worker->loop));
+}
+
 static void send_failed(void *user, struct slice sent)
 {
     struct server_worker *worker = user;
@@ -97,6 +103,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .limits = net_limits_default(),
         .ops = {.user = worker,
                 .receive = received,
+                .may_read = may_read,
                 .send_failed = send_failed,
                 .conn_lost = conn_lost},
     };
@@ -310,6 +317,8 @@ struct api_config wiring_api_config(struct server *server)
         .status = server_status_json,
         .metrics = server_metrics,
         .ready = is_ready,
+        .bans = server_bans_json,
+        .lift_ban = server_lift_ban,
         .domains = server->config->domains.items,
         .domain_count = server->config->domains.count,
         .digest_done = end,

@@ -75,6 +75,9 @@ struct net_ops {
     void (*send_failed)(void *user, struct slice sent);
     /** A connection of this worker is gone. */
     void (*conn_lost)(void *user, struct conn_id conn);
+    /** May a stream of this peer be read now? No: it is asked again some milliseconds later, and
+     * until then his TCP waits. NULL: always. */
+    bool (*may_read)(void *user, const struct addr *remote);
 };
 
 struct net_config {
@@ -142,6 +145,7 @@ struct net_counters {
     uint64_t accepted, connected, closed;
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
+    uint64_t reading_denied; /* by ops.may_read */
     uint64_t refused[NET_R_COUNT];
     uint32_t connections; /* now */
     size_t memory_used;   /* now */
