@@ -64,6 +64,10 @@ struct api_config {
     /** Writes all metrics. */
     void (*metrics)(void *user, struct api_text *out);
     bool (*ready)(void *user);
+    /** All bans, sorted by name; the caller's to release. NULL: the workers cannot be reached. */
+    json_t *(*bans)(void *user);
+    /** Lifts one. False: the workers cannot be reached. */
+    bool (*lift_ban)(void *user, const char *name, bool *found);
     /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */
     enum err (*policy_changed)(void *user, char problem[static API_PROBLEM_MAX]);
     /** Gives back what `digest` keeps per thread; after each use. May be NULL. */

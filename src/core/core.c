@@ -126,6 +126,8 @@ static enum err open_parts(struct core *core)
         err = open_proxy(core);
     if (err == OK)
         err = open_auth(core);
+    if (err == OK)
+        err = limits_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -179,6 +181,7 @@ void core_close(struct core *core)
         txn_table_close(core->txns);
     if (core->auth != NULL)
         auth_close(core->auth);
+    limits_close(core);
     ours_close(core);
     overload_close(core);
     if (core->scratch.mem != NULL)
@@ -304,6 +307,7 @@ static void handle_request(struct core *core, const struct sip_msg *msg, const s
 static void handle_fault(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
     core_count(core, CORE_R_BAD_REQUEST);
+    limits_refused(core, &source->remote, CORE_R_BAD_REQUEST);
     if (msg->method == SIP_ACK || msg->via_value.len == 0)
         return;
     struct sip_reply reply = {.status = msg->fault.status, .reason = slice_of(msg->fault.reason)};
@@ -321,8 +325,12 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     core->counters.responses_received++;
     core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
-    if (!txn_receive_response(core->txns, msg, source, core->now_ms))
-        core_count(core, CORE_R_STRAY_RESPONSE);
+    if (txn_receive_response(core->txns, msg, source, core->now_ms)) {
+        limits_in_call(core, &source->remote); /* nobody else could know our branch */
+        return;
+    }
+    core_count(core, CORE_R_STRAY_RESPONSE);
+    limits_refused(core, &source->remote, CORE_R_STRAY_RESPONSE);
 }
 
 unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
@@ -374,12 +382,17 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     struct sip_msg *msg = &core->received;
 
     set_time(core, now_ms, wall_ms);
+    if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
+        return false;
     if (core->overload.watching && overload_receive(core, bytes, framing, source))
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
+        limits_refused(core, &source->remote, CORE_R_GARBAGE);
         return framing != SIP_STREAM;
     }
+    if (msg->is_request && limits_is_scanner(core, msg, &source->remote))
+        return false;
     if (msg->is_request && msg->fault.status != 0) {
         handle_fault(core, msg, source);
         return true;
@@ -438,6 +451,11 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
         return;
     case CORE_MAIL_COUNT_ANSWER:
         access_answer(core, mail->id, (enum auth_verdict)mail->number);
+        return;
+    case CORE_MAIL_VOUCH:
+    case CORE_MAIL_LOGIN_FAILED:
+    case CORE_MAIL_BAR:
+        limits_mail(core, mail);
         return;
     }
 }
@@ -520,10 +538,12 @@ static struct slice mark_streams_lost(struct core *core, struct slice block)
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms)
 {
     uint64_t hash = core_aor_hash(&core->config, aor);
+
+    core->wall_ms = wall_ms;
+    limits_restored(core, block);
     if (!owns_aor(core, hash) || block.len == 0)
         return;
 
-    core->wall_ms = wall_ms;
     arena_reset(&core->scratch);
     struct slice restored = mark_streams_lost(core, block);
     if (restored.len == 0 ||
@@ -563,6 +583,7 @@ void core_status(const struct core *core, struct core_status *out)
         .memory_used = core->mem.used_bytes,
         .memory_held = core->mem.chunk_bytes,
         .timers = core->wheel.count,
+        .bars = guard_bar_count(core->guard, core->now_ms),
     };
     overload_status(core, out);
 }

@@ -17,9 +17,9 @@ enum {
     CORE_OUR_NAMES_MAX = 256,
     LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
-    EXPIRY_ROUND_MS = 64000, /* over the whole location table */
-    EXPIRY_WAIT_MS = 16000,  /* at most, between two looks */
-    EXPIRY_PLACES = 128,     /* of the table, in one look */
+    EXPIRY_ROUND_MS = 64000,     /* over the whole location table */
+    EXPIRY_WAIT_MS = 16000,      /* at most, between two looks */
+    EXPIRY_PLACES = 128,         /* of the table, in one look */
     OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
 };
 
@@ -103,6 +103,8 @@ struct core {
     struct txn_table *txns;
     struct proxy *proxy;
     struct auth *auth;
+    struct guard *guard;
+    uint64_t limits_dropped, limits_log_ms; /* packets not yet logged; when the next line may be */
     const struct policy *policy;
     bool draining;
     uint64_t now_ms, wall_ms; /* of this turn */
@@ -262,12 +264,35 @@ uint32_t instance_hash(const struct core *core, const struct binding *binding);
 /** Where the sender of a request is found again, for the token. */
 struct proxy_side locate_caller(struct core *core, struct request *r);
 
+/* limits.c */
+enum err limits_open(struct core *core);
+void limits_close(struct core *core);
+/** Shall a packet be looked at? Counted if not. */
+bool limits_packet(struct core *core, const struct addr *source, bool stream);
+/** Points for a stranger who was refused or sent what is dropped. */
+void limits_refused(struct core *core, const struct addr *source, enum core_reason reason);
+/** A stranger whose User-Agent is a scanner's: counted and barred, to be dropped. */
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct addr *source);
+/** A wrong password, or a user that does not exist, with a nonce that was sent to `source`. */
+void limits_login_failed(struct core *core, const struct addr *source, struct slice user);
+bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);
+/** `source` has proved itself: by a password; in a call; by a registration that is in `block`. */
+void limits_logged_in(struct core *core, const struct addr *source);
+void limits_in_call(struct core *core, const struct addr *source);
+void limits_registered(struct core *core, const struct addr *source, struct slice block);
+void limits_restored(struct core *core, struct slice block);
+/** Is it one new call too many of strangers? `nobody`: it leads to no user. */
+enum verdict limits_call(struct core *core, struct request *r, bool nobody);
+/** Is it one request too many of r->user? */
+enum verdict limits_user(struct core *core, struct request *r);
+void limits_mail(struct core *core, const struct core_mail *mail);
+
 /* register.c */
 enum err register_open(struct core *core);
 void register_close(struct core *core);
 enum verdict register_request(struct core *core, struct request *r);
-/** As access_like() for the name in To of a REGISTER. */
-const struct user *register_like(const struct core *core, const struct sip_msg *msg);
+/** As access_like() for the name in To of a REGISTER. `*known`: it is a user's. */
+const struct user *register_like(const struct core *core, const struct sip_msg *msg, bool *known);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
 /** Has the AOR in To bindings already? */

@@ -41,6 +41,13 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_STRAY_ACK] = "stray_ack",
     [CORE_R_MAILBOX] = "mailbox_full",
     [CORE_R_OVERLOAD] = "overload",
+    [CORE_R_BARRED] = "barred",
+    [CORE_R_SOURCE_LIMIT] = "source_limit",
+    [CORE_R_STRANGERS] = "strangers_limit",
+    [CORE_R_STRANGER_CALLS] = "stranger_calls",
+    [CORE_R_USER_LIMIT] = "user_limit",
+    [CORE_R_LOGIN_BARRED] = "login_barred",
+    [CORE_R_SCANNER] = "scanner",
 };
 
 const char *core_reason_name(enum core_reason reason)
@@ -116,6 +123,7 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
     char source[ADDR_TEXT_MAX];
 
     core_count(core, reason);
+    limits_refused(core, &r->source->remote, reason);
     if (level_of(reason) != CORE_LOG_DEBUG)
         core_logf(core, level_of(reason), core_reason_name(reason),
                   "%.*s %.*s from %s answered %u, Call-ID %.*s", SLICE_ARG(r->msg->method_name),

@@ -48,13 +48,17 @@ static bool to_key(const struct sip_msg *msg, struct sip_uri *to, struct builder
            registrar_aor_key(to, b) == OK;
 }
 
-const struct user *register_like(const struct core *core, const struct sip_msg *msg)
+const struct user *register_like(const struct core *core, const struct sip_msg *msg, bool *known)
 {
     char text[256];
     struct builder b = builder_over(text, sizeof text);
     struct sip_uri to;
 
-    return to_key(msg, &to, &b) ? access_like(core, builder_slice(&b)) : NULL;
+    *known = false;
+    if (!to_key(msg, &to, &b))
+        return NULL;
+    *known = policy_user_by_name(core->policy, builder_slice(&b)) != NULL;
+    return access_like(core, builder_slice(&b));
 }
 
 unsigned register_owner(const struct core *core, const struct sip_msg *msg)
@@ -192,6 +196,7 @@ static enum verdict commit_now(struct core *core, struct request *r, struct slic
     if (publish(core, aor, hash, result->block) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     count_bindings(core, result->added, result->refreshed, result->removed);
+    limits_registered(core, &r->source->remote, result->block);
     return answer_result(core, r, result);
 }
 
@@ -309,6 +314,7 @@ void register_receipt(struct core *core, struct id token, enum err err)
         err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg));
     if (err == OK) {
         count_bindings(core, reg->added, reg->refreshed, reg->removed);
+        limits_registered(core, &reg->source.remote, reg->block);
         answer(core, reg->server, reg->status, SLICE_EMPTY, reg->fields);
     } else {
         core_count(core, CORE_R_STORE);

@@ -297,6 +297,7 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
 {
     if (r->msg->method == SIP_ACK) {
         core_count(core, CORE_R_STRAY_ACK);
+        limits_refused(core, &r->source->remote, CORE_R_STRAY_ACK);
         return DROP;
     }
     if (reason == CORE_R_NO_BINDING)
@@ -365,6 +366,9 @@ enum verdict stage_forward(struct core *core, struct request *r)
         if (targets != NULL)
             count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
     }
+    enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
+    if (verdict != GO_ON)
+        return verdict;
     if (count == 0)
         return refuse_targets(core, r, reason);
     if (leaves_dialog(core, r, &targets[0].to))
@@ -397,6 +401,9 @@ enum verdict stage_forward(struct core *core, struct request *r)
             return DROP;
     }
     enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);
+    if (err == OK && (core->config.auth_required || request.trusted))
+        for (uint32_t i = 0; i < count; i++) /* what they answer shall not be a stranger's */
+            limits_in_call(core, &targets[i].to.remote);
     return err == OK ? ANSWERED : refuse_forward(core, r, err);
 }
 
@@ -429,9 +436,13 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
 
     char text[2048];
     struct builder b = builder_over(text, sizeof text);
-    auth_challenge(core->auth, &b, false, false, register_like(core, msg), source, core->wall_ms);
+    bool known;
+    const struct user *like = register_like(core, msg, &known);
+    auth_challenge(core->auth, &b, false, false, like, source, core->wall_ms);
     if (b.overflow)
         return false;
+    if (!known) /* he is not told; whoever tries many names is found by it */
+        limits_refused(core, &source->remote, CORE_R_NOT_FOUND);
     struct sip_reply reply = {.status = 401, .fields = builder_slice(&b)};
     core_count(core, CORE_R_CHALLENGED);
     txn_reply_stateless(core->txns, msg, source, &reply);

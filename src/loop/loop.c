@@ -45,8 +45,8 @@ struct loop {
     uint64_t event_us;    /* begin of the last turn that had events */
     uint64_t turn_us;     /* how long the last turn took */
     unsigned close_turns; /* turns with events, each soon after the one before */
-    uint64_t ended_us;   /* the turn before */
-    uint64_t abreast_us; /* a turn began with everything that was ready */
+    uint64_t ended_us;    /* the turn before */
+    uint64_t abreast_us;  /* a turn began with everything that was ready */
     uint64_t late_us;
     struct loop_hooks hooks;
     struct letter_reader readers[LETTER_KINDS];
@@ -56,7 +56,7 @@ struct loop {
     uint64_t written_to[LOOP_WORKERS_MAX / 64]; /* bits: mailboxes to ring when the turn ends */
     struct timer_wheel wheel;
     pthread_t thread;
-    _Atomic uint64_t turns, letters, busy_us;
+    _Atomic uint64_t turns, letters, busy_us, pauses;
     struct mailbox mailbox;
 };
 
@@ -334,12 +334,13 @@ static int poll_events(struct loop *loop, uint64_t us)
  * second that halves what a call costs, and it is a millisecond later at the most. A worker that
  * hears of things by letters only needs no pause: who writes them has gathered them.
  */
-static void pause_for_more(const struct loop *loop)
+static void pause_for_more(struct loop *loop)
 {
     if (loop->close_turns < PAUSE_AFTER || loop->turn_us > PAUSE_BUSY_US)
         return;
     struct timespec pause = {.tv_nsec = (long)(PAUSE_US - loop->turn_us) * 1000};
     nanosleep(&pause, NULL);
+    counter_add(&loop->pauses, 1);
 }
 
 /* `events`: of sockets. */
@@ -569,5 +570,6 @@ void loops_counters(const struct loops *loops, unsigned worker, struct loop_coun
     out->turns = atomic_load_explicit(&loop->turns, memory_order_relaxed);
     out->letters = atomic_load_explicit(&loop->letters, memory_order_relaxed);
     out->busy_us = atomic_load_explicit(&loop->busy_us, memory_order_relaxed);
+    out->pauses = atomic_load_explicit(&loop->pauses, memory_order_relaxed);
     out->letters_refused = atomic_load_explicit(&loop->mailbox.refused, memory_order_relaxed);
 }

@@ -92,6 +92,7 @@ struct loop_counters {
     uint64_t letters;         /* read */
     uint64_t letters_refused; /* that did not fit into its mailbox */
     uint64_t busy_us;         /* spent outside of waiting */
+    uint64_t pauses;          /* in which events gathered */
 };
 void loops_counters(const struct loops *loops, unsigned worker, struct loop_counters *out);
 

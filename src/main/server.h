@@ -21,7 +21,8 @@
 #include "store/store.h"
 
 enum {
-    SERVER_LOCAL_ADDRS_MAX = 128
+    SERVER_LOCAL_ADDRS_MAX = 128,
+    SERVER_BARS_MAX = 4096, /* per worker: addresses, and pairs, that are counted or barred */
 };
 
 struct server;
@@ -73,6 +74,10 @@ int server_run(const char *config_file);
 /* status.c: for the API's hooks; `user` is the struct server */
 json_t *server_status_json(void *user);
 void server_metrics(void *user, struct api_text *out);
+
+/* bans.c: likewise */
+json_t *server_bans_json(void *user);
+bool server_lift_ban(void *user, const char *name, bool *found);
 
 /**
  * Has each worker copy its counters to struct server_worker; returns when all have. Until

@@ -13,8 +13,8 @@ static bool post_mail(void *user, unsigned to, const struct core_mail *mail)
     head.bytes.data = NULL; /* they follow the head in the letter */
     struct slice parts[2] = {{(const char *)&head, sizeof head}, mail->bytes};
     /* All else is said again, or has a timer that notices. */
-    enum mailbox_class class =
-        mail->kind == CORE_MAIL_CONN_LOST ? MAILBOX_RESERVED : MAILBOX_ORDINARY;
+    bool reserved = mail->kind == CORE_MAIL_CONN_LOST || mail->kind == CORE_MAIL_BAR;
+    enum mailbox_class class = reserved ? MAILBOX_RESERVED : MAILBOX_ORDINARY;
 
     return loop_post(worker->loop, to, class, LETTER_CORE, parts, 2);
 }
@@ -84,6 +84,12 @@ static bool received(void *user, struct slice bytes, bool stream, const struct f
                         loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
+static bool may_read(void *user, const struct addr *remote)
+{
+    struct server_worker *worker = user;
+    return core_may_read(worker->core, remote, loop_now_ms(worker->loop));
+}
+
 static void send_failed(void *user, struct slice sent)
 {
     struct server_worker *worker = user;
@@ -111,6 +117,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .limits = net_limits_default(),
         .ops = {.user = worker,
                 .receive = received,
+                .may_read = may_read,
                 .send_failed = send_failed,
                 .conn_lost = conn_lost,
                 .waited = waited},
@@ -326,6 +333,8 @@ struct api_config wiring_api_config(struct server *server)
         .status = server_status_json,
         .metrics = server_metrics,
         .ready = is_ready,
+        .bans = server_bans_json,
+        .lift_ban = server_lift_ban,
         .domains = server->config->domains.items,
         .domain_count = server->config->domains.count,
         .digest_done = end,

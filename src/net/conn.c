@@ -682,12 +682,11 @@ static void on_resume(struct timer *timer, uint64_t now_ms)
     }
 }
 
-/* A mailbox is getting full: the peer's TCP is made to wait instead of losing messages. */
+/* The peer's TCP is made to wait instead of losing messages. */
 static void conn_pause(struct conn *conn)
 {
     struct net *net = conn->net;
 
-    net->counters.reading_paused++;
     conn->paused = true;
     list_push(&net->paused, &conn->list);
     conn_watch(conn);
@@ -824,10 +823,26 @@ static bool conn_read(struct conn *conn)
     return conn->state != CONN_DEAD && got == capacity - have;
 }
 
+/* A mailbox is getting full, or this peer has sent more than he may. */
+static bool conn_must_wait(struct conn *conn)
+{
+    struct net *net = conn->net;
+    const struct net_ops *ops = &net->config.ops;
+
+    if (loop_pressed(net->loop)) {
+        net->counters.reading_paused++;
+        return true;
+    }
+    if (ops->may_read == NULL || ops->may_read(ops->user, &conn->flow.remote))
+        return false;
+    net->counters.reading_denied++;
+    return true;
+}
+
 static void conn_readable(struct conn *conn)
 {
     for (unsigned n = 0; n < READS_PER_TURN; n++) {
-        if (conn->state == CONN_OPEN && loop_pressed(conn->net->loop)) {
+        if (conn->state == CONN_OPEN && conn_must_wait(conn)) {
             conn_pause(conn);
             return;
         }

@@ -51,8 +51,8 @@ struct udp_socket {
     uint8_t listener;
     bool wildcard;
     uint64_t single_until_ms; /* until then no bursts: the kernel refused one */
-    bool stamped;        /* the kernel says when each datagram came */
-    uint64_t crowded_ms; /* a batch was of STAMP_BATCH or more */
+    bool stamped;             /* the kernel says when each datagram came */
+    uint64_t crowded_ms;      /* a batch was of STAMP_BATCH or more */
 };
 
 /** One listening TCP socket. */

@@ -80,6 +80,9 @@ struct net_ops {
      * with `*told` as it was left (0 at first). Until then the connection counts.
      */
     bool (*conn_lost)(void *user, struct conn_id conn, uint32_t *told);
+    /** May a stream of this peer be read now? No: it is asked again some milliseconds later, and
+     * until then his TCP waits. NULL: always. */
+    bool (*may_read)(void *user, const struct addr *remote);
     /** What comes next by UDP of this listener has waited so long in its socket; NULL: nobody asks.
      * Told as long as there are queues. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
@@ -159,6 +162,7 @@ struct net_counters {
     uint64_t accepted, connected, closed;
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
+    uint64_t reading_denied; /* by ops.may_read */
     uint64_t refused[NET_R_COUNT];
     uint32_t connections; /* now */
     size_t memory_used;   /* now */

@@ -34,6 +34,8 @@ static void each_role_may_what_interface_says(void **state)
         {"HEAD is GET", "HEAD", "/api/v1/users", NULL, {401, 403, 200, 200}},
         {"digests are in it", "GET", "/api/v1/export", NULL, {401, 403, 403, 200}},
         {"tokens are the admin's", "GET", "/api/v1/tokens", NULL, {401, 403, 403, 200}},
+        {"reading", "GET", "/api/v1/bans", NULL, {401, 403, 200, 200}},
+        {"changing", "DELETE", "/api/v1/bans/nobody", NULL, {401, 403, 403, 404}},
         {"changing", "POST", "/api/v1/tokens", "{}", {401, 403, 403, 400}},
         {"changing", "DELETE", "/api/v1/tokens/nobody", NULL, {401, 403, 403, 404}},
         {"changing", "POST", "/api/v1/apply", "users: []", {401, 403, 403, 200}},
@@ -711,6 +713,33 @@ static void tokens_are_made_listed_and_deleted(void **state)
     reply_free(&reply);
 }
 
+static void bans_are_listed_and_lifted(void **state)
+{
+    struct world *world = *state;
+    json_t *all = json_array();
+
+    read_pages(world, "/api/v1/bans?limit=2", "name", all, 2);
+    char *text = json_dumps(all, JSON_COMPACT);
+    assert_string_equal("[\"alice@192.0.2.7\",\"b?b@2001:db8:0:1::\",\"c\"]", text);
+    free(text);
+    json_decref(all);
+
+    const char *path = "/api/v1/bans/alice%40192.0.2.7";
+    json_t *one = expect(world, 200, "GET", path, NULL, NULL);
+    assert_string_equal("alice@192.0.2.7", json_string_value(json_object_get(one, "name")));
+    json_decref(one);
+    json_decref(expect(world, 404, "GET", "/api/v1/bans/alice", NULL, NULL));
+    json_decref(expect(world, 200, "GET", "/api/v1/bans/b%3Fb@2001:db8:0:1::", NULL, NULL));
+
+    json_decref(expect(world, 204, "DELETE", path, NULL, NULL));
+    json_decref(expect(world, 404, "DELETE", path, NULL, NULL));
+    json_decref(expect(world, 404, "GET", path, NULL, NULL));
+    world->workers_silent = true;
+    json_decref(expect(world, 503, "GET", "/api/v1/bans", NULL, NULL));
+    json_decref(expect(world, 503, "GET", "/api/v1/bans/c", NULL, NULL));
+    json_decref(expect(world, 503, "DELETE", "/api/v1/bans/c", NULL, NULL));
+}
+
 static void history_is_read_backwards(void **state)
 {
     struct world *world = *state;
@@ -768,7 +797,7 @@ static void the_openapi_document_has_every_path(void **state)
 
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/users/{name}"), "patch"));
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/apply"), "post"));
-    assert_int_equal(13, json_object_size(paths));
+    assert_int_equal(15, json_object_size(paths));
     json_decref(json);
 }
 
@@ -969,6 +998,7 @@ int main(void)
         TEST(no_binding_is_missed_while_the_table_grows),
         TEST(a_page_may_end_within_one_aor),
         TEST(tokens_are_made_listed_and_deleted),
+        TEST(bans_are_listed_and_lifted),
         TEST(history_is_read_backwards),
         TEST(who_asks_again_with_his_key_hears_the_same),
         TEST(a_key_is_for_one_request_of_one_sender),

@@ -90,6 +90,7 @@ struct fixture {
     bool refuse;   /* receive() says that the stream is to be closed */
     bool echo;     /* receive() answers what it gets */
     uint32_t deaf; /* times that conn_lost() says no, for each connection; guarded by the lock */
+    _Atomic bool hold; /* may_read() says no */
     unsigned count;
     struct heard heard[HEARD_MAX];
 };
@@ -124,6 +125,13 @@ static bool on_receive(void *user, struct slice bytes, bool stream, const struct
     heard->flow = *source;
     heard_done(worker->f);
     return !worker->f->refuse;
+}
+
+static bool may_read(void *user, const struct addr *remote)
+{
+    struct worker *worker = user;
+    assert_true(addr_is_loopback(remote));
+    return !worker->f->hold;
 }
 
 static void on_failed(void *user, struct slice sent)
@@ -200,7 +208,8 @@ static struct fixture *fixture_open(const struct net_limits *limits)
             .ops = {.user = worker,
                     .receive = on_receive,
                     .send_failed = on_failed,
-                    .conn_lost = on_lost},
+                    .conn_lost = on_lost,
+                    .may_read = may_read},
         };
         assert_int_equal(OK, net_open(&config, &worker->net));
         struct loop_hooks hooks = {.user = worker, .flush = on_flush};
@@ -319,6 +328,7 @@ static struct net_counters sum_counters(struct fixture *f)
         sum.letters_received += order.counters.letters_received;
         sum.udp_keepalives += order.counters.udp_keepalives;
         sum.reading_paused += order.counters.reading_paused;
+        sum.reading_denied += order.counters.reading_denied;
     }
     return sum;
 }
@@ -837,6 +847,25 @@ static void a_refused_connection_fails_what_was_to_go_over_it(void **state)
     fixture_close(f);
 }
 
+static void a_peer_that_may_not_be_read_waits_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    f->hold = true;
+    int fd = peer_connect(f, TCP4);
+
+    peer_send(fd, "OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+    for (unsigned i = 0; sum_counters(f).reading_denied < 3 && i < 3000; i++)
+        poll(NULL, 0, 5);
+    assert_true(sum_counters(f).reading_denied >= 3); /* asked again and again */
+    assert_int_equal(0, heard_count(f));
+    f->hold = false;
+    wait_heard(f, 1);
+    assert_int_equal(1, sum_counters(f).connections);
+    close(fd);
+    fixture_close(f);
+}
+
 static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
 {
     (void)state;
@@ -1065,6 +1094,7 @@ int main(void)
         cmocka_unit_test(an_outgoing_connection_is_opened_once_whoever_sends),
         cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),
         cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
+        cmocka_unit_test(a_peer_that_may_not_be_read_waits_and_loses_nothing),
         cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
         cmocka_unit_test(a_lost_connection_is_told_again_until_all_know),
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
