@@ -205,7 +205,11 @@ static struct fixture *fixture_open(const struct net_limits *limits)
             .hash_seed = 1,
             .sources = f->sources,
             .limits = limits != NULL ? *limits : net_limits_default(),
-            .ops = {worker, on_receive, on_failed, on_lost, may_read},
+            .ops = {.user = worker,
+                    .receive = on_receive,
+                    .send_failed = on_failed,
+                    .conn_lost = on_lost,
+                    .may_read = may_read},
         };
         assert_int_equal(OK, net_open(&config, &worker->net));
         struct loop_hooks hooks = {.user = worker, .flush = on_flush};
