@@ -209,10 +209,23 @@ enum verdict core_run_stages(struct core *core, struct request *r)
     return DROP;
 }
 
-/** What is sent from now on belongs to this call: it keeps its order (base/outbox.h). */
+/**
+ * What is sent from now on belongs to this call: it keeps its order (base/outbox.h). Any sum of the
+ * Call-ID will do: calls that share one keep their order, too.
+ */
 static void set_topic(struct core *core, const struct sip_msg *msg)
 {
-    core->config.outbox->topic = (uint32_t)hash_bytes(core->config.hash_seed, msg->call_id);
+    struct slice id = msg->call_id;
+    uint64_t sum = id.len, word = 0;
+
+    for (; id.len >= sizeof word; id = slice_from(id, sizeof word)) {
+        memcpy(&word, id.data, sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    for (size_t i = 0; i < id.len; i++)
+        word = word << 8 | (unsigned char)id.data[i];
+    sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    core->config.outbox->topic = (uint32_t)(sum >> 32);
 }
 
 static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,

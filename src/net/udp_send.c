@@ -31,6 +31,7 @@ enum {
     BURST_BYTES_MAX = 60000,  /* below the longest datagram there is */
     PLACES = 512,             /* of the table of bursts; a power of two above DATAGRAMS_MAX */
     TOPICS = 1024,            /* a power of two; two topics in one place keep order, too */
+    FEW = 4,                  /* datagrams, of which no bursts are made: it would not pay */
     HEARD_MS = 2000,          /* who said nothing for so long may be gone */
     SINGLE_MS = 60000,        /* after a burst was refused, a socket sends none for so long */
 };
@@ -152,32 +153,36 @@ static bool burst_takes(const struct burst *burst, const struct udp_socket *sock
            addr_equal(&burst->remote, &to->remote) && addr_equal(&burst->local, &to->local);
 }
 
+/* A burst of one, which stays so; its index. */
+static unsigned add_single(struct udp_out *out, struct udp_socket *socket, const struct flow *to,
+                           uint32_t len)
+{
+    out->bursts[out->burst_count] =
+        (struct burst){.socket = socket, .remote = to->remote, .local = to->local, .len = len};
+    return out->burst_count++;
+}
+
 /* The burst that the datagram may join, or a new one; its index. */
 static unsigned find_burst(struct net *net, struct udp_socket *socket, const struct flow *to,
                            uint32_t len, uint64_t hash)
 {
     struct udp_out *out = net->out;
-    unsigned fresh = out->burst_count;
-    bool alone = len > SEGMENT_BYTES_MAX || loop_now_ms(net->loop) < socket->single_until_ms ||
-                 !was_heard(net, hash);
-    uint16_t place = 0;
+    unsigned at = (unsigned)(mix(hash, len) >> 32) & (PLACES - 1);
 
-    if (!alone) {
-        unsigned at = (unsigned)(mix(hash, len) >> 32) & (PLACES - 1);
-        for (; out->places[at] != 0; at = (at + 1) & (PLACES - 1)) {
-            struct burst *burst = &out->bursts[out->places[at] - 1];
-            if (!burst_takes(burst, socket, to, len))
-                continue;
-            if (burst->count < SEGMENTS_MAX && (burst->count + 1u) * len <= BURST_BYTES_MAX)
-                return out->places[at] - 1u;
-            break; /* full: a new one takes its place */
-        }
-        out->places[at] = (uint16_t)(fresh + 1);
-        place = (uint16_t)(at + 1);
+    if (len > SEGMENT_BYTES_MAX || loop_now_ms(net->loop) < socket->single_until_ms ||
+        !was_heard(net, hash))
+        return add_single(out, socket, to, len);
+    for (; out->places[at] != 0; at = (at + 1) & (PLACES - 1)) {
+        struct burst *burst = &out->bursts[out->places[at] - 1];
+        if (!burst_takes(burst, socket, to, len))
+            continue;
+        if (burst->count < SEGMENTS_MAX && (burst->count + 1u) * len <= BURST_BYTES_MAX)
+            return out->places[at] - 1u;
+        break; /* full: a new one takes its place */
     }
-    out->bursts[fresh] = (struct burst){
-        .socket = socket, .remote = to->remote, .local = to->local, .len = len, .place = place};
-    out->burst_count++;
+    unsigned fresh = add_single(out, socket, to, len);
+    out->bursts[fresh].place = (uint16_t)(at + 1);
+    out->places[at] = (uint16_t)(fresh + 1);
     return fresh;
 }
 
@@ -209,6 +214,10 @@ void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct sli
     net->counters.bytes_sent += bytes.len;
 
     struct udp_socket *socket = &net->udp[listener];
+    if (net->outbox.count < FEW) { /* all there is: they leave as they were given */
+        burst_add(out, add_single(out, socket, to, (uint32_t)bytes.len), 0, bytes);
+        return;
+    }
     uint64_t hash = addr_mix(net, &to->remote);
     unsigned place = (unsigned)(mix(hash, topic) >> 32) & (TOPICS - 1);
     unsigned index = find_burst(net, socket, to, (uint32_t)bytes.len, hash);
