@@ -231,6 +231,10 @@ enum verdict register_request(struct core *core, struct request *r);
 const struct user *register_like(const struct core *core, const struct sip_msg *msg);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
+/** A REGISTER has to wait: from now on it is noticed when its connection is lost. */
+void register_watch_conn(struct core *core, const struct request *r);
+/** Was its connection lost while it waited? Then nobody is there to be registered. */
+bool register_lost_conn(const struct core *core, const struct request *r);
 void register_receipt(struct core *core, struct id token, enum err err);
 
 /* expiry.c */
