@@ -816,6 +816,11 @@ static void addr(const char *s, struct sockaddr_in *sa)
     if (inet_pton(AF_INET, h, &sa->sin_addr) != 1)
         die("bad address %s", s);
 }
+static void set_port(char *address, size_t size, const char *port)
+{
+    char *at = strchr(address, ':');
+    snprintf(at, size - (size_t)(at - address), "%s", port);
+}
 static int usock(const struct sockaddr_in *sa)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), v = 8 << 20;
@@ -928,7 +933,7 @@ int main(int ac, char **av)
         die("-P: 1 to %d ports, of 5 digits", PORTS_MAX);
     if (ports > 1) { /* each message names the port that it comes from */
         snprintf(uac, sizeof uac, "%s:\5\5\5\5\5", idhost);
-        strcpy(strchr(contact_uas, ':'), ":\6\6\6\6\6");
+        set_port(contact_uas, sizeof contact_uas, ":\6\6\6\6\6");
     }
     if (mode == M_REGISTER)
         nslots = users;
@@ -959,8 +964,10 @@ int main(int ac, char **av)
         compile(&t_rest, "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", n, sdp);
         sdp200 = calloc(ports, sizeof *sdp200);
         for (uint32_t i = 0; i < ports; i++) {
+            char port[8];
+            snprintf(port, sizeof port, ":%u", uas_port + i);
             if (ports > 1)
-                sprintf(strchr(contact_uas, ':'), ":%u", uas_port + i);
+                set_port(contact_uas, sizeof contact_uas, port);
             sdp200[i].len = snprintf(sdp200[i].text, sizeof sdp200[i].text,
                                      "Contact: <sip:uas@%s>\r\nContent-Type: "
                                      "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
