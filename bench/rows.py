@@ -33,6 +33,9 @@ class Run:
             samples=None, absolute=False):
         """Adds a row and prints it. `bound` is of the ratio, or, `absolute`, of our figure."""
         ratio = own / peer if peer else None
+        noisy = [x["others_busy"] for x in samples or [] if x.get("noisy")]
+        if noisy:
+            note += f"; noisy: others used up to {max(noisy)} cores in {len(noisy)} of {len(samples)} samples"
         judged = own if absolute else ratio
         ok = None if bound is None else judged <= bound if sense == "at most" else judged >= bound
         self.rows.append({"row": name, "own": own, "unit": unit, "peer": peer, "peer_name": peer_name,
@@ -264,6 +267,7 @@ def rows_register(run):
                 server.must(load)
         kamailio.must(load)
         disk.pause(disk.linger_s)
+        wait_applied(disk)
         ours, theirs = alternate(run, own, load, kamailio, load)
         run.add("B", median(ours), "us", 0.60, peer=median(theirs), samples=ours + theirs,
                 note=f"{spread(ours)} against {spread(theirs)}; both in memory only")
@@ -348,12 +352,11 @@ def rows_growth(run):
     few_call, many_call = "-m call -N 1000 -H 100 -R 5", f"-m call -N {MANY} -H 100 -R 5"
     with Own("own-few", 1) as few, Own("own-many", 2) as many:
         run.note_settings("A, B, D", few)
-        few.must("-m register -n 1000 -N 1000 -w 64")
-        few.must(f"{few_call} -n {(run.reps + 2) * OWN_CALLS} -w 200")
+        for server in (few, many):
+            server.must("-m register -n 1000 -N 1000 -w 64")
+            server.must(f"{few_call} -n {(run.reps + 2) * OWN_CALLS} -w 200")
         before = many.pss()
         register_many(many)
-        many.pause(many.linger_s)
-        many.must(f"{many_call} -n {(run.reps + 2) * OWN_CALLS} -w 200")
         many.pause(many.linger_s)
         big, small = alternate(run, many, f"{many_call} -n {OWN_CALLS} -w 200",
                                few, f"{few_call} -n {OWN_CALLS} -w 200")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 
 from harness import HERE, NET, OUT, PORT, ROOT, Failed, Server
@@ -21,10 +22,8 @@ KAMAILIO_LINGER_S = 6.5  # its wt_timer: 5 s
 def own_settings(name, ip, workers=1, store="memory", auth=False, limits=""):
     """The whole of strowger.yaml, and where it is written."""
     folder = os.path.join(OUT, name)
-    os.makedirs(folder, exist_ok=True)
-    for file in os.listdir(folder):
-        if file.startswith("strowger.db"):
-            os.unlink(os.path.join(folder, file))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
     text = (f"domains: [localhost]\nlisten: [udp:{ip}:{PORT}]\nworkers: {workers}\n"
             f"auth: {{required: {'true' if auth else 'false'}}}\nrecords: off\n"
             f"store: {store}\nhttp: {{listen: \"{ip}:18080\"}}\ncontrol: \"unix:{folder}/c.sock\"\n"

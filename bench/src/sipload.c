@@ -39,6 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -132,6 +133,7 @@ static struct {
 } st;
 static uint64_t inflight, live, peak_live;
 static uint32_t seq0, cseq0;
+static int last_code; /* of a final answer other than 200 */
 static volatile sig_atomic_t stop;
 static int64_t now;
 #define HB 40
@@ -510,6 +512,8 @@ static void on_response(char *m, int len)
         st.unexpected++;
         return;
     }
+    if (code >= 300)
+        last_code = code;
     if (code >= 300 && mode == M_CALL && memmem(cs, e - cs, " INVITE", 7) == strchr(cs + 7, ' '))
         send_failure_ack(m, len, slot);
     if (calls[slot].seq != seq || calls[slot].state == S_FREE) {
@@ -943,8 +947,10 @@ int main(int ac, char **av)
     freeslots = malloc(nslots * sizeof *freeslots);
     for (int i = nslots - 1; i >= 0; i--)
         freeslots[nfree++] = i;
-    seq0 = (uint32_t)(clk() / 7) ^ ((uint32_t)getpid() << 16);
-    cseq0 = 1000000000u + (uint32_t)(time(NULL) % 100000000) * 8;
+    /* New in each run: what a server still remembers of the last one would be a retransmission. */
+    if (getrandom(&seq0, sizeof seq0, 0) != sizeof seq0)
+        die("no random number");
+    cseq0 = 1000000000u + (uint32_t)(clk() / 500 % 1100000000);
     if (mode == M_CALL) {
         char sdp[400];
         int n =
@@ -1122,7 +1128,8 @@ int main(int ac, char **av)
         "{\"started\":%llu,\"done\":%llu,\"failed\":%llu,\"retrans\":%llu,\"secs\":%.3f,\"rate\":%."
         "1f,\"tx\":%llu,\"rx\":%llu,\"prov\":%llu,\"unexpected\":%llu,\"badcode\":%llu,"
         "\"challenges\":%llu,\"uas_inv\":%llu,\"uas_ack\":%llu,\"uas_bye\":%llu,\"tx_err\":%llu,"
-        "\"refused\":%llu,\"rejected\":%llu,\"stalled\":%llu,\"unanswered\":%llu,\"uas_rtx\":%llu,"
+        "\"refused\":%llu,\"rejected\":%llu,\"stalled\":%llu,\"unanswered\":%llu,\"last_code\":%d,"
+        "\"uas_rtx\":%llu,"
         "\"peak_live\":%llu,\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"gen_cpu\":%.3f}\n",
         (unsigned long long)st.started, (unsigned long long)st.done, (unsigned long long)st.failed,
         (unsigned long long)st.retrans, el, st.done / el, (unsigned long long)st.tx,
@@ -1131,7 +1138,7 @@ int main(int ac, char **av)
         (unsigned long long)st.uas_ack, (unsigned long long)st.uas_bye,
         (unsigned long long)st.tx_err, (unsigned long long)st.refused,
         (unsigned long long)st.rejected, (unsigned long long)st.stalled,
-        (unsigned long long)st.unanswered, (unsigned long long)st.uas_rtx,
+        (unsigned long long)st.unanswered, last_code, (unsigned long long)st.uas_rtx,
         (unsigned long long)peak_live, pct(.5), pct(.99), pct(.999), cpu);
     return st.failed || st.done < st.started ? 1 : 0;
 }
