@@ -1034,7 +1034,8 @@ int main(int ac, char **av)
     }
     if (uas_only)
         total = 0;
-    int64_t t_begin = clk(), t_allup = 0, t_last = 0;
+    int64_t t_begin = clk(), t_allup = 0, t_last = 0, offered_at = 0;
+    uint64_t done_offered = 0; /* finished while there were new ones to start */
     for (;;) {
         int got = 0;
         now = clk();
@@ -1048,6 +1049,10 @@ int main(int ac, char **av)
                 if (st.started == s0)
                     break;
             }
+        }
+        if (!offered_at && st.started >= total) {
+            offered_at = now;
+            done_offered = st.done;
         }
         timers();
         flush_all();
@@ -1129,7 +1134,7 @@ int main(int ac, char **av)
         "1f,\"tx\":%llu,\"rx\":%llu,\"prov\":%llu,\"unexpected\":%llu,\"badcode\":%llu,"
         "\"challenges\":%llu,\"uas_inv\":%llu,\"uas_ack\":%llu,\"uas_bye\":%llu,\"tx_err\":%llu,"
         "\"refused\":%llu,\"rejected\":%llu,\"stalled\":%llu,\"unanswered\":%llu,\"last_code\":%d,"
-        "\"uas_rtx\":%llu,"
+        "\"uas_rtx\":%llu,\"offered_secs\":%.3f,\"done_offered\":%llu,"
         "\"peak_live\":%llu,\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"gen_cpu\":%.3f}\n",
         (unsigned long long)st.started, (unsigned long long)st.done, (unsigned long long)st.failed,
         (unsigned long long)st.retrans, el, st.done / el, (unsigned long long)st.tx,
@@ -1139,6 +1144,7 @@ int main(int ac, char **av)
         (unsigned long long)st.tx_err, (unsigned long long)st.refused,
         (unsigned long long)st.rejected, (unsigned long long)st.stalled,
         (unsigned long long)st.unanswered, last_code, (unsigned long long)st.uas_rtx,
+        ((offered_at ? offered_at : clk()) - t_begin) / 1e6, (unsigned long long)done_offered,
         (unsigned long long)peak_live, pct(.5), pct(.99), pct(.999), cpu);
     return st.failed || st.done < st.started ? 1 : 0;
 }
