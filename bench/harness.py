@@ -97,11 +97,12 @@ def pinned(cpu):
 
 
 class Server:
-    """A server that runs until it is stopped. `command` stays in the foreground, ends on SIGTERM,
-    takes SIP on udp:`ip`:5060 and answers OPTIONS, with any code, when it is ready."""
+    """A server that runs until it is stopped. `command` stays in the foreground, ends on SIGTERM and
+    takes SIP on udp:`ip`:5060. `ready` is how one sees that it does: `options`, it answers them, with
+    any code; `port`, the port is bound; `log`, a line of its output begins with `ready`."""
 
-    def __init__(self, name, ip, command, wrap=(), patience_s=20, answers=True, cpu=SERVER_CPU):
-        if port_taken(ip, PORT):
+    def __init__(self, name, ip, command, wrap=(), patience_s=20, ready="options"):
+        if ready != "log" and port_taken(ip, PORT):
             raise Failed(f"udp:{ip}:{PORT} is taken: another server runs")
         self.name, self.ip, self.address = name, ip, f"{ip}:{PORT}"
         self.warm_at = 0.0  # when its last load ended, see pause()
@@ -109,37 +110,38 @@ class Server:
         self.log_path = os.path.join(OUT, f"{name}.log")
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([*wrap, *command], stdout=log, stderr=log, cwd=OUT,
-                                            stdin=subprocess.DEVNULL, preexec_fn=pinned(cpu))
+                                            stdin=subprocess.DEVNULL, preexec_fn=pinned(SERVER_CPU))
         try:
-            self._wait_ready(time.monotonic() + patience_s, answers)
+            self._wait_ready(time.monotonic() + patience_s, ready)
         except BaseException:
             self.stop()
             raise
 
-    def _wait_ready(self, deadline, answers):
-        host, port = self.ip, 7099
+    def _wait_ready(self, deadline, how):
+        while not {"options": self._answers, "port": lambda: port_taken(self.ip, PORT),
+                   "log": self._says_ready}[how]():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Failed(f"{self.name} did not start: see {self.log_path}")
+            time.sleep(0.05)
+
+    def _says_ready(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return any(line.startswith("ready") for line in log)
+
+    def _answers(self):
+        port, tag = 7099, time.time_ns()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, port))
+            probe.bind((self.ip, port))
             probe.settimeout(0.2)
-            while True:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(f"{self.name} did not start: see {self.log_path}")
-                if not answers:
-                    if port_taken(self.ip, PORT):
-                        return
-                    time.sleep(0.05)
-                    continue
-                tag = time.time_ns()
-                probe.sendto((f"OPTIONS sip:{self.address} SIP/2.0\r\n"
-                              f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{tag}\r\n"
-                              f"Max-Forwards: 70\r\nFrom: <sip:p@127.0.0.1>;tag=1\r\n"
-                              f"To: <sip:127.0.0.1>\r\nCall-ID: {tag}\r\nCSeq: 1 OPTIONS\r\n"
-                              "Content-Length: 0\r\n\r\n").encode(), (self.ip, PORT))
-                try:
-                    if probe.recv(4096).startswith(b"SIP/2.0"):
-                        return
-                except OSError:
-                    time.sleep(0.05)
+            probe.sendto((f"OPTIONS sip:{self.address} SIP/2.0\r\n"
+                          f"Via: SIP/2.0/UDP {self.ip}:{port};branch=z9hG4bK{tag}\r\n"
+                          f"Max-Forwards: 70\r\nFrom: <sip:p@127.0.0.1>;tag=1\r\n"
+                          f"To: <sip:127.0.0.1>\r\nCall-ID: {tag}\r\nCSeq: 1 OPTIONS\r\n"
+                          "Content-Length: 0\r\n\r\n").encode(), (self.ip, PORT))
+            try:
+                return probe.recv(4096).startswith(b"SIP/2.0")
+            except OSError:
+                return False
 
     def pids(self):
         return tree(self.process.pid)
@@ -177,11 +179,11 @@ class Server:
 
     # --- load ---
 
-    def start_load(self, arguments, caller=":7060", callee=":7070", prefix=(), cpu=LOAD_CPU):
+    def start_load(self, arguments, caller=":7060", callee=":7070"):
         """The load generator, running; its standard output ends with a line of JSON."""
-        command = [*prefix, os.path.join(OUT, "sipload"), "-s", self.address, "-l", self.ip + caller,
+        command = [os.path.join(OUT, "sipload"), "-s", self.address, "-l", self.ip + caller,
                    "-u", self.ip + callee, *shlex.split(arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cpu))
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
 
     def load(self, arguments, **more):
         """Runs a load to its end, gives what it says."""

@@ -8,7 +8,7 @@ import subprocess
 
 from harness import HERE, NET, OUT, PORT, ROOT, Failed, Server
 
-STROWGER = os.path.join(ROOT, "build/strowger")
+STROWGER = os.environ.get("BENCH_STROWGER", os.path.join(ROOT, "build/strowger"))
 # Kamailio's settings are the yardstick: who changes them must say so here.
 KAMAILIO_SETTINGS = "ef00dacbb4f4310e4357db6572e83d1e70ad56734d90d842fcfde4254188a24d"
 KAMAILIO_SHM_MB = 2048
@@ -19,15 +19,15 @@ OWN_LINGER_S = 36  # timers D, J, L and M: 32 s
 KAMAILIO_LINGER_S = 6.5  # its wt_timer: 5 s
 
 
-def own_settings(name, ip, workers=1, store="memory", auth=False, limits=""):
+def own_settings(name, ip, workers=1, store="memory", auth=False, http=None):
     """The whole of strowger.yaml, and where it is written."""
     folder = os.path.join(OUT, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     text = (f"domains: [localhost]\nlisten: [udp:{ip}:{PORT}]\nworkers: {workers}\n"
             f"auth: {{required: {'true' if auth else 'false'}}}\nrecords: off\n"
-            f"store: {store}\nhttp: {{listen: \"{ip}:18080\"}}\ncontrol: \"unix:{folder}/c.sock\"\n"
-            f"log: {{level: warning}}\n{limits}")
+            f"store: {store}\nhttp: {{listen: \"{http or ip + ':18080'}\"}}\ncontrol: \"unix:{folder}/c.sock\"\n"
+            "log: {level: warning}\n")
     path = os.path.join(folder, "strowger.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -43,12 +43,11 @@ class Own(Server):
 
     linger_s = OWN_LINGER_S
 
-    def __init__(self, name="own", last=1, wrap=(), patience_s=20, cpu=None, ip=None, program=STROWGER,
+    def __init__(self, name="own", last=1, wrap=(), patience_s=20, ip=None, ready="options",
                  **settings):
         ip = ip or f"{NET}.{last}"
         self.config, self.settings = own_settings(name, ip, **settings)
-        more = {} if cpu is None else {"cpu": cpu}
-        super().__init__(name, ip, [program, "serve", "-c", self.config], wrap, patience_s, **more)
+        super().__init__(name, ip, [STROWGER, "serve", "-c", self.config], wrap, patience_s, ready)
         if settings.get("auth"):
             self._make_users()
 
@@ -105,7 +104,7 @@ class Relay(Server):
     def __init__(self, last=4):
         ip = f"{NET}.{last}"
         super().__init__("relay-mmsg", ip, [os.path.join(OUT, "relay"), "-m", "mmsg", "-t", "-l",
-                                            f"{ip}:{PORT}", "-u", f"{ip}:7070"], answers=False)
+                                            f"{ip}:{PORT}", "-u", f"{ip}:7070"], ready="port")
 
 
 def versions():

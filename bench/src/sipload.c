@@ -11,17 +11,26 @@
  *   sipload -m register -n 100000 -N 100000 -w 64 [-a]     (-a: digest)
  *   sipload -m call     -n 50000 -N 10000 -r 1000 -H 100   [-a]
  *
- * -m M   options, register or call           -n N   how many in all
- * -N N   users 1000000..1000000+N-1          -a     answer digest challenges; -p PREFIX of
- * passwords -r R   open loop, R new calls (transactions) each second -w W   closed loop, at most W
- * pending transactions (default 64) Both may be given: then W is an upper bound on the open loop.
- * -H MS  a call lasts that long              -R MS  the callee rings that long
- * -W MS  keep all calls up, wait, then end them
- * -P P   P source ports on each side, from the ports of -l and -u upwards (these have 5 digits
- * then) -s -l -u ADDRESS:PORT   the server, the caller, the callee; -C: the callee's Contact, if
- * another -x S   expiry of registrations             -T MS  T1          -S N   calls at once, at
- * most -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop
- * packets) -U     only the callee
+ *   -m M   options, register or call
+ *   -n N   how many in all
+ *   -N N   users 1000000..1000000+N-1
+ *   -a     answer digest challenges; -p PREFIX of the passwords
+ *   -r R   open loop, R new calls (transactions) each second
+ *   -w W   closed loop, at most W pending transactions (default 64)
+ *          Both may be given: then W is an upper bound on the open loop.
+ *   -H MS  a call lasts that long
+ *   -R MS  the callee rings that long
+ *   -W MS  keep all calls up, wait, then end them
+ *   -P P   P source ports on each side, from those of -l and -u upwards (then of 5 digits)
+ *   -I N   N phones' addresses, from that of -l upwards: last byte 100 to 249, then the next
+ *          third byte; user U has address U % N, -l and -u give the ports
+ *   -s -l -u ADDRESS:PORT   the server, the caller, the callee
+ *   -C A:P the callee's Contact, if another
+ *   -x S   expiry of registrations
+ *   -T MS  T1
+ *   -S N   calls at once, at most
+ *   -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop packets)
+ *   -U     only the callee
  *
  * What became of the calls, in the JSON line at the end: done, and failed, which consists of
  * refused (503), rejected (another final answer), stalled (a provisional answer only, or no answer
@@ -97,6 +106,7 @@ struct txq {
     struct iovec iov[BATCH];
     char buf[BATCH][MSGSZ];
     struct sockaddr_in to[BATCH];
+    _Alignas(8) char from[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))]; /* with -I */
     int n;
 };
 struct dly {
@@ -109,7 +119,7 @@ struct dly {
 
 static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, hold_only;
 static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
-static uint32_t ports = 1, uac_port, uas_port;
+static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
 static int uas_repeats;
 static uint64_t total = 10000;
 static double rate;
@@ -221,6 +231,33 @@ static inline int unhex8(const char *p, uint32_t *v)
     *v = r;
     return 0;
 }
+/* --- which of our ports or addresses --- */
+#define PER_NET 150
+static inline uint32_t caller_of(const struct call *c)
+{
+    return mode == M_REGISTER ? c->user : (c->user + 17) % (uint32_t)users;
+}
+static struct in_addr nth_address(uint32_t n)
+{
+    uint32_t first = ntohl(uac_sa.sin_addr.s_addr);
+    return (struct in_addr){htonl(first + n / PER_NET * 256 + n % PER_NET)};
+}
+static uint32_t index_of(struct in_addr address)
+{
+    uint32_t more = ntohl(address.s_addr) - ntohl(uac_sa.sin_addr.s_addr);
+    return (more / 256 * PER_NET + more % 256) % addresses;
+}
+static inline void put_local(char *p, uint32_t port, uint32_t n) /* 5 characters */
+{
+    if (addresses == 1) {
+        dec(p, port + n, 5);
+        return;
+    }
+    uint32_t address = ntohl(nth_address(n).s_addr);
+    *p = (char)('0' + (address >> 8 & 255));
+    p[1] = '.';
+    dec(p + 2, address & 255, 3);
+}
 static inline char *emit(char *o, const struct tmpl *t, const struct call *c, uint32_t slot)
 {
     memcpy(o, t->b, t->len);
@@ -241,10 +278,10 @@ static inline char *emit(char *o, const struct tmpl *t, const struct call *c, ui
             dec(p, c->cseq, 10);
             break;
         case 5:
-            dec(p, uac_port + slot % ports, 5);
+            put_local(p, uac_port, addresses > 1 ? caller_of(c) % addresses : slot % ports);
             break;
         case 6:
-            dec(p, uas_port + c->user % ports, 5);
+            put_local(p, uas_port, c->user % (addresses > 1 ? addresses : ports));
             break;
         case 7:
             *p = '0' + c->cseq;
@@ -292,10 +329,16 @@ static inline char *txbuf(struct txq *q)
         flush(q);
     return q->buf[q->n];
 }
-static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to)
+static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to, uint32_t local)
 {
     q->iov[q->n].iov_len = len;
     q->to[q->n] = *to;
+    if (addresses > 1) {
+        struct cmsghdr *c = (struct cmsghdr *)q->from[q->n];
+        struct in_pktinfo info = {.ipi_spec_dst = nth_address(local)};
+        *c = (struct cmsghdr){CMSG_LEN(sizeof info), IPPROTO_IP, IP_PKTINFO};
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+    }
     q->n++;
 }
 
@@ -324,7 +367,7 @@ static void send_req(uint32_t slot) /* OPTIONS, REGISTER, INVITE */
     if (c->authed)
         o = cat(o, c->dlg, c->dlglen[0]);
     o = cat(o, t_rest.b, t_rest.len);
-    txcommit(q, o - b, &srv_sa);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
 }
 static void send_dlg(uint32_t slot, int bye)
 {
@@ -340,7 +383,7 @@ static void send_dlg(uint32_t slot, int bye)
     o = cat(o, "CSeq: ", 6);
     *o++ = '0' + c->cseq + !!bye;
     o = cat(o, bye ? " BYE\r\nContent-Length: 0\r\n\r\n" : " ACK\r\nContent-Length: 0\r\n\r\n", 27);
-    txcommit(q, o - b, &srv_sa);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
 }
 /* ACK of a final answer other than 200 (RFC 3261 17.1.1.3), made of nothing but that answer */
 static void send_failure_ack(const char *m, int len, uint32_t slot)
@@ -368,7 +411,7 @@ static void send_failure_ack(const char *m, int len, uint32_t slot)
         p = nl;
     }
     o = cat(o, "Content-Length: 0\r\n\r\n", 21);
-    txcommit(q, o - b, &srv_sa);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
 }
 static void new_call(void)
 {
@@ -650,9 +693,9 @@ static void send_delayed(int n)
         const struct call *c = &calls[d.slot];
         int wanted = d.repeat <= 0 || (c->seq == d.seq && !c->acked && c->state != S_FREE);
         if (wanted) {
-            char *b = txbuf(&txs[d.port]);
+            char *b = txbuf(&txs[d.port % ports]);
             memcpy(b, d.msg, d.len);
-            txcommit(&txs[d.port], d.len, &d.to);
+            txcommit(&txs[d.port % ports], d.len, &d.to, d.port);
             st.uas_rtx += d.repeat > 0;
         }
         if (!wanted || d.repeat < 0 || n == NRTX) {
@@ -675,7 +718,7 @@ static void uas_reply(const char *m, int len, const struct sockaddr_in *from, ui
 {
     char *b, *o;
     static char tmp[MSGSZ];
-    b = delay ? tmp : txbuf(&txs[port]);
+    b = delay ? tmp : txbuf(&txs[port % ports]);
     o = cat(b, line, linelen);
     const char *e = m + len, *id = NULL;
     for (const char *p = memchr(m, '\n', len); p && p + 1 < e;) {
@@ -733,7 +776,7 @@ static void uas_reply(const char *m, int len, const struct sockaddr_in *from, ui
     else
         o = cat(o, "Content-Length: 0\r\n\r\n", 21);
     if (!delay) {
-        txcommit(&txs[port], o - b, from);
+        txcommit(&txs[port % ports], o - b, from, port);
         return;
     }
     struct dly d = {.due = now + delay, .to = *from, .port = port, .len = o - b, .repeat = -1};
@@ -830,6 +873,8 @@ static int usock(const struct sockaddr_in *sa)
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), v = 8 << 20;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof v);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &v, sizeof v);
+    if (addresses > 1)
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int));
     if (bind(fd, (const void *)sa, sizeof *sa))
         die("bind: %s", strerror(errno));
     return fd;
@@ -843,7 +888,22 @@ static void txinit(struct txq *q, int fd)
                                           .msg_namelen = sizeof q->to[i],
                                           .msg_iov = &q->iov[i],
                                           .msg_iovlen = 1};
+        if (addresses > 1) {
+            q->m[i].msg_hdr.msg_control = q->from[i];
+            q->m[i].msg_hdr.msg_controllen = sizeof q->from[i];
+        }
     }
+}
+/* Which of our addresses a message came to */
+static uint32_t came_to(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            return index_of(info.ipi_addr);
+        }
+    return 0;
 }
 static void onsig(int s)
 {
@@ -855,7 +915,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:A")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -907,6 +967,9 @@ int main(int ac, char **av)
         case 'P':
             ports = (uint32_t)strtoul(optarg, NULL, 10);
             break;
+        case 'I':
+            addresses = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
         case 'A':
             uas_repeats = 1;
             break;
@@ -935,6 +998,14 @@ int main(int ac, char **av)
     uas_port = ntohs(uas_sa.sin_port);
     if (ports < 1 || ports > PORTS_MAX || (ports > 1 && (uac_port < 10000 || uas_port < 10000)))
         die("-P: 1 to %d ports, of 5 digits", PORTS_MAX);
+    if (addresses > 1) {
+        uint32_t first = ntohl(uac_sa.sin_addr.s_addr), net = first >> 8 & 255;
+        if (ports > 1 || (first & 255) != 100 || net + (addresses - 1) / PER_NET > 9)
+            die("-I: from address x.x.y.100, y + N/150 at most 9, without -P");
+        snprintf(uac, sizeof uac, "%u.%u.\5\5\5\5\5:%u", first >> 24, first >> 16 & 255, uac_port);
+        snprintf(contact_uas, sizeof contact_uas, "%u.%u.\6\6\6\6\6:%u", first >> 24,
+                 first >> 16 & 255, uas_port);
+    }
     if (ports > 1) { /* each message names the port that it comes from */
         snprintf(uac, sizeof uac, "%s:\5\5\5\5\5", idhost);
         set_port(contact_uas, sizeof contact_uas, ":\6\6\6\6\6");
@@ -968,12 +1039,16 @@ int main(int ac, char **av)
                 "INFO, UPDATE, PRACK, REFER, NOTIFY\r\nSupported: replaces, timer, 100rel\r\n",
                 srv, uac, srv, srv, idhost, uac);
         compile(&t_rest, "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", n, sdp);
-        sdp200 = calloc(ports, sizeof *sdp200);
-        for (uint32_t i = 0; i < ports; i++) {
+        uint32_t phones = addresses > 1 ? addresses : ports;
+        sdp200 = calloc(phones, sizeof *sdp200);
+        for (uint32_t i = 0; i < phones; i++) {
             char port[8];
             snprintf(port, sizeof port, ":%u", uas_port + i);
             if (ports > 1)
                 set_port(contact_uas, sizeof contact_uas, port);
+            if (addresses > 1)
+                snprintf(contact_uas, sizeof contact_uas, "%s:%u", inet_ntoa(nth_address(i)),
+                         uas_port);
             sdp200[i].len = snprintf(sdp200[i].text, sizeof sdp200[i].text,
                                      "Contact: <sip:uas@%s>\r\nContent-Type: "
                                      "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
@@ -1020,6 +1095,8 @@ int main(int ac, char **av)
     for (uint32_t i = 0; i < nsockets; i++) {
         struct sockaddr_in at = i < ports ? uac_sa : uas_sa;
         at.sin_port = htons(ntohs(at.sin_port) + i % ports);
+        if (addresses > 1)
+            at.sin_addr.s_addr = INADDR_ANY;
         sockets[i] = (struct pollfd){usock(&at), POLLIN, 0};
         txinit(i < ports ? &txc[i] : &txs[i - ports], sockets[i].fd);
     }
@@ -1027,6 +1104,7 @@ int main(int ac, char **av)
     static struct iovec riov[BATCH];
     static struct mmsghdr rm[BATCH];
     static struct sockaddr_in rfrom[BATCH];
+    static _Alignas(8) char rcontrol[BATCH][64];
     for (int i = 0; i < BATCH; i++) {
         riov[i] = (struct iovec){rb[i], MSGSZ - 1};
         rm[i].msg_hdr =
@@ -1062,8 +1140,13 @@ int main(int ac, char **av)
             int fd = sockets[s].fd;
             if (ports > 1 && !sockets[s].revents)
                 continue;
-            for (int i = 0; i < BATCH; i++)
+            for (int i = 0; i < BATCH; i++) {
                 rm[i].msg_hdr.msg_namelen = sizeof rfrom[i];
+                if (addresses > 1) {
+                    rm[i].msg_hdr.msg_control = rcontrol[i];
+                    rm[i].msg_hdr.msg_controllen = sizeof rcontrol[i];
+                }
+            }
             int n = recvmmsg(fd, rm, BATCH, MSG_DONTWAIT, NULL);
             if (n <= 0)
                 continue;
@@ -1072,7 +1155,8 @@ int main(int ac, char **av)
             for (int i = 0; i < n; i++) {
                 rb[i][rm[i].msg_len] = 0;
                 if (s >= ports)
-                    on_uas(rb[i], rm[i].msg_len, &rfrom[i], s - ports);
+                    on_uas(rb[i], rm[i].msg_len, &rfrom[i],
+                           addresses > 1 ? came_to(&rm[i].msg_hdr) : s - ports);
                 else
                     on_response(rb[i], rm[i].msg_len);
             }
