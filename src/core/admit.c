@@ -22,19 +22,27 @@ static void note_peak(struct admit *admit, uint32_t waited_ms, uint64_t now_ms)
         admit->peak = waited_ms;
 }
 
+uint32_t admit_oc_percent(const struct admit *admit, uint64_t now_ms)
+{
+    uint64_t steps = (now_ms - admit->stepped_ms) / admit->config.interval_ms;
+    uint64_t less = steps > 1 ? (steps - 1) * ADMIT_OC_DOWN : 0; /* nobody came, nobody waits */
+
+    return admit->oc_percent > less ? admit->oc_percent - (uint32_t)less : 0;
+}
+
 /** Additive steps both ways: a peer's share moves slowly, and its answers come late. */
 static void step_oc(struct admit *admit, uint64_t now_ms)
 {
+    uint32_t percent = admit_oc_percent(admit, now_ms);
+
     if (now_ms - admit->stepped_ms < admit->config.interval_ms)
         return;
-    admit->stepped_ms = now_ms;
     if (admit->overloaded && admit->waited_ms > admit->config.target_ms)
-        admit->oc_percent = admit->oc_percent + ADMIT_OC_UP < ADMIT_OC_MAX
-                                ? admit->oc_percent + ADMIT_OC_UP
-                                : ADMIT_OC_MAX;
+        percent = percent + ADMIT_OC_UP < ADMIT_OC_MAX ? percent + ADMIT_OC_UP : ADMIT_OC_MAX;
     else
-        admit->oc_percent =
-            admit->oc_percent > ADMIT_OC_DOWN ? admit->oc_percent - ADMIT_OC_DOWN : 0;
+        percent = percent > ADMIT_OC_DOWN ? percent - ADMIT_OC_DOWN : 0;
+    admit->oc_percent = percent;
+    admit->stepped_ms = now_ms;
 }
 
 void admit_note(struct admit *admit, uint32_t waited_ms, uint64_t now_ms)

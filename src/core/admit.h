@@ -65,10 +65,13 @@ void admit_note(struct admit *admit, uint32_t waited_ms, uint64_t now_ms);
 /** Is what is taken out of the queue now to be refused? */
 bool admit_refuses(const struct admit *admit, enum admit_class class);
 
+/** What peers that ask should keep back, in percent (RFC 7339, loss-based). */
+uint32_t admit_oc_percent(const struct admit *admit, uint64_t now_ms);
+
 /** The longest wait of the last one or two seconds. */
 uint32_t admit_peak_ms(const struct admit *admit, uint64_t now_ms);
 
-/** Is the overload over, as far as one knows: nothing was taken out for some time? */
+/** Is it? Also not when nothing was taken out for some time. */
 bool admit_is_overloaded(const struct admit *admit, uint64_t now_ms);
 
 #endif

@@ -57,6 +57,8 @@ static enum err open_txns(struct core *core)
         .hash_seed = core->config.hash_seed,
         .is_our_sent_by = is_our_sent_by,
         .is_our_sent_by_user = core,
+        .oc = overload_oc,
+        .oc_user = core,
         .handlers = {.user = core,
                      .on_response = on_response,
                      .on_failure = on_failure,
@@ -84,6 +86,7 @@ static enum err open_proxy(struct core *core)
         .user = core,
         .write_our_address = write_our_address,
         .resolve = locate_resolve,
+        .oc = overload_oc,
     };
     return proxy_open(&config, &core->proxy);
 }

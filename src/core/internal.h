@@ -91,6 +91,7 @@ struct overload {
     bool watching;            /* requests are looked at before they are parsed */
     uint64_t quiet_ms;        /* until then copies of what was refused may come */
     uint64_t said_ms, unsaid; /* last log line; refused since */
+    char oc[SIP_OC_MAX];
     char tag[4 + OVERLOAD_SECRET_LEN]; /* "tag=" and what ours begin with */
 };
 
@@ -312,6 +313,8 @@ bool overload_receive(struct core *core, struct slice bytes, enum sip_framing fr
 /** A message from another worker. True: answered, or dropped. */
 bool overload_mail(struct core *core, const struct core_mail *mail);
 void overload_status(const struct core *core, struct core_status *out);
+/** As txn_config.oc and proxy_config.oc. */
+struct slice overload_oc(void *user, const struct flow *source);
 
 /* expiry.c */
 void expiry_open(struct core *core);

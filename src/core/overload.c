@@ -101,6 +101,18 @@ static enum overload_level level_of(const struct admit *queue)
     return admit_refuses(queue, ADMIT_NEW) ? OVERLOAD_REFUSES_NEW : OVERLOAD_TAKES_ALL;
 }
 
+struct slice overload_oc(void *user, const struct flow *source)
+{
+    struct core *core = user;
+    struct builder b = builder_over(core->overload.oc, sizeof core->overload.oc);
+    uint32_t percent = 0;
+
+    if (core->overload.refused != NULL)
+        percent = admit_oc_percent(queue_of(core, source), core->now_ms);
+    sip_oc_write(&b, percent, core->wall_ms);
+    return builder_slice(&b);
+}
+
 void overload_status(const struct core *core, struct core_status *out)
 {
     const struct overload *o = &core->overload;

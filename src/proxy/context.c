@@ -450,6 +450,7 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     c->timer.fn = on_timer;
     c->start_ms = now_ms;
     c->invite = request->msg->method == SIP_INVITE;
+    c->oc = request->msg->via.has_oc && proxy->config.oc != NULL;
     c->breadth = incoming_breadth(request->msg);
     return c;
 }

@@ -88,6 +88,7 @@ struct context {
     bool timed_out;    /* a branch ended by timeout: counts as 408 */
     bool unreachable;  /* a branch ended by a transport error: counts as 503 */
     bool silent;       /* waits for its end without an answer (RFC 4320 §4.2) */
+    bool oc;           /* the caller asks for overload control (RFC 7339) */
 };
 
 /** What is needed while one message is written. Here and not on the stack, which is cleared. */

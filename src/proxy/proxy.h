@@ -80,6 +80,8 @@ struct proxy_config {
      */
     uint32_t (*resolve)(void *user, struct slice uri, bool outside, struct proxy_target *out,
                         uint32_t max, uint64_t now_ms);
+    /** As txn_config.oc, for responses on their way through. NULL: nothing. */
+    struct slice (*oc)(void *user, const struct flow *source);
 };
 
 struct proxy_counters {

@@ -2,6 +2,7 @@
 #include "sip/reply.h"
 
 #include "sip/lex.h"
+#include "sip/oc.h"
 
 struct phrase {
     uint16_t status;
@@ -145,7 +146,8 @@ static void add_via_params(struct builder *b, const struct sip_via *via,
             break;
         bool is_received = reply->received.len > 0 && LEX_SAME(param.name, "received");
         bool is_rport = reply->rport != 0 && LEX_SAME(param.name, "rport");
-        if (!is_received && !is_rport)
+        bool is_oc = reply->oc.len > 0 && via->has_oc && sip_oc_is_param(param.name);
+        if (!is_received && !is_rport && !is_oc)
             continue;
         builder_add(b, slice_between(kept, begin));
         kept = rest.data;
@@ -159,13 +161,16 @@ static void add_via_params(struct builder *b, const struct sip_via *via,
         builder_text(b, ";received=");
         builder_add(b, reply->received);
     }
+    if (via->has_oc)
+        builder_add(b, reply->oc);
 }
 
 /** All Vias in order (RFC 3261 §8.2.6.2), the top one completed. */
 static void add_vias(struct builder *b, const struct sip_msg *msg, const struct sip_reply *reply)
 {
     const struct sip_field *top = sip_field_first(msg, SIP_F_VIA);
-    bool completes = reply->received.len > 0 || (reply->rport != 0 && msg->via.has_rport);
+    bool completes = reply->received.len > 0 || (reply->rport != 0 && msg->via.has_rport) ||
+                     (reply->oc.len > 0 && msg->via.has_oc);
 
     if (top == NULL || msg->via_value.len == 0 || !completes) {
         add_fields(b, msg, SIP_F_VIA);

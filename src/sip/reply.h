@@ -17,6 +17,7 @@ struct sip_reply {
     struct slice to_tag;    /* added when the request's To has none; empty: none (100 only) */
     struct slice received;  /* written as received= of the top Via; empty: not */
     uint16_t rport;         /* written as rport= when the top Via asks for it; 0: not */
+    struct slice oc;        /* into the top Via when it asks for it: sip_oc_write(); empty: not */
     struct slice fields;    /* further header lines, each with CRLF; may be empty */
     struct slice body;      /* Content-Length is written in any case */
     bool with_record_route; /* copy Record-Route: answers that make dialogs */

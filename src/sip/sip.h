@@ -14,6 +14,7 @@
 #include "sip/edit.h"
 #include "sip/header.h"
 #include "sip/msg.h"
+#include "sip/oc.h"
 #include "sip/peek.h"
 #include "sip/reply.h"
 #include "sip/uri.h"

@@ -72,16 +72,19 @@ static struct slice host_text(const struct addr *addr, char text[static ADDR_TEX
     return host;
 }
 
-enum err respond(struct outbox *outbox, const struct sip_msg *request, const struct flow *source,
+enum err respond(struct txn_table *table, const struct sip_msg *request, const struct flow *source,
                  const struct flow *to, const struct sip_reply *reply, struct slice *sent)
 {
     struct sip_reply full = *reply;
+    struct outbox *outbox = table->config.outbox;
     char host[ADDR_TEXT_MAX];
 
     full.rport = source->remote.port;
     full.received = SLICE_EMPTY;
     if (wants_received(&request->via, &source->remote))
         full.received = host_text(&source->remote, host);
+    if (request->via.has_oc && table->config.oc != NULL)
+        full.oc = table->config.oc(table->config.oc_user, source);
 
     size_t room = request->head_end + reply->fields.len + reply->body.len + REPLY_SLACK;
     if (room > SIP_MESSAGE_MAX)
@@ -123,6 +126,6 @@ void txn_reply_stateless(struct txn_table *table, const struct sip_msg *request,
     if (reply->status != 100 && reply->to_tag.len == 0)
         full.to_tag = stateless_tag(table, request, tag);
     /* What cannot be written is dropped: the client resends or gives up. */
-    if (respond(table->config.outbox, request, source, &to, &full, &sent) != OK)
+    if (respond(table, request, source, &to, &full, &sent) != OK)
         table->counters.replies_too_big++;
 }

@@ -86,7 +86,7 @@ static void send_trying(struct server *server, const struct sip_msg *request)
             return; /* it was parsed before: a limit cannot be passed now */
         request = &copy;
     }
-    if (respond(table->config.outbox, request, &server->source, &to, &reply, &sent) == OK)
+    if (respond(table, request, &server->source, &to, &reply, &sent) == OK)
         server->trying = true;
 }
 
@@ -379,7 +379,7 @@ static enum err reply(struct server *server, const struct sip_msg *request,
         full.to_tag = SLICE_EMPTY;
         if (reply->status != 100) /* §17.2.1: no tag in a 100 */
             full.to_tag = (struct slice){server->to_tag, TXN_TO_TAG_LEN};
-        enum err err = respond(table->config.outbox, request, &server->source, &to, &full, &sent);
+        enum err err = respond(table, request, &server->source, &to, &full, &sent);
         if (err)
             return err;
     }

@@ -133,7 +133,7 @@ struct flow server_response_flow(const struct server *server);
  * Writes a response of ours to where responses go, and gives the bytes as they lie in the outbox
  * until its next use.
  */
-MUST_CHECK enum err respond(struct outbox *outbox, const struct sip_msg *request,
+MUST_CHECK enum err respond(struct txn_table *table, const struct sip_msg *request,
                             const struct flow *source, const struct flow *to,
                             const struct sip_reply *reply, struct slice *sent);
 

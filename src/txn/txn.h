@@ -81,6 +81,12 @@ struct txn_config {
     /** Is this sent-by (host and port of a Via) one of ours? */
     bool (*is_our_sent_by)(void *user, const struct sip_via *via);
     void *is_our_sent_by_user;
+    /**
+     * What a client that asks for overload control is told in responses made here: sip_oc_write().
+     * Borrowed until the next call. NULL: nothing.
+     */
+    struct slice (*oc)(void *user, const struct flow *source);
+    void *oc_user;
     struct txn_user handlers;
 };
 

@@ -52,6 +52,10 @@ static void draw_knobs(struct sim *sim)
     knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
+    /* Drawn without the dice, so that the other seeds stay what they were. */
+    knobs->overload = !knobs->starved && sim->seed % 6 == 5;
+    if (knobs->overload)
+        knobs->crashes = 0; /* what was refused is forgotten by them */
 }
 
 static void crash(struct sim *sim)

@@ -348,6 +348,7 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
                               .from = sim->turn_from,
                               .to = worker,
                               .boot = sim->boot,
+                              .c = sim->turn_waited_ms,
                               .mail = *mail};
     event.len = mail->bytes.len;
     event.bytes = copy_of(mail->bytes);
@@ -486,6 +487,9 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                       .max_contacts = 10},
         .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
+        .overload_target_ms = sim->knobs.overload ? SIM_OVERLOAD_TARGET_MS : 0,
+        .overload_interval_ms = SIM_OVERLOAD_INTERVAL_MS,
+        .overload_last_ms = SIM_OVERLOAD_LAST_MS,
         .outbox = &sim->workers[worker].outbox,
         .location = {.user = sim,
                      .find = table_find,
@@ -597,6 +601,17 @@ void node_conn_lost(struct sim *sim, uint32_t phone)
     end_turn(sim);
 }
 
+uint32_t node_waited_ms(const struct sim *sim)
+{
+    uint64_t spell = sim->now_ms / SIM_OVERLOAD_SPELL_MS;
+    uint64_t odd = (spell * 2654435761u + sim->seed * 40503u) >> 8;
+    static const uint32_t spells[] = {0, 30, 60, 120, 190, 250, 600};
+
+    if (!sim->knobs.overload || sim->now_ms > sim->quiet_at_ms)
+        return 0;
+    return spells[odd % COUNT_OF(spells)];
+}
+
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 {
     if (!sim->node_up)
@@ -618,6 +633,9 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     struct mem *mem = &sim->workers[arrives].core->mem;
     mem->fail_at =
         sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
+    sim->turn_waited_ms = node_waited_ms(sim);
+    core_waited(sim->workers[arrives].core, tcp ? LISTENER_ANY : 0, sim->turn_waited_ms,
+                sim->now_ms);
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len},
                  tcp ? SIP_STREAM : SIP_DATAGRAM, &source, sim->now_ms, sim_wall(sim));
     if (!sim->posted)
@@ -629,6 +647,7 @@ void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
 {
     if (!sim->node_up || event->boot != sim->boot)
         return;
+    sim->turn_waited_ms = (uint32_t)event->c;
     core_mail(sim->workers[worker].core, &event->mail, sim->now_ms, sim_wall(sim));
     if (event->mail.kind == CORE_MAIL_MESSAGE) {
         sim->turn_from = event->from;

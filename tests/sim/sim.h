@@ -41,6 +41,10 @@ enum {
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
     SIM_TIMER_C_MS = 181000,
+    SIM_OVERLOAD_TARGET_MS = 50,
+    SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
+    SIM_OVERLOAD_LAST_MS = 200,
+    SIM_OVERLOAD_SPELL_MS = 15000,
 };
 #define SIM_NODE_HOST    "10.0.0.1:5060"
 #define SIM_NODE_HOST_V6 "[fd00::1]:5060"
@@ -89,6 +93,7 @@ struct sim_knobs {
     bool strict; /* it knows nothing of lr */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
+    bool overload; /* queues stand at times, and new requests are refused */
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
     bool scarce;  /* starved: of memory and room */
     bool looped;  /* starved: Contacts at our own address */
@@ -335,6 +340,7 @@ struct sim {
     uint32_t turn_from, turn_to; /* of the message at hand */
     bool posted;                 /* it went to another worker */
     bool turn_gone;              /* the connection of the request at hand is lost */
+    uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */
     struct sim_aor aors[SIM_PHONES_MAX];
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];
@@ -378,6 +384,8 @@ void node_receipt(struct sim *sim, const struct sim_event *event);
 void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
 /** Transactions of all workers that wait for an answer. */
 unsigned node_pending(const struct sim *sim);
+/** How long a message that comes now has waited: nothing to speak of, or too long, in spells. */
+uint32_t node_waited_ms(const struct sim *sim);
 uint64_t node_next_ms(const struct sim *sim);
 void node_run(struct sim *sim);
 struct slice sim_map_find(const struct sim_map *map, struct slice key, uint64_t hash);

@@ -55,7 +55,7 @@ struct served {
     char branch[96], method[16];
     uint32_t phone;
     bool reliable, in_dialog, located, certain, cancelled, acked, doubtful, stateless;
-    bool resend_due;
+    bool resend_due, overloaded;
     bool loop, loop_unknown;     /* it came back for the same URI; who knows */
     bool merged, merged_unknown; /* it came by another way, too */
     char reason[64];             /* of the CANCEL for it */
@@ -71,6 +71,7 @@ struct served {
     unsigned target_count;
     unsigned copies, answers; /* of a request that is refused without a transaction */
     char refused_to[128];     /* the To of that refusal */
+    uint32_t waited_ms;       /* before the node took it */
     uint32_t conn;            /* of its phone then; 0: none */
     unsigned wanted;          /* a CANCEL's answer; 0: any */
 };
@@ -432,6 +433,7 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
     const struct served *before = served;
     served = served_new(sim, from, text, branch, method);
     served->copies = 1;
+    served->waited_ms = sim->turn_waited_ms;
     if (before != NULL && before->stateless)
         copy_again(served, before);
     served->doubtful = before != NULL; /* to the millisecond nobody can say whether it is new */
@@ -1272,12 +1274,53 @@ static bool is_findable(struct sim *sim, const struct served *served)
     return false;
 }
 
+/** Refused by the node because its queue stands. Whom it trusts is not told when to come again. */
+static bool is_overload(const struct sim *sim, const struct served *served, const char *text)
+{
+    unsigned told = served->phone == SIM_ROUTER ? 0 : 1;
+
+    return sim->knobs.overload && text_status(text) == 503 &&
+           text_count(text, "Retry-After") == told &&
+           strncmp(text, "SIP/2.0 503 Service Unavailable\r", 32) == 0;
+}
+
+/** Only what is new may be refused so, and only when it waited too long, or its first copy did. */
+static void check_overload(struct sim *sim, struct served *served, const char *text)
+{
+    struct sim_binding bindings[24];
+    char to[256], seconds[16];
+    bool certain = false, is_register = strcmp(served->method, "REGISTER") == 0;
+
+    text_field(served->text, "To", 0, to, sizeof to);
+    text_field(text, "Retry-After", 0, seconds, sizeof seconds);
+    if (!is_invite(served->method) && !is_register)
+        sim_fail(sim, "a %s was refused for overload", served->method);
+    if (strstr(to, ";tag=") != NULL)
+        sim_fail(sim, "a %s in a dialog was refused for overload", served->method);
+    if (served->phone != SIM_ROUTER &&
+        (strlen(seconds) != 1 || seconds[0] < '1' || seconds[0] > '5'))
+        sim_fail(sim, "Retry-After of %s seconds", seconds);
+    if (served->copies > 1)
+        return;
+    if (served->waited_ms <= SIM_OVERLOAD_TARGET_MS)
+        sim_fail(sim, "a %s was refused after a wait of %u ms", served->method, served->waited_ms);
+    unsigned user = aors_user_of(to);
+    if (is_register && user < SIM_PHONES_MAX && served->waited_ms <= SIM_OVERLOAD_LAST_MS &&
+        aors_targets(sim, user, bindings, COUNT_OF(bindings), &certain) > 0 && certain)
+        sim_fail(sim, "a refresh of u%u was refused after a wait of %u ms", user,
+                 served->waited_ms);
+}
+
 /** A final response that did not come from a phone: refused by the node itself. */
 static void check_refusal(struct sim *sim, struct served *served, const char *text)
 {
     unsigned status = text_status(text);
     char wanted[16];
 
+    if (is_overload(sim, served, text)) {
+        check_overload(sim, served, text);
+        return;
+    }
     if (served->wanted != 0 && status != served->wanted)
         sim_fail(sim, "a %s was answered %u, not %u", served->method, status, served->wanted);
     if (text_field(served->text, "Max-Forwards", 0, wanted, sizeof wanted) &&
@@ -1348,6 +1391,8 @@ static bool is_single(const struct sim *sim, const struct served *served, unsign
                        text_count(served->text, "Proxy-Authorization") > 0;
 
     *unknown = false;
+    if (served->overloaded)
+        return true;
     if (served->phone == SIM_ROUTER)
         return false; /* whom we trust */
     *unknown = (credentials && status < 500) || served->in_dialog;
@@ -1371,6 +1416,7 @@ static void note_refusal(const struct sim *sim, struct served *served, const cha
 {
     bool unknown = false;
 
+    served->overloaded = is_overload(sim, served, text);
     if (!is_single(sim, served, text_status(text), &unknown)) {
         served->doubtful |= unknown;
         return;
@@ -1390,6 +1436,10 @@ static void check_single(struct sim *sim, struct served *served, const char *tex
         sim_fail(sim, "a %u to a %s that proved nothing was sent again", text_status(text),
                  served->method);
     text_field(text, "To", 0, to, sizeof to);
+    if (is_overload(sim, served, text) && !served->overloaded) { /* a copy that had to wait */
+        served->overloaded = true;
+        snprintf(served->refused_to, sizeof served->refused_to, "%s", to);
+    }
     if (strcmp(to, served->refused_to) != 0)
         sim_fail(sim, "the copies of one %s got different To tags", served->method);
 }
@@ -1399,7 +1449,8 @@ static void check_final(struct sim *sim, struct served *served, const char *text
     bool pending = false;
 
     bool is_register = strcmp(served->method, "REGISTER") == 0;
-    if (served->doubtful && is_register) { /* whatever it was, it counts */
+    if (served->doubtful && is_register &&
+        !is_overload(sim, served, text)) { /* whatever it was, it counts */
         sim->turn_gone = served->conn != sim->phones[served->phone].conn;
         aors_on_answer(sim, served->phone, served->text, text);
     }

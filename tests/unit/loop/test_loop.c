@@ -345,6 +345,49 @@ static void hooks_are_called_and_work_left_over_keeps_the_loop_awake(void **stat
     fixture_close(f);
 }
 
+struct late_end {
+    struct loop_watch watch;
+    struct loop *loop;
+    struct fixture *f;
+};
+
+/* Notes how late its turn is, and dawdles: the next one is late. */
+static void on_late(struct loop_watch *watch, uint32_t events)
+{
+    struct late_end *end = CONTAINER_OF(watch, struct late_end, watch);
+    char byte;
+
+    (void)events;
+    assert_int_equal(1, read(watch->fd, &byte, 1));
+    end->f->sum = loop_late_ms(end->loop);
+    if (byte == 'd')
+        poll(NULL, 0, 50);
+    else
+        sem_post(&end->f->done);
+}
+
+static void a_turn_after_a_long_one_knows_that_it_is_late(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    struct late_end end = {.loop = loops_at(f->loops, 0), .f = f};
+    int pipes[2];
+
+    assert_int_equal(0, pipe(pipes));
+    assert_int_equal(OK, loop_watch(end.loop, &end.watch, pipes[0], EPOLLIN, on_late));
+    assert_int_equal(OK, loops_start(f->loops));
+    assert_int_equal(2, write(pipes[1], "dn", 2)); /* one is read a turn */
+    assert_true(wait_done(&f->done));
+    assert_in_range(f->sum, 50, 20000);
+    assert_int_equal(1, write(pipes[1], "n", 1)); /* the turn before was short */
+    assert_true(wait_done(&f->done));
+    assert_in_range(f->sum, 0, 49);
+    loops_stop(f->loops);
+    close(pipes[0]);
+    close(pipes[1]);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +398,7 @@ int main(void)
         cmocka_unit_test(timers_run_without_anybody_waking_the_loop),
         cmocka_unit_test(a_watch_taken_off_is_not_served_even_if_its_event_was_read),
         cmocka_unit_test(hooks_are_called_and_work_left_over_keeps_the_loop_awake),
+        cmocka_unit_test(a_turn_after_a_long_one_knows_that_it_is_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,9 @@ struct fixture {
     bool echo;     /* receive() answers what it gets */
     uint32_t deaf; /* times that conn_lost() says no, for each connection; guarded by the lock */
     _Atomic bool hold; /* may_read() says no */
+    bool held;         /* a worker stands still */
+    unsigned waits;
+    uint32_t waited_ms; /* as told last, of UDP4 */
     unsigned count;
     struct heard heard[HEARD_MAX];
 };
@@ -157,6 +160,16 @@ static bool on_lost(void *user, struct conn_id conn, uint32_t *told)
     return true;
 }
 
+static void on_waited(void *user, uint8_t listener, uint32_t waited_ms)
+{
+    struct fixture *f = ((struct worker *)user)->f;
+    pthread_mutex_lock(&f->lock);
+    assert(listener == UDP4);
+    f->waits++;
+    f->waited_ms = waited_ms;
+    pthread_mutex_unlock(&f->lock);
+}
+
 static bool on_flush(void *user)
 {
     struct worker *worker = user;
@@ -209,7 +222,8 @@ static struct fixture *fixture_open(const struct net_limits *limits)
                     .receive = on_receive,
                     .send_failed = on_failed,
                     .conn_lost = on_lost,
-                    .may_read = may_read},
+                    .may_read = may_read,
+                    .waited = on_waited},
         };
         assert_int_equal(OK, net_open(&config, &worker->net));
         struct loop_hooks hooks = {.user = worker, .flush = on_flush};
@@ -499,6 +513,59 @@ static void keepalives_by_udp_are_counted_and_not_handed_over(void **state)
     wait_heard(f, 1);
     assert_int_equal(1, heard_count(f));
     assert_int_equal(3, sum_counters(f).udp_keepalives);
+    close(fd);
+    fixture_close(f);
+}
+
+static void stand_still(void *user, unsigned worker)
+{
+    struct fixture *f = user;
+    (void)worker;
+    pthread_mutex_lock(&f->lock);
+    while (f->held)
+        pthread_cond_wait(&f->news, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Sends so many while the workers stand still for `ms`, then waits until all were heard. */
+static void send_held(struct fixture *f, int fd, unsigned count, int ms)
+{
+    struct name name = name_of(&f->listeners[UDP4].bound);
+    unsigned before = heard_count(f);
+
+    pthread_mutex_lock(&f->lock);
+    f->held = true;
+    f->waits = 0;
+    pthread_mutex_unlock(&f->lock);
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_true(loops_run_in(f->loops, i, stand_still, f));
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(strlen(PING), sendto(fd, PING, strlen(PING), 0, &name.u.sa, name.len));
+    poll(NULL, 0, ms);
+    pthread_mutex_lock(&f->lock);
+    f->held = false;
+    pthread_cond_broadcast(&f->news);
+    pthread_mutex_unlock(&f->lock);
+    wait_heard(f, before + count);
+}
+
+static void a_queue_in_a_socket_is_measured_and_few_datagrams_are_not(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &peer);
+
+    send_held(f, fd, 10, 0);
+    assert_int_equal(0, f->waits); /* no time is wasted on them */
+    /* The stamps are asked for by this, and the kernel begins when it likes. */
+    for (unsigned i = 0; i < 50 && f->waited_ms < 60; i++)
+        send_held(f, fd, 40, 70);
+    assert_true(f->waits > 0);
+    assert_in_range(f->waited_ms, 60, 5000);
+    send_held(f, fd, 1, 0);
+    assert_true(f->waits > 0);
+    assert_in_range(f->waited_ms, 0, 1000);
     close(fd);
     fixture_close(f);
 }
@@ -1085,6 +1152,7 @@ int main(void)
         cmocka_unit_test(datagrams_alike_leave_together_and_in_order),
         cmocka_unit_test(a_wildcard_socket_sends_bursts_from_the_address_asked_for),
         cmocka_unit_test(each_datagram_of_a_burst_that_is_refused_is_sent_or_reported),
+        cmocka_unit_test(a_queue_in_a_socket_is_measured_and_few_datagrams_are_not),
         cmocka_unit_test(many_datagrams_in_one_turn_all_arrive),
         cmocka_unit_test(a_refused_datagram_is_reported_and_others_still_go_out),
         cmocka_unit_test(what_cannot_be_sent_at_all_is_reported_at_once),
