@@ -16,6 +16,8 @@ enum {
     CORE_OUR_NAMES_MAX = 256,
     LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
+    REGISTERS_INITIAL = 1024, /* buckets */
+    CONN_BINDINGS_INITIAL = 256,
     EXPIRY_BUCKET_MS = 16000,
     EXPIRY_BUCKETS = 1024, /* 4.5 hours ahead; later ones are looked at again then */
     EXPIRY_CHUNK = 254,

@@ -24,6 +24,7 @@ enum {
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
+    CONN_MAP_INITIAL = 64,     /* buckets */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
 };
@@ -163,7 +164,9 @@ uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 /* udp.c */
 MUST_CHECK enum err udp_open(struct net *net, uint8_t listener, int fd);
 void udp_close(struct net *net, uint8_t listener);
-/** Makes the buffers for both directions. */
+/** Bytes of the buffers for both directions. */
+size_t udp_buffers_memory(void);
+/** Makes them. */
 MUST_CHECK enum err udp_buffers_open(struct net *net);
 void udp_buffers_close(struct net *net);
 /** Adds to the batch; sends it first when it is full or another socket's. */
@@ -175,6 +178,8 @@ void udp_flush(struct net *net);
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
 void tcp_stop(struct net *net);
 MUST_CHECK enum err conns_open(struct net *net);
+/** Bytes that it takes at most, beside `mem`. */
+size_t conns_memory_max(const struct net_limits *limits);
 /** Sends by the connection that `to` names, or by one to its remote address. */
 void stream_send(struct net *net, const struct flow *to, struct slice bytes);
 /** Closes at once; its queue failed. */

@@ -275,6 +275,11 @@ void udp_send(struct net *net, const struct flow *to, struct slice bytes)
 
 /* --- Opening and closing --------------------------------------------------------------------- */
 
+size_t udp_buffers_memory(void)
+{
+    return sizeof(struct udp_batch) + (size_t)UDP_STRIDE * UDP_BATCH;
+}
+
 enum err udp_buffers_open(struct net *net)
 {
     net->batch = calloc(1, sizeof *net->batch);
