@@ -449,6 +449,20 @@ static bool realm_sound(struct slice realm)
            slice_find(realm, '\n') == SIZE_MAX;
 }
 
+static uint32_t bucket_count(const struct auth_config *config)
+{
+    uint32_t buckets = 1;
+    while (buckets < config->windows_max)
+        buckets *= 2;
+    return buckets;
+}
+
+size_t auth_memory(const struct auth_config *config)
+{
+    return sizeof(struct auth) + (size_t)config->windows_max * sizeof(struct window) +
+           bucket_count(config) * sizeof(uint32_t);
+}
+
 enum err auth_open(const struct auth_config *config, struct auth **out)
 {
     assert(config->windows_max > 0 && config->windows_max < NO_WINDOW / 2);
@@ -456,9 +470,7 @@ enum err auth_open(const struct auth_config *config, struct auth **out)
 
     if (!realm_sound(config->realm))
         return ERR_SYNTAX;
-    uint32_t buckets = 1;
-    while (buckets < config->windows_max)
-        buckets *= 2;
+    uint32_t buckets = bucket_count(config);
     struct auth *auth =
         calloc(1, sizeof *auth + (size_t)config->windows_max * sizeof auth->windows[0]);
     if (auth == NULL)

@@ -105,4 +105,7 @@ enum auth_verdict auth_count(struct auth *auth, struct slice nonce, uint32_t nc)
 void auth_challenge(struct auth *auth, struct builder *b, bool proxy, bool stale,
                     const struct user *like, const struct flow *source, uint64_t now_ms);
 
+/** Bytes that auth_open() allocates. */
+size_t auth_memory(const struct auth_config *config);
+
 #endif

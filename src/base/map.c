@@ -23,6 +23,14 @@ enum err map_init(struct map *map, size_t initial)
     return OK;
 }
 
+size_t map_memory_max(size_t initial, size_t count_max)
+{
+    size_t buckets = MAP_BUCKETS_MIN;
+    while (buckets < initial || (buckets < count_max && buckets < MAP_BUCKETS_MAX))
+        buckets *= 2;
+    return (buckets + buckets / 2) * sizeof(struct map_node *); /* old and new while it grows */
+}
+
 void map_release(struct map *map)
 {
     free(map->buckets);

@@ -27,6 +27,9 @@ struct map {
 /** `initial` buckets, rounded up to a power of two. */
 MUST_CHECK enum err map_init(struct map *map, size_t initial);
 
+/** Bytes of buckets of a map that never holds more than `count_max` nodes, at most. */
+size_t map_memory_max(size_t initial, size_t count_max);
+
 /** Frees the buckets; nodes are the caller's. */
 void map_release(struct map *map);
 

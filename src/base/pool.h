@@ -52,6 +52,12 @@ struct pool {
 MUST_CHECK enum err pool_init(struct pool *pool, struct mem *mem, size_t object_bytes,
                               uint32_t capacity);
 
+/** Bytes of that table. The slabs come from `mem`. */
+static inline size_t pool_memory(uint32_t capacity)
+{
+    return ((size_t)capacity + POOL_SLAB - 1) / POOL_SLAB * sizeof(struct pool_slab *);
+}
+
 /** All objects must have been freed or be forgotten. */
 void pool_release(struct pool *pool);
 

@@ -217,6 +217,17 @@ static void print_bans(const json_t *bans)
            (long long)number_of(bans, "logins_failed"));
 }
 
+static void print_memory(const json_t *memory)
+{
+    char total[32], calls[32], location[32], connections[32];
+
+    print_title("memory");
+    printf("at most %s: calls %s, location table %s, connections %s, and small things\n",
+           cli_size(number_of(memory, "total"), total), cli_size(number_of(memory, "calls"), calls),
+           cli_size(number_of(memory, "location"), location),
+           cli_size(number_of(memory, "connections"), connections));
+}
+
 static void print_workers(const json_t *workers)
 {
     static const struct cli_column columns[] = {
@@ -260,6 +271,7 @@ void cli_print_status(const json_t *status)
     printf("%lld (strowger registrations)\n", (long long)number_of(location, "aors"));
     print_bans(json_object_get(status, "bans"));
     print_store(json_object_get(status, "store"));
+    print_memory(json_object_get(status, "memory_max"));
     print_object("requests", json_object_get(status, "requests"));
     print_object("refused", json_object_get(status, "refused"));
     print_workers(json_object_get(status, "workers"));

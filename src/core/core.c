@@ -116,7 +116,7 @@ static enum err open_parts(struct core *core)
 {
     enum err err = arena_init(&core->scratch, &core->mem, CORE_SCRATCH_MAX);
     if (err == OK)
-        err = map_init(&core->conn_bindings, 256);
+        err = map_init(&core->conn_bindings, CONN_BINDINGS_INITIAL);
     if (err == OK)
         err = register_open(core);
     if (err == OK)
@@ -136,6 +136,22 @@ static enum err open_parts(struct core *core)
         expiry_open(core);
     }
     return err;
+}
+
+struct core_memory core_memory_max(const struct core_config *config)
+{
+    const struct auth_config auth = {.windows_max = config->nonce_windows_max};
+    size_t bindings_max = config->memory_max / sizeof(struct conn_binding);
+
+    return (struct core_memory){
+        .pools = config->memory_max,
+        .tables = sizeof(struct core) + txn_memory_max(config->transactions_max) +
+                  proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
+                  pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
+                  map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
+                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max),
+        .guard = guard_memory(&config->guard),
+    };
 }
 
 enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,

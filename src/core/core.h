@@ -192,6 +192,14 @@ MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms,
                               struct core **out);
 void core_close(struct core *core);
 
+/** How much memory a core takes, at most; the ceiling is known before it is opened. */
+struct core_memory {
+    size_t pools;  /* memory_max: transactions, contexts, what waits, connections' bindings */
+    size_t tables; /* that find them */
+    size_t guard;
+};
+struct core_memory core_memory_max(const struct core_config *config);
+
 /**
  * One message from the network. Parsed here; handled if this worker owns it, else posted.
  * now_ms is monotonic, wall_ms UTC. False: a stream whose framing is lost should be closed.

@@ -21,6 +21,8 @@ enum {
     EXPIRY_WAIT_MS = 16000,      /* at most, between two looks */
     EXPIRY_PLACES = 128,         /* of the table, in one look */
     OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
+    REGISTERS_INITIAL = 1024,    /* buckets */
+    CONN_BINDINGS_INITIAL = 256,
 };
 
 /** A host (and port) by which others name us: from the listeners. */

@@ -15,7 +15,7 @@ enum err register_open(struct core *core)
                              core->config.registrations_max);
     if (err)
         return err;
-    return map_init(&core->pending, 1024);
+    return map_init(&core->pending, REGISTERS_INITIAL);
 }
 
 static void registration_free(struct core *core, struct registration *reg)

@@ -54,6 +54,7 @@ struct guard {
     uint64_t calls_ns;
     struct cell_set *sets; /* NULL: no limits */
     uint64_t set_mask;
+    uint64_t mix[2];   /* made of the seed */
     uint64_t last_key; /* found last, for those who ask again about the same packet */
     struct cell_set *last_set;
     unsigned last_way;

@@ -479,6 +479,12 @@ static enum err loop_open(struct loops *all, unsigned worker, size_t mailbox_byt
     return OK;
 }
 
+size_t loops_memory(const struct loops_config *config)
+{
+    return sizeof(struct loops) + config->workers * (sizeof(struct loop *) + sizeof(struct loop) +
+                                                     mailbox_memory(config->mailbox_bytes));
+}
+
 enum err loops_open(const struct loops_config *config, struct loops **out)
 {
     assert(config->workers >= 1 && config->workers <= LOOP_WORKERS_MAX);

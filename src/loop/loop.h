@@ -55,6 +55,9 @@ struct loops_config {
 
 MUST_CHECK enum err loops_open(const struct loops_config *config, struct loops **out);
 
+/** Bytes that loops_open() allocates. */
+size_t loops_memory(const struct loops_config *config);
+
 /** The threads have ended. */
 void loops_close(struct loops *loops);
 

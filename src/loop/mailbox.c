@@ -23,11 +23,17 @@ static const uint32_t MARK_SKIP = UINT32_C(1) << 31;
 
 static_assert(sizeof(struct letter_head) == MAILBOX_ALIGN, "bodies stay aligned");
 
-enum err mailbox_open(struct mailbox *mailbox, size_t capacity)
+size_t mailbox_memory(size_t capacity)
 {
     size_t rounded = MAILBOX_CAPACITY_MIN;
     while (rounded < capacity)
         rounded *= 2;
+    return rounded;
+}
+
+enum err mailbox_open(struct mailbox *mailbox, size_t capacity)
+{
+    size_t rounded = mailbox_memory(capacity);
 
     /* Zeroed, and only touched pages cost. */
     void *ring = mmap(NULL, rounded, PROT_READ | PROT_WRITE,

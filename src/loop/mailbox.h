@@ -63,6 +63,9 @@ struct mailbox {
 /** `capacity` is rounded up to a power of two. Makes the eventfd. ERR_MEMORY, ERR_IO. */
 MUST_CHECK enum err mailbox_open(struct mailbox *mailbox, size_t capacity);
 
+/** Bytes of the ring for a capacity. */
+size_t mailbox_memory(size_t capacity);
+
 /** Nobody may post any more. Unread letters are forgotten. */
 void mailbox_close(struct mailbox *mailbox);
 

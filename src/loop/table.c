@@ -64,6 +64,7 @@ struct shard {
     struct batch *spare;     /* for removing when there is no memory */
     uint64_t gone;           /* entries marked ENTRY_GONE: swept in the next turn */
     struct batch *unstamped; /* the first of those that were closed in this turn */
+    size_t arrays_max;       /* bytes of both arrays */
     struct mem mem;
 };
 
@@ -341,7 +342,9 @@ static enum err shard_make_room(struct shard *shard)
     uint64_t wanted = SLOTS_MIN;
     while (wanted * 5 / 10 <= entries)
         wanted *= 2;
-    struct array *fresh = array_new(wanted);
+    size_t more = sizeof *array + wanted * sizeof array->slots[0];
+    bool fits = array_bytes(array) + more <= shard->arrays_max;
+    struct array *fresh = fits ? array_new(wanted) : NULL;
     if (fresh == NULL)
         return shard->used < slots - 1 ? OK : ERR_MEMORY; /* one free slot ends every search */
 
@@ -500,6 +503,18 @@ static void shard_release(struct shard *shard)
     mem_release(&shard->mem);
 }
 
+/* Entries that matter are several times as large as their slots. */
+static size_t arrays_max(const struct table_config *config)
+{
+    return config->memory_max / 2 + sizeof(struct array) + SLOTS_MIN * sizeof(uint64_t);
+}
+
+size_t table_memory_max(const struct table_config *config)
+{
+    return sizeof(struct table) +
+           config->workers * (sizeof(struct shard) + config->memory_max + arrays_max(config));
+}
+
 enum err table_open(const struct table_config *config, struct table **out)
 {
     assert(config->workers >= 1);
@@ -517,6 +532,7 @@ enum err table_open(const struct table_config *config, struct table **out)
     for (unsigned i = 0; i < config->workers; i++) {
         struct shard *shard = &table->shards[i];
         mem_init(&shard->mem, config->memory_max);
+        shard->arrays_max = arrays_max(config);
         shard->last = &shard->first;
         shard->spare = mem_alloc(&shard->mem, sizeof *shard->spare);
         struct array *array = array_new(SLOTS_MIN);

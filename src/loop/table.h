@@ -14,8 +14,8 @@
  * Thread:  reading by any participant that is online; changes by the shard's owner. One thread
  *          may play all workers (the simulator does).
  * Memory:  a `mem` per shard. 12 bytes per entry and 10 to 20 of array, beside key and block.
- * Limit:   `memory_max` bytes of entries per shard; then ERR_MEMORY. Keys < 32 KiB, blocks < 64
- * KiB.
+ * Limit:   `memory_max` bytes of entries per shard, and half as much of array; then ERR_MEMORY.
+ * Keys < 32 KiB, blocks < 64 KiB.
  */
 #ifndef LOOP_TABLE_H
 #define LOOP_TABLE_H
@@ -32,6 +32,9 @@ struct table_config {
 };
 
 MUST_CHECK enum err table_open(const struct table_config *config, struct table **out);
+
+/** Bytes that a table takes at most. */
+size_t table_memory_max(const struct table_config *config);
 
 /** Nobody reads any more. */
 void table_close(struct table *table);

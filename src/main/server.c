@@ -125,18 +125,28 @@ static bool open_store(struct server *server)
     return false;
 }
 
-static bool open_tables(struct server *server)
+static struct table_config table_config_of(struct server *server)
 {
-    struct table_config table = {
+    return (struct table_config){
         .workers = server->worker_count,
         .memory_max = server->config->limits.memory,
         .quiesce = &server->quiesce,
     };
-    struct loops_config loops = {
+}
+
+static struct loops_config loops_config_of(struct server *server)
+{
+    return (struct loops_config){
         .workers = server->worker_count,
         .mailbox_bytes = (size_t)8 << 20,
         .quiesce = &server->quiesce,
     };
+}
+
+static bool open_tables(struct server *server)
+{
+    struct table_config table = table_config_of(server);
+    struct loops_config loops = loops_config_of(server);
 
     quiesce_init(&server->quiesce);
     return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK &&
@@ -261,6 +271,48 @@ static struct core_config core_config_of(struct server_worker *worker)
     return core;
 }
 
+/** From the configuration alone: the same before and after any load. */
+static void find_memory_max(struct server *server)
+{
+    struct table_config table = table_config_of(server);
+    struct loops_config loops = loops_config_of(server);
+    struct core_config core = core_config_of(&server->workers[0]);
+    struct net_config net = wiring_net_config(&server->workers[0]);
+    struct core_memory per_core = core_memory_max(&core);
+    struct server_memory *memory = &server->memory;
+
+    *memory = (struct server_memory){
+        .calls = server->worker_count * (per_core.pools + per_core.tables),
+        .guard = server->worker_count * per_core.guard,
+        .location = table_memory_max(&table),
+        .connections = server->worker_count * net_memory_max(&net.limits),
+        .mailboxes = loops_memory(&loops),
+        .store = store_memory_max(server->worker_count, server->config->store.memory),
+    };
+    memory->total = memory->calls + memory->guard + memory->location + memory->connections +
+                    memory->mailboxes + memory->store;
+}
+
+/** A line, and a warning where the machine has less. */
+static void say_memory_max(struct server *server)
+{
+    const struct server_memory *memory = &server->memory;
+    size_t has = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    char text[LOG_TEXT_MAX];
+    enum {
+        MIB = 1 << 20
+    };
+
+    snprintf(
+        text, sizeof text,
+        "at most %zu MiB, users besides: calls %zu, location table %zu, connections %zu, guard "
+        "%zu, mailboxes %zu, store %zu; this machine has %zu MiB%s",
+        memory->total / MIB, memory->calls / MIB, memory->location / MIB, memory->connections / MIB,
+        memory->guard / MIB, memory->mailboxes / MIB, memory->store / MIB, has / MIB,
+        memory->total > has ? ": less; see limits.memory" : "");
+    server_log(server, memory->total > has ? LOG_WARNING : LOG_INFO, "memory", text);
+}
+
 static bool open_worker(struct server *server, unsigned index)
 {
     struct server_worker *worker = &server->workers[index];
@@ -340,7 +392,11 @@ static bool open_all(struct server *server)
         fprintf(stderr, "strowger: the stored users make no policy: %s\n", problem);
         return false;
     }
-    return open_workers(server) && loops_start(server->loops) == OK && open_api(server);
+    if (!open_workers(server))
+        return false;
+    find_memory_max(server);
+    say_memory_max(server);
+    return loops_start(server->loops) == OK && open_api(server);
 }
 
 /* ---- while it runs ---- */

@@ -27,6 +27,17 @@ enum {
 
 struct server;
 
+/** The most memory that the program takes, by what for; bytes, of all workers. */
+struct server_memory {
+    size_t calls;       /* transactions, contexts, registrations under way, and their tables */
+    size_t guard;       /* sources and bars */
+    size_t location;    /* who is registered */
+    size_t connections; /* and what is sent and received */
+    size_t mailboxes;   /* between the workers */
+    size_t store;       /* the journal's buffers, SQLite's cache */
+    size_t total;
+};
+
 /** What belongs to one worker. */
 struct server_worker {
     struct server *server;
@@ -64,6 +75,7 @@ struct server {
     uint32_t local_addr_count;
     struct api *api;
     char control_path[512];
+    struct server_memory memory; /* what the configuration allows */
     uint64_t started_wall_ms, started_ms;
     _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };

@@ -217,6 +217,15 @@ static json_t *store_json(const struct store_status *store)
         (json_int_t)store->max_sync_us);
 }
 
+static json_t *memory_json(const struct server_memory *memory)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)memory->total,
+                     "calls", (json_int_t)memory->calls, "location", (json_int_t)memory->location,
+                     "connections", (json_int_t)memory->connections, "guard",
+                     (json_int_t)memory->guard, "mailboxes", (json_int_t)memory->mailboxes, "store",
+                     (json_int_t)memory->store);
+}
+
 json_t *server_status_json(void *user)
 {
     struct server *server = user;
@@ -230,7 +239,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}}",
+        "s:{s:I, s:I, s:I}, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -240,7 +249,8 @@ json_t *server_status_json(void *user)
         "array_bytes", (json_int_t)table.array_bytes, "store", store_json(&store), "requests",
         requests_json(&counters), "refused", refused_json(server, &counters), "workers",
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
-        (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed);
+        (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
+        "memory_max", memory_json(&server->memory));
     server_collect_end(server);
     return json;
 }

@@ -936,6 +936,12 @@ void conns_bury(struct net *net)
     }
 }
 
+size_t conns_memory_max(const struct net_limits *limits)
+{
+    return pool_memory(limits->connections_max + 1) + READ_BYTES +
+           2 * map_memory_max(CONN_MAP_INITIAL, limits->connections_max);
+}
+
 enum err conns_open(struct net *net)
 {
     list_init(&net->paused);
@@ -946,7 +952,7 @@ enum err conns_open(struct net *net)
     /* Flow tokens outlive the process: a connection of an earlier run must not be found. */
     net->conns.first_generation = net->config.boot * UINT32_C(2654435769) & ~UINT32_C(1);
     if (err == OK)
-        err = map_init(&net->by_remote, 64);
+        err = map_init(&net->by_remote, CONN_MAP_INITIAL);
     if (err == OK && (net->read_buffer = malloc(READ_BYTES)) == NULL)
         err = ERR_MEMORY;
     return err;

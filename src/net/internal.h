@@ -26,6 +26,7 @@ enum {
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
     HEARD_PLACES = 1024,       /* a power of two; the newer of two in one place stays */
+    CONN_MAP_INITIAL = 64,     /* buckets */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
 };
@@ -171,13 +172,16 @@ uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 /* udp.c */
 MUST_CHECK enum err udp_open(struct net *net, uint8_t listener, int fd);
 void udp_close(struct net *net, uint8_t listener);
-/** Makes the buffers for both directions. */
+/** Bytes of the buffers for both directions. */
+size_t udp_buffers_memory(void);
+/** Makes them. */
 MUST_CHECK enum err udp_buffers_open(struct net *net);
 void udp_buffers_close(struct net *net);
 /** Takes the returned datagrams off the error queue and reports those that were refused. */
 void udp_read_errors(struct udp_socket *socket);
 
 /* udp_send.c */
+size_t udp_out_memory(void);
 MUST_CHECK enum err udp_out_open(struct net *net);
 void udp_out_close(struct net *net);
 /** Collects a datagram, borrowed until udp_flush(). `topic`: see struct outbox_item. */
@@ -193,6 +197,8 @@ void udp_not_heard(struct net *net, const struct addr *remote);
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
 void tcp_stop(struct net *net);
 MUST_CHECK enum err conns_open(struct net *net);
+/** Bytes that it takes at most, beside `mem`. */
+size_t conns_memory_max(const struct net_limits *limits);
 /** Sends by the connection that `to` names, or by one to its remote address. */
 void stream_send(struct net *net, const struct flow *to, struct slice bytes);
 /** Closes at once; its queue failed. */

@@ -171,6 +171,12 @@ static enum err open_sockets(struct net *net)
     return OK;
 }
 
+size_t net_memory_max(const struct net_limits *limits)
+{
+    return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + udp_buffers_memory() +
+           conns_memory_max(limits);
+}
+
 enum err net_open(const struct net_config *config, struct net **out)
 {
     struct net *net = calloc(1, sizeof *net);

@@ -103,6 +103,9 @@ struct net_config {
 /** Before the loops start. Takes over the sockets of the loop's worker. */
 MUST_CHECK enum err net_open(const struct net_config *config, struct net **out);
 
+/** Bytes that a net takes at most. What the kernel keeps per socket is not in it. */
+size_t net_memory_max(const struct net_limits *limits);
+
 /** After the loops have ended. Closes all connections without a word. */
 void net_close(struct net *net);
 

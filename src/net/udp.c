@@ -235,6 +235,11 @@ static void on_udp(struct loop_watch *watch, uint32_t events)
 
 /* --- Opening and closing --------------------------------------------------------------------- */
 
+size_t udp_buffers_memory(void)
+{
+    return sizeof(struct udp_batch) + udp_out_memory() + (size_t)UDP_STRIDE * UDP_BATCH;
+}
+
 enum err udp_buffers_open(struct net *net)
 {
     net->batch = calloc(1, sizeof *net->batch);

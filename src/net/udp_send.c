@@ -70,6 +70,11 @@ struct udp_out {
     struct control control[DATAGRAMS_MAX];
 };
 
+size_t udp_out_memory(void)
+{
+    return sizeof(struct udp_out);
+}
+
 enum err udp_out_open(struct net *net)
 {
     net->out = calloc(1, sizeof *net->out);

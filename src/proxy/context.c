@@ -11,6 +11,11 @@ enum {
 
 /* ---- the proxy ---- */
 
+size_t proxy_memory_max(uint32_t contexts_max)
+{
+    return sizeof(struct proxy) + pool_memory(contexts_max);
+}
+
 enum err proxy_open(const struct proxy_config *config, struct proxy **out)
 {
     assert(config->contexts_max > 0);

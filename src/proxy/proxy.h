@@ -132,4 +132,7 @@ uint32_t proxy_loop_hash(const struct hash_key *key, const struct sip_msg *msg);
 bool proxy_is_loop(const struct sip_msg *msg, uint32_t loop,
                    bool (*is_ours)(void *user, const struct sip_via *via), void *user);
 
+/** Bytes that a proxy takes at most beside its `mem`. */
+size_t proxy_memory_max(uint32_t contexts_max);
+
 #endif

@@ -76,7 +76,10 @@ enum err db_open(struct db *db, const char *path, const char *vfs, struct store_
         err = run_text(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                            "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
                            "PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;"
-                           "PRAGMA cache_size = -32000; PRAGMA wal_autocheckpoint = 8000");
+                           "PRAGMA wal_autocheckpoint = 8000");
+        char cache[64];
+        snprintf(cache, sizeof cache, "PRAGMA cache_size = -%d", DB_CACHE_KIB);
+        err = err == OK ? run_text(db, cache) : err;
     }
     if (err) {
         problem_set(problem, err, "%s: the database cannot be opened: %s", name, db_message(db));

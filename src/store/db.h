@@ -39,6 +39,10 @@ enum db_sql {
     SQL_COUNT,
 };
 
+enum {
+    DB_CACHE_KIB = 32000 /* of one connection */
+};
+
 struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[SQL_COUNT];

@@ -26,12 +26,19 @@ static uint64_t round_up(uint64_t value)
     return (value + (ENTRY_ALIGN - 1)) & ~(uint64_t)(ENTRY_ALIGN - 1);
 }
 
+size_t ring_memory(size_t capacity)
+{
+    size_t size = 1024;
+
+    while (size < capacity || size < (size_t)2 * ENTRY_MAX)
+        size *= 2;
+    return size;
+}
+
 enum err ring_init(struct ring *ring, size_t capacity)
 {
-    uint64_t size = 1024;
+    uint64_t size = ring_memory(capacity);
 
-    while (size < capacity || size < (uint64_t)2 * ENTRY_MAX)
-        size *= 2;
     *ring = (struct ring){.capacity = size};
     ring->data = malloc(size);
     return ring->data != NULL ? OK : ERR_MEMORY;

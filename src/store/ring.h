@@ -22,7 +22,10 @@ struct ring {
     uint64_t head_seen;                 /* the writer's copy of head */
 };
 
-/** `capacity` is rounded up to a power of two and at least twice the largest entry. */
+/** Bytes for that capacity: rounded up to a power of two, at least twice the largest entry. */
+size_t ring_memory(size_t capacity);
+
+/** `capacity`: see ring_memory(). */
 MUST_CHECK enum err ring_init(struct ring *ring, size_t capacity);
 void ring_release(struct ring *ring);
 

@@ -242,6 +242,22 @@ static void fill_in(struct store_options *options)
         options->files = &store_files_system;
 }
 
+/* What SQLite needs for a connection beside its cache: statements, schema, the index of its log. */
+#define SQLITE_REST_BYTES ((size_t)8 << 20)
+
+size_t store_memory_max(unsigned workers, bool memory_only)
+{
+    size_t database = (size_t)DB_CACHE_KIB * 1024 + SQLITE_REST_BYTES;
+
+    if (memory_only)
+        return sizeof(struct store) + database;
+    return sizeof(struct store) + 2 * database +
+           workers * (sizeof(struct store_worker) + ring_memory(STORE_RING_BYTES)) +
+           JOURNAL_READ_BYTES + GROUP_BYTES + RECORD_MAX +
+           GROUP_OPS * sizeof(struct store_receipt) +
+           STORE_BATCH_MAX * (sizeof(struct record) + 2 * sizeof(uint32_t));
+}
+
 static enum err store_make(const struct store_options *options, struct store **out)
 {
     struct store *store = calloc(1, sizeof *store);

@@ -40,6 +40,9 @@ enum {
     STORE_NAME_MAX = 64,
 };
 
+/** Bytes that a store takes at most: its buffers, and what SQLite is allowed as cache. */
+size_t store_memory_max(unsigned workers, bool memory_only);
+
 #define STORE_JOURNAL_BYTES (UINT64_C(1) << 30)
 
 /** What went wrong, in words for the operator. */

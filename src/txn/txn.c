@@ -96,3 +96,9 @@ uint32_t txn_pending(const struct txn_table *table)
 {
     return table->pending;
 }
+
+size_t txn_memory_max(uint32_t transactions_max)
+{
+    return 2 * pool_memory(transactions_max) + 2 * map_memory_max(MAP_INITIAL, transactions_max) +
+           map_memory_max(WATCHES_INITIAL, transactions_max);
+}

@@ -219,6 +219,9 @@ void txn_client_discard(struct txn_table *table, struct id client);
 void txn_client_cancel(struct txn_table *table, struct id client, struct slice fields,
                        uint64_t now_ms);
 
+/** Bytes that a table takes at most beside its `mem`. */
+size_t txn_memory_max(uint32_t transactions_max);
+
 /** The request as sent, until a final response; then empty. */
 struct slice txn_client_request(const struct txn_table *table, struct id client);
 uint64_t txn_client_context_get(const struct txn_table *table, struct id client);

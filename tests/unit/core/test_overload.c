@@ -444,7 +444,7 @@ static void peers_that_ask_are_told_in_what_passes_through(void **state)
     for (const char *at = strstr(w->sent[1], "\r\n") + 2; *at != '\r'; at = strstr(at, "\r\n") + 2)
         if (strchr("VFTC", at[0]) != NULL && !is(at, "Contact") && !is(at, "Content"))
             strncat(ringing, at, strcspn(at, "\n") + 1);
-    strcat(ringing, "Content-Length: 0\r\n\r\n");
+    strncat(ringing, "Content-Length: 0\r\n\r\n", sizeof ringing - strlen(ringing) - 1);
     const char *passed = feed(w, ringing);
     assert_true(is(passed, "SIP/2.0 180"));
     assert_non_null(strstr(passed, "7060;oc="));

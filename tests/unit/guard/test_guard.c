@@ -264,6 +264,21 @@ static void ever_new_addresses_bring_no_ever_new_bursts(void **state)
     assert_true(count < 64 * BURST + 10000);
 }
 
+static void neighbours_are_spread_over_the_table(void **state)
+{
+    (void)state;
+    config.sources_max = 4096; /* half full: by chance one set in 20 has more than its 8 */
+    for (config.seed = 0; config.seed < 50; config.seed++) {
+        reopen();
+        unsigned known = 0;
+        for (uint32_t i = 0; i < 2048; i++)
+            (void)guard_vouch(guard, AT(v4(0x0a000000 + i)), 3600000, T0);
+        for (uint32_t i = 0; i < 2048; i++)
+            known += !guard_is_stranger(guard, AT(v4(0x0a000000 + i)), T0);
+        assert_true(known > 2048 * 97 / 100);
+    }
+}
+
 static void a_bar_is_not_pushed_out_by_strangers(void **state)
 {
     (void)state;
@@ -398,6 +413,7 @@ int main(void)
         GUARD_TEST(ten_thousand_strangers_get_no_more_than_their_share),
         GUARD_TEST(a_full_table_keeps_those_who_are_known),
         GUARD_TEST(ever_new_addresses_bring_no_ever_new_bursts),
+        GUARD_TEST(neighbours_are_spread_over_the_table),
         GUARD_TEST(a_bar_is_not_pushed_out_by_strangers),
         GUARD_TEST(a_prefix_of_ipv6_is_one_source),
         GUARD_TEST(ports_make_no_other_source),

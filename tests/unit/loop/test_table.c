@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "heap.h"
 #include "loop/table.h"
 
 enum {
@@ -368,6 +369,37 @@ static void readers_in_other_threads_find_what_is_there_and_nothing_else(void **
     table_close(table);
 }
 
+static void a_full_table_is_within_what_was_computed(void **state)
+{
+    (void)state;
+    static char block[200];
+    struct quiesce q;
+    size_t before = heap_live();
+    struct table *table = open_table(&q, 2, (size_t)4 << 20);
+    struct table_config config = {.workers = 2, .memory_max = (size_t)4 << 20, .quiesce = &q};
+    unsigned put = 0, refused = 0;
+    size_t most = 0;
+
+    /* Large entries first, then ones smaller than any binding, which need the most of array. */
+    for (unsigned n = 0; n < 200000; n++) {
+        struct slice key = {(const char *)&n, sizeof n};
+        size_t len = n < 5000 ? sizeof block : 60;
+        bool fits = table_put(table, key, hash_of(key), (struct slice){block, len}) == OK;
+        put += fits;
+        refused += !fits;
+        if (n % 64 == 0) {
+            table_turn(table, 0);
+            table_turn(table, 1);
+            most = heap_live() - before > most ? heap_live() - before : most;
+        }
+    }
+    assert_true(put > 10000);
+    assert_true(refused > 10000); /* it is full */
+    assert_true(most <= table_memory_max(&config));
+    assert_true(most >= table_memory_max(&config) / 4); /* and the figure means something */
+    table_close(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_block_stays_until_every_reader_has_passed),
         cmocka_unit_test(without_memory_a_put_changes_nothing_and_a_remove_still_removes),
         cmocka_unit_test(keys_and_blocks_have_their_largest_size),
+        cmocka_unit_test(a_full_table_is_within_what_was_computed),
         cmocka_unit_test(readers_in_other_threads_find_what_is_there_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

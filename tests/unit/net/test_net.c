@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "net/net.h"
 
 enum {
@@ -1101,6 +1102,33 @@ static void a_slow_reader_gets_everything_in_order(void **state)
     fixture_close(f);
 }
 
+static void memory_is_within_what_was_computed(void **state)
+{
+    (void)state;
+    enum {
+        PEERS = 200
+    };
+    int fds[PEERS];
+    struct net_limits limits = net_limits_default();
+    limits.memory_max = (size_t)2 << 20; /* a mem takes 1 MiB at once */
+    limits.connections_max = 2000;
+    const struct loops_config loops = {.workers = WORKERS};
+    size_t before = heap_live();
+    struct fixture *f = fixture_open(&limits);
+
+    for (unsigned i = 0; i < PEERS; i++) {
+        fds[i] = peer_connect(f, TCP4);
+        peer_send(fds[i], "OPTIONS sip:a SIP/2.0\r\n"); /* kept until it is whole */
+    }
+    wait_connections(f, PEERS);
+    size_t most = sizeof *f + loops_memory(&loops) + WORKERS * net_memory_max(&limits);
+    size_t live = heap_live() - before;
+    assert_true(live <= most);
+    for (unsigned i = 0; i < PEERS; i++)
+        close(fds[i]);
+    fixture_close(f);
+}
+
 static void the_address_towards_a_peer_is_known(void **state)
 {
     (void)state;
@@ -1168,6 +1196,7 @@ int main(void)
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),
+        cmocka_unit_test(memory_is_within_what_was_computed),
         cmocka_unit_test(the_address_towards_a_peer_is_known),
         cmocka_unit_test(a_taken_port_is_refused_even_if_the_holder_would_share_it),
     };
