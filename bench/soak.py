@@ -90,7 +90,8 @@ def judge(verdict, samples, result, churn):
     verdict.add("rise of memory in the second half", 100 * rise / mean, RISE_MAX, unit="%", digits=3)
     rise, _ = line_rise([(t, count) for t, _, count in second_half])
     verdict.add("rise of descriptors in the second half", rise, DESCRIPTORS_MAX)
-    verdict.add("calls completed", 100 * result["done"] / result["started"], DONE_MIN, at_least=True, unit="%", digits=3)
+    verdict.add("calls completed", 100 * result["done"] / result["started"], DONE_MIN, at_least=True, unit="%",
+                digits=3)
     verdict.add("registrations that failed in the churn", churn.failed, 0, digits=0)
     verdict.add("rounds of the churn", churn.rounds, digits=0)
     verdict.note("samples", samples)
