@@ -154,7 +154,7 @@ def main():
         with Own("own-overload", 1) as server:
             print(f"   own configuration: {one_line(server.settings)}")
             server.must(FILL)
-            server.must(f"{CALL} -n 150000 -w 200")  # touches the memory that is used below
+            server.measure(f"{CALL} -n 150000 -w 100")  # touches the memory that is used below
             server.pause(server.linger_s)
             with held(server.process.pid, given.share, int(given.period_ms * 1000), given.busy) as how:
                 print(f"   held to {given.share:g} of a core: {how}")
