@@ -21,6 +21,7 @@ from systems import Own, one_line
 from verdict import Verdict
 
 LOADS = (2, 3)
+AGAIN = 3  # times, if the loads show more calls completed than the closed loops did
 R_MAX, ADMITTED_MIN, P99_MAX_MS, KEPT = 0.15, 99.0, 500, 0.9
 
 
@@ -108,13 +109,21 @@ def offer(server, rate, seconds):
     return result
 
 
+def offer_all(server, most, seconds):
+    loads = {}
+    for n in LOADS:
+        server.pause(server.linger_s)
+        loads[n] = offer(server, n * most, seconds)
+    return loads
+
+
 def refusal_cost(two, three):
     """r: from CPU = calls * c + refusals * x at two loads; None when nothing was refused."""
     cpu = [load["us"] * load["done"] for load in (two, three)]
     calls = [load["admitted"] for load in (two, three)]
     refused = [load["refused"] for load in (two, three)]
     determinant = calls[0] * refused[1] - calls[1] * refused[0]
-    if min(refused) == 0 or determinant == 0:
+    if refused[1] == 0 or determinant == 0:
         return None
     call = (cpu[0] * refused[1] - cpu[1] * refused[0]) / determinant
     refusal = (calls[0] * cpu[1] - calls[1] * cpu[0]) / determinant
@@ -154,15 +163,18 @@ def main():
         with Own("own-overload", 1) as server:
             print(f"   own configuration: {one_line(server.settings)}")
             server.must(FILL)
-            server.must(f"{CALL} -n 150000 -w 200")  # touches the memory that is used below
+            server.measure(f"{CALL} -n 150000 -w 100")  # touches the memory that is used below
             server.pause(server.linger_s)
             with held(server.process.pid, given.share, int(given.period_ms * 1000), given.busy) as how:
                 print(f"   held to {given.share:g} of a core: {how}")
                 most = capacity(server)
+                for _ in range(AGAIN):
+                    loads, found = offer_all(server, most, given.seconds), most
+                    most = max(most, *(load["completed"] for load in loads.values()))
+                    if most < 1.05 * found:
+                        break
+                    print(f"   {most:,.0f} calls/s were completed: the capacity is higher; again", flush=True)
                 verdict.add("capacity", most, unit="calls/s", digits=0)
-                for n in LOADS:
-                    server.pause(server.linger_s)
-                    loads[n] = offer(server, n * most, given.seconds)
                 judge(verdict, most, loads)
     except Failed as why:
         print(f"FAILED: {why}")

@@ -13,7 +13,7 @@
  *
  *   -m M   options, register or call
  *   -n N   how many in all
- *   -N N   users 1000000..1000000+N-1
+ *   -N N   users 1000000..1000000+N-1; -F U: from user U instead
  *   -a     answer digest challenges; -p PREFIX of the passwords
  *   -r R   open loop, R new calls (transactions) each second
  *   -w W   closed loop, at most W pending transactions (default 64)
@@ -120,6 +120,7 @@ struct dly {
 static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, hold_only;
 static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
 static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
+static uint32_t first_user = 1000000;
 static int uas_repeats;
 static uint64_t total = 10000;
 static double rate;
@@ -265,10 +266,10 @@ static inline char *emit(char *o, const struct tmpl *t, const struct call *c, ui
         char *p = o + t->p[i].off;
         switch (t->p[i].kind) {
         case 1:
-            dec(p, 1000000 + c->user, 7);
+            dec(p, first_user + c->user, 7);
             break;
         case 2:
-            dec(p, 1000000 + (c->user + 17) % users, 7);
+            dec(p, first_user + (c->user + 17) % users, 7);
             break;
         case 3:
             hex8(p, c->seq);
@@ -509,9 +510,9 @@ static void do_auth(uint32_t slot, const char *h, const char *e, int proxy)
         end_call(slot, 0);
         return;
     }
-    uint32_t u = 1000000 + (mode == M_CALL ? (c->user + 17) % users : c->user);
+    uint32_t u = first_user + (mode == M_CALL ? (c->user + 17) % users : c->user);
     if (mode == M_CALL)
-        snprintf(uri, sizeof uri, "sip:%u@%s", 1000000 + c->user, srv);
+        snprintf(uri, sizeof uri, "sip:%u@%s", first_user + c->user, srv);
     else
         snprintf(uri, sizeof uri, "sip:%s", srv);
     md5hex(ha1, t, snprintf(t, sizeof t, "%u:%.*s:%s%u", u, lr, realm, pwprefix, u));
@@ -915,7 +916,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -969,6 +970,9 @@ int main(int ac, char **av)
             break;
         case 'I':
             addresses = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'F':
+            first_user = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'A':
             uas_repeats = 1;

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Half of the capacity for a long time, while other phones register, move and leave.
+
+    soak.py [MINUTES=60]
+
+Memory (RSS) and descriptors of the router must stay flat; README.md says how that is judged.
+"""
+import os
+import signal
+import sys
+import threading
+import time
+
+from harness import OUT, Failed, finish_load
+from systems import Own, one_line
+from verdict import Verdict
+
+CALL = "-m call -a -N 10000 -H 100 -R 5 -A"
+MOVERS = "-m register -a -F 1020000 -N 10000 -n 10000 -r 500"
+SAMPLES = 240
+RISE_MAX, DESCRIPTORS_MAX, DONE_MIN = 1.0, 1.0, 99.9
+
+
+class Churn(threading.Thread):
+    """10,000 phones register, get a second contact, and give up both, over and over."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.ended, self.rounds, self.failed = server, threading.Event(), 0, 0
+        self.current = None
+
+    def run(self):
+        steps = [(expires, contact) for expires in (3600, 0) for contact in ("198.18.9.1:5060", "198.18.9.2:5060")]
+        while not self.ended.is_set():
+            for expires, contact in steps:
+                if self.ended.is_set():
+                    return
+                self.current = self.server.start_load(f"{MOVERS} -x {expires} -C {contact}", ":7062", ":7072")
+                try:
+                    self.failed += finish_load(self.current)["failed"]
+                except Failed:
+                    self.failed += 1
+            self.rounds += 1
+
+    def stop(self):
+        self.ended.set()
+        if self.current and self.current.poll() is None:
+            self.current.terminate()
+        self.join(40)
+
+
+def look(pid):
+    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
+        rss = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return rss, len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def line_rise(points):
+    """How much the straight line through (time, value) rises from the first to the last time."""
+    mean_t = sum(t for t, _ in points) / len(points)
+    mean_v = sum(v for _, v in points) / len(points)
+    square = sum((t - mean_t) ** 2 for t, _ in points)
+    slope = sum((t - mean_t) * (v - mean_v) for t, v in points) / square
+    return slope * (points[-1][0] - points[0][0]), mean_v
+
+
+def watch(server, minutes, calls):
+    """(time, RSS, descriptors), at even times."""
+    samples, begin = [], time.monotonic()
+    while time.monotonic() - begin < minutes * 60:
+        time.sleep(max(1.0, minutes * 60 / SAMPLES))
+        if server.process.poll() is not None or calls.poll() is not None:
+            break
+        samples.append((time.monotonic() - begin, *look(server.process.pid)))
+        if len(samples) % (SAMPLES // 12) == 0:
+            print(f"   {samples[-1][0] / 60:5.1f} min: {samples[-1][1] / 1e6:,.1f} MB, {samples[-1][2]} descriptors",
+                  flush=True)
+    return samples
+
+
+def judge(verdict, samples, result, churn):
+    second_half = samples[len(samples) // 2:]
+    if len(second_half) < 10:
+        raise Failed("too few samples: the router or the load ended early, or MINUTES is below 1")
+    hours = (second_half[-1][0] - second_half[0][0]) / 3600
+    rise, mean = line_rise([(t, rss) for t, rss, _ in second_half])
+    verdict.add("memory at the end", samples[-1][1] / 1e6, unit="MB", digits=1)
+    verdict.add("slope of memory, second half", rise / 1e6 / hours, unit="MB/hour", digits=3)
+    verdict.add("rise of memory in the second half", 100 * rise / mean, RISE_MAX, unit="%", digits=3)
+    rise, _ = line_rise([(t, count) for t, _, count in second_half])
+    verdict.add("rise of descriptors in the second half", rise, DESCRIPTORS_MAX)
+    verdict.add("calls completed", 100 * result["done"] / result["started"], DONE_MIN, at_least=True, unit="%",
+                digits=3)
+    verdict.add("registrations that failed in the churn", churn.failed, 0, digits=0)
+    verdict.add("rounds of the churn", churn.rounds, digits=0)
+    verdict.note("samples", samples)
+    verdict.note("calls", result)
+
+
+def main():
+    minutes = 60.0
+    for argument in sys.argv[1:]:
+        name, _, value = argument.partition("=")
+        if name != "MINUTES":
+            sys.exit(__doc__)
+        minutes = float(value)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.makedirs(OUT, exist_ok=True)
+    verdict = Verdict("soak")
+    try:
+        with Own("own-soak", 1, auth=True, store="sqlite:strowger.db") as server:
+            print(f"   own configuration: {one_line(server.settings)}")
+            server.must("-m register -a -n 10000 -N 10000 -w 64")
+            server.must(f"{CALL} -n 2000 -w 50")
+            rate = server.must(f"{CALL} -n 20000 -w 200")["rate"] / 2
+            verdict.add("half of the capacity", rate, unit="calls/s", digits=0)
+            churn = Churn(server)
+            calls = server.start_load(f"{CALL} -n {int(rate * (minutes * 60 + 5))} -r {rate:.0f} -w 100000")
+            churn.start()
+            try:
+                samples = watch(server, minutes, calls)
+            finally:
+                churn.stop()
+                result = finish_load(calls)
+            judge(verdict, samples, result, churn)
+    except Failed as why:
+        print(f"FAILED: {why}")
+        verdict.add("the run", None, 1)
+    return verdict.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
