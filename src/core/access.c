@@ -172,6 +172,8 @@ static enum verdict ask_count(struct core *core, struct request *r,
         .id = wait->id,
         .bytes = result->credentials.nonce,
     };
+    if (is_register(r))
+        register_watch_conn(core, r);
     if (core->config.ops.post(core->config.ops.user, result->owner, &mail))
         return WAITING;
     count_wait_end(wait);
@@ -224,6 +226,8 @@ static enum verdict check_credentials(struct core *core, struct request *r)
         return challenge(core, r, CORE_R_CHALLENGED, r->from_key);
     }
 
+    if (r->count != 0 && is_register(r) && register_lost_conn(core, r))
+        return DROP;
     struct slice name = result.credentials.username;
     const struct user *user = policy_user_by_name(core->policy, name);
     if (user != NULL && user->disabled)

@@ -297,6 +297,10 @@ const struct user *register_like(const struct core *core, const struct sip_msg *
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
 /** Has the AOR in To bindings already? */
 bool register_known(const struct core *core, const struct sip_msg *msg);
+/** A REGISTER has to wait: from now on it is noticed when its connection is lost. */
+void register_watch_conn(struct core *core, const struct request *r);
+/** Was its connection lost while it waited? Then nobody is there to be registered. */
+bool register_lost_conn(const struct core *core, const struct request *r);
 void register_receipt(struct core *core, struct id token, enum err err);
 
 /* overload.c */

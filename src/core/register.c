@@ -84,6 +84,34 @@ bool register_known(const struct core *core, const struct sip_msg *msg)
     return location_find(core, aor, core_aor_hash(&core->config, aor)).len > 0;
 }
 
+/** The AOR hash of a REGISTER by a connection; false: it has none, or came otherwise. */
+static bool conn_hash_of(const struct core *core, const struct request *r, uint64_t *hash)
+{
+    char text[1024];
+    struct builder b = builder_over(text, sizeof text);
+    struct sip_uri to;
+
+    if (!flow_has_conn(r->source) || !to_key(r->msg, &to, &b) || b.overflow)
+        return false;
+    *hash = core_aor_hash(&core->config, builder_slice(&b));
+    return true;
+}
+
+void register_watch_conn(struct core *core, const struct request *r)
+{
+    uint64_t hash;
+
+    if (conn_hash_of(core, r, &hash))
+        flows_add(core, r->source, hash);
+}
+
+bool register_lost_conn(const struct core *core, const struct request *r)
+{
+    uint64_t hash;
+
+    return conn_hash_of(core, r, &hash) && !flows_known(core, r->source->conn, hash);
+}
+
 static void answer(struct core *core, struct id server, uint16_t status, struct slice reason,
                    struct slice fields)
 {
