@@ -12,8 +12,9 @@
 
 enum {
     SKEW_MS = 1000,
-    SWAP_MS = 6000, /* a REGISTER that waits for its receipt was let in before */
-    WINDOW = 60     /* counts back that must still be taken */
+    KEPT_MS = 600000, /* of nonces that are too old, in a long run */
+    SWAP_MS = 6000,   /* a REGISTER that waits for its receipt was let in before */
+    WINDOW = 60       /* counts back that must still be taken */
 };
 
 enum state {
@@ -25,9 +26,14 @@ enum state {
     UNKNOWN, /* nobody can say */
 };
 
+static struct sim_nonce **nonce_head(struct sim *sim, const char *text)
+{
+    return &sim->nonces[hash_bytes(13, slice_of(text)) % SIM_HEADS];
+}
+
 static struct sim_nonce *find_nonce(struct sim *sim, const char *text)
 {
-    for (struct sim_nonce *at = sim->nonces; at != NULL; at = at->next)
+    for (struct sim_nonce *at = *nonce_head(sim, text); at != NULL; at = at->next)
         if (strcmp(at->text, text) == 0)
             return at;
     return NULL;
@@ -64,8 +70,9 @@ void check_nonce_sent(struct sim *sim, uint32_t to, const char *text)
     made->made_ms = sim->now_ms;
     made->boot = sim->boot;
     made->phone = to;
-    made->next = sim->nonces;
-    sim->nonces = made;
+    struct sim_nonce **head = nonce_head(sim, nonce);
+    made->next = *head;
+    *head = made;
 }
 
 static void branch_of(const char *request, char branch[static 32])
@@ -94,14 +101,15 @@ static enum state judge(struct sim *sim, uint32_t phone, const char *request,
     if (*nonce == NULL || *nc == 0 || *nc >= SIM_COUNTS)
         return UNKNOWN;
     uint64_t age_ms = sim->now_ms - (*nonce)->made_ms;
-    if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS)
+    uint64_t waits_ms = is_register ? 17u * sim->knobs.store_delay_max_ms : 0; /* in line */
+    if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS + waits_ms)
         return STALE;
     if ((*nonce)->used[*nc])
         return (*nonce)->boot == sim->boot ? REUSED : STALE;
     if ((*nonce)->boot != sim->boot)
         return STALE; /* its window went with the process */
     branch_of(request, branch);
-    if (strcmp((*nonce)->first[*nc], branch) != 0)
+    if (strcmp((*nonce)->first[*nc], branch) != 0 || (*nonce)->contested[*nc])
         return UNKNOWN;
     if (age_ms + SKEW_MS > sim->knobs.nonce_lifetime_ms || sim->knobs.mailbox_full_pct > 0 ||
         *nc + WINDOW < (*nonce)->highest)
@@ -115,8 +123,13 @@ void access_note(struct sim *sim, uint32_t phone, const char *request)
     uint32_t nc = 0;
 
     (void)judge(sim, phone, request, &nonce, &nc);
-    if (nonce != NULL && nc > 0 && nc < SIM_COUNTS && nonce->first[nc][0] == '\0')
-        branch_of(request, nonce->first[nc]);
+    if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS)
+        return;
+    char branch[32];
+    branch_of(request, branch);
+    if (nonce->first[nc][0] == '\0')
+        memcpy(nonce->first[nc], branch, sizeof branch);
+    nonce->contested[nc] |= strcmp(nonce->first[nc], branch) != 0;
 }
 
 static bool is_from_us(const char *request, unsigned *user)
@@ -177,7 +190,8 @@ void check_access(struct sim *sim, uint32_t phone, const char *request)
     snprintf(wanted, sizeof wanted, "u%u", user);
     if (strcmp(name, wanted) != 0)
         sim_fail(sim, "%s got a %s through with the From of %s", name, method, wanted);
-    if (user < SIM_PHONES_MAX && sim->disabled[user] && sim->now_ms > sim->changed_ms + SWAP_MS)
+    if (user < SIM_PHONES_MAX && sim->disabled[user] &&
+        sim->now_ms > sim->changed_ms + SWAP_MS + 17u * sim->knobs.store_delay_max_ms)
         sim_fail(sim, "the disabled user u%u got a %s through", user, method);
     if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS)
         return;
@@ -275,11 +289,30 @@ void check_refused_access(struct sim *sim, uint32_t phone, const char *request, 
         sim_fail(sim, "stale=true for who does not know the password");
 }
 
+/** Frees those that were made before a moment. */
+static void free_older(struct sim *sim, uint64_t made_ms)
+{
+    for (unsigned i = 0; i < SIM_HEADS; i++)
+        for (struct sim_nonce **at = &sim->nonces[i]; *at != NULL;) {
+            struct sim_nonce *nonce = *at;
+            if (nonce->made_ms >= made_ms) {
+                at = &nonce->next;
+                continue;
+            }
+            *at = nonce->next;
+            free(nonce);
+        }
+}
+
+void nonces_trim(struct sim *sim)
+{
+    uint64_t kept_ms = sim->knobs.nonce_lifetime_ms + KEPT_MS;
+
+    if (sim->now_ms > kept_ms)
+        free_older(sim, sim->now_ms - kept_ms);
+}
+
 void nonces_close(struct sim *sim)
 {
-    while (sim->nonces != NULL) {
-        struct sim_nonce *nonce = sim->nonces;
-        sim->nonces = nonce->next;
-        free(nonce);
-    }
+    free_older(sim, UINT64_MAX);
 }

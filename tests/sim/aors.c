@@ -212,7 +212,8 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
 static bool is_near_end(const struct sim *sim, const struct sim_binding *binding)
 {
     uint64_t now_ms = sim_wall(sim);
-    return binding->expires_ms < now_ms + SLACK_MS && binding->expires_ms + SLACK_MS > now_ms;
+    uint64_t slack_ms = SLACK_MS + sim->knobs.store_delay_max_ms;
+    return binding->expires_ms < now_ms + slack_ms && binding->expires_ms + slack_ms > now_ms;
 }
 
 static bool repeat_near_end(const struct sim *sim, const struct sim_aor *aor)
@@ -353,7 +354,7 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     bool brief = is_brief(request, &asked), bad = is_bad_star(request, &asked);
 
     if (status != 200) {
-        bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct > 0;
+        bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct + sim->knobs.disks > 0;
         bool right = (status == 400 && bad) || (status == 423 && brief) ||
                      (status == 500 && (overtaken || repeat || store)) ||
                      (status == 503 && store) ||

@@ -26,6 +26,7 @@ enum {
     ANSWER_MS = 30,            /* a mailbox there and back, and timers */
     REGISTER_ANSWER_MS = 6000, /* a line of them, each with its receipt */
     GONE_MS = 80000,
+    STALE_MS = 150000, /* after the end of all, in a long run */
 };
 #define NEVER UINT64_MAX
 
@@ -41,7 +42,7 @@ struct sent {
     char *text;
     uint64_t first_ms, resend_ms, timer_c_ms, cancel_ms, final_ms, done_ms;
     uint32_t gap_ms;
-    bool provisional, cancelled, by_timer_c, refused, doubtful;
+    bool provisional, cancelled, by_timer_c, refused, doubtful, unlisted, stale;
     bool followed, partly; /* its redirection: all of it, or some */
     unsigned breadth;
     unsigned final, acks_due;
@@ -56,6 +57,8 @@ struct served {
     uint32_t phone;
     bool reliable, in_dialog, located, certain, cancelled, acked, doubtful, stateless;
     bool resend_due;
+    bool stale;                  /* to be forgotten */
+    bool unlisted;               /* swept out of the list of what is at work */
     bool loop, loop_unknown;     /* it came back for the same URI; who knows */
     bool merged, merged_unknown; /* it came by another way, too */
     char reason[64];             /* of the CANCEL for it */
@@ -126,7 +129,7 @@ static struct served *find_served(const struct watch *watch, const char *branch,
 
 static bool is_invite(const char *method)
 {
-    return strcmp(method, "INVITE") == 0;
+    return method[0] == 'I' && method[1] == 'N' && method[2] == 'V'; /* asked very often */
 }
 
 /** Has this branch no result yet, as far as the node can know? */
@@ -1675,14 +1678,23 @@ static void sweep_served(struct sim *sim, const struct served *served)
     bool is_register = strcmp(served->method, "REGISTER") == 0;
     if (served->conn != sim->phones[served->phone].conn)
         return; /* its connection is gone: so may it be */
-    if (sim->now_ms > served->at_ms + (is_register ? REGISTER_ANSWER_MS : ANSWER_MS) &&
+    if (sim->now_ms >
+            served->at_ms + (is_register ? REGISTER_ANSWER_MS + 17u * sim->knobs.store_delay_max_ms
+                                         : ANSWER_MS) &&
         sim->knobs.mailbox_full_pct == 0)
         sim_fail(sim, "a %s of phone %u got neither an answer nor a branch", served->method,
                  served->phone);
 }
 
+/** Nothing of it can become due any more. */
 static bool is_over(const struct sim *sim, const struct served *served)
 {
+    bool open = served->final == 0 || served->resend_ms != NEVER ||
+                strcmp(served->method, "REGISTER") == 0; /* another may be merged with it */
+    for (unsigned i = 0; i < served->child_count && !open; i++)
+        open = is_pending(served->children[i], sim->now_ms);
+    if (!open)
+        return true;
     if (served->final != 0)
         return sim->now_ms > served->final_ms + GONE_MS;
     return !is_invite(served->method) && sim->now_ms > served->at_ms + GONE_MS;
@@ -1699,6 +1711,7 @@ void watch_sweep(struct sim *sim)
         struct sent *sent = *at;
         sweep_sent(sim, sent);
         bool over = !is_pending(sent, sim->now_ms);
+        sent->unlisted = over;
         if (over)
             *at = sent->next;
         else
@@ -1706,9 +1719,77 @@ void watch_sweep(struct sim *sim)
     }
     for (struct served **at = &watch->served; *at != NULL;) {
         sweep_served(sim, *at);
-        if (is_over(sim, *at))
+        (*at)->unlisted = is_over(sim, *at);
+        if ((*at)->unlisted)
             *at = (*at)->next;
         else
             at = &(*at)->next;
+    }
+}
+
+/* ---- a long run ---- */
+
+static void served_free(struct served *served)
+{
+    free(served->text);
+    free(served->last);
+    free(served);
+}
+
+static void sent_free(struct sent *sent)
+{
+    free(sent->text);
+    free(sent->final_text);
+    free(sent);
+}
+
+/** May it be forgotten: it and all its branches are over, and nothing late is on its way? */
+static bool is_stale(const struct sim *sim, const struct served *served)
+{
+    uint64_t last_ms = served->at_ms > served->final_ms ? served->at_ms : served->final_ms;
+
+    if (!served->unlisted)
+        return false;
+    for (unsigned i = 0; i < served->child_count; i++) {
+        const struct sent *child = served->children[i];
+        if (!child->unlisted)
+            return false;
+        if (ended_ms(child) > last_ms)
+            last_ms = ended_ms(child);
+    }
+    return sim->now_ms > last_ms + STALE_MS;
+}
+
+void watch_trim(struct sim *sim)
+{
+    struct watch *watch = sim->watch;
+
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct served *at = watch->served_heads[i]; at != NULL; at = at->chain) {
+            at->stale = is_stale(sim, at);
+            for (unsigned k = 0; k < at->child_count && at->stale; k++)
+                at->children[k]->stale = true;
+        }
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct sent **at = &watch->sent_heads[i]; *at != NULL;) {
+            struct sent *sent = *at;
+            bool alone = sent->parent == NULL && sent->unlisted && /* a CANCEL */
+                         sim->now_ms > sent->first_ms + STALE_MS + LIFE_MS;
+            if (!sent->stale && !alone) {
+                at = &sent->chain;
+                continue;
+            }
+            *at = sent->chain;
+            sent_free(sent);
+        }
+        for (struct served **at = &watch->served_heads[i]; *at != NULL;) {
+            struct served *served = *at;
+            if (!served->stale) {
+                at = &served->chain;
+                continue;
+            }
+            *at = served->chain;
+            served_free(served);
+        }
     }
 }
