@@ -19,6 +19,7 @@ enum {
     T2 = 4000,
     LIFE_MS = 64 * T1,
     TOLERANCE_MS = 3,
+    SWEEP_MS = 10,
     TARGETS_MAX = 64,
     BREADTH_MAX = 60, /* ours, as our manual says */
     REDIRECTED_MAX = 8,
@@ -82,6 +83,7 @@ struct watch {
     struct sent *sent_heads[BUCKETS], *sent;
     struct served *served_heads[BUCKETS], *served;
     uint64_t swept_ms;
+    bool touched; /* something came or went in this turn */
     /* due in this turn */
     struct served *pass_to, *fresh;
     char *pass_text;
@@ -542,6 +544,7 @@ void watch_in(struct sim *sim, uint32_t from, const char *text)
 {
     if (sim->knobs.starved)
         return;
+    sim->watch->touched = true;
     if (text_status(text) != 0)
         response_in(sim, text);
     else
@@ -559,6 +562,7 @@ void watch_refused(struct sim *sim, const char *text, bool known)
     struct sent *sent = find_sent(sim->watch, branch, method);
     if (sent == NULL || strcmp(method, "ACK") == 0)
         return;
+    sim->watch->touched = true;
     if (!known) {
         sent->doubtful = true;
         if (sent->parent != NULL)
@@ -1522,6 +1526,7 @@ void watch_out(struct sim *sim, uint32_t to, const char *text)
     if (sim->knobs.starved)
         return;
     sim->turn_to = to;
+    sim->watch->touched = true;
     if (text_status(text) != 0)
         response_out(sim, to, text);
     else
@@ -1620,8 +1625,9 @@ void watch_turn(struct sim *sim)
     if (watch->resend != NULL)
         watch->resend->resend_due = false;
     turn_clear(watch);
-    for (const struct served *served = watch->served; served != NULL; served = served->next)
-        check_served_now(sim, served);
+    for (const struct served *at = watch->touched ? watch->served : NULL; at != NULL; at = at->next)
+        check_served_now(sim, at);
+    watch->touched = false;
 }
 
 static void sweep_sent(struct sim *sim, struct sent *sent)
@@ -1704,7 +1710,7 @@ void watch_sweep(struct sim *sim)
 {
     struct watch *watch = sim->watch;
 
-    if (sim->knobs.starved || !sim->node_up || sim->now_ms < watch->swept_ms + 5)
+    if (sim->knobs.starved || !sim->node_up || sim->now_ms < watch->swept_ms + SWEEP_MS)
         return;
     watch->swept_ms = sim->now_ms;
     for (struct sent **at = &watch->sent; *at != NULL;) {
