@@ -82,6 +82,24 @@ static void branch_of(const char *request, char branch[static 32])
     text_param(via, "branch", branch, 32);
 }
 
+/** Are credentials made with an algorithm that is offered to their user? */
+static bool is_offered(const struct sim *sim, const char *credentials)
+{
+    char text[64], name[24];
+
+    quoted(credentials, "username=\"u", text, sizeof text);
+    unsigned user = (unsigned)strtoul(text, NULL, 10);
+    if (user >= sim->knobs.phones || sim->algorithm_counts[user] == 0)
+        user = SIM_PHONES_MAX;
+    for (unsigned i = 0; i < sim->algorithm_counts[user]; i++) {
+        snprintf(name, sizeof name, "algorithm=%s,",
+                 creds_algorithm_name(sim->algorithms[user][i]));
+        if (strstr(credentials, name) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static enum state judge(struct sim *sim, uint32_t phone, const char *request,
                         struct sim_nonce **nonce, uint32_t *nc)
 {
@@ -92,12 +110,14 @@ static enum state judge(struct sim *sim, uint32_t phone, const char *request,
     if (!text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
                     sizeof value))
         return NO_CREDENTIALS;
-    if (text_count(request, "X-Creds") > 0)
-        return WRONG;
     quoted(value, "nonce=\"", text, sizeof text);
     *nonce = find_nonce(sim, text);
     quoted(value, "nc=", text, sizeof text);
     *nc = (uint32_t)strtoul(text, NULL, 16);
+    if (text_field(request, "X-Creds", 0, text, sizeof text) && strcmp(text, "algorithm") != 0)
+        return WRONG;
+    if (!is_offered(sim, value))
+        return WRONG;
     if (*nonce == NULL || *nc == 0 || *nc >= SIM_COUNTS)
         return UNKNOWN;
     uint64_t age_ms = sim->now_ms - (*nonce)->made_ms;
@@ -123,9 +143,11 @@ void access_note(struct sim *sim, uint32_t phone, const char *request)
     uint32_t nc = 0;
 
     (void)judge(sim, phone, request, &nonce, &nc);
-    if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS)
+    char branch[32], wrong[16];
+    text_field(request, "X-Creds", 0, wrong, sizeof wrong);
+    bool counts = wrong[0] == '\0' || strcmp(wrong, "user") == 0; /* it was known to somebody */
+    if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS || !counts)
         return;
-    char branch[32];
     branch_of(request, branch);
     if (nonce->first[nc][0] == '\0')
         memcpy(nonce->first[nc], branch, sizeof branch);
@@ -218,12 +240,18 @@ static bool nonce_doubtful(struct sim *sim, uint32_t phone, const char *request)
 /** The challenges are those of the user's algorithms, in their order. */
 static void check_offers(struct sim *sim, const char *request, const char *answer)
 {
-    char challenge[512], wanted[256], value[256], method[16], first[64] = "";
+    char challenge[512], wanted[256], value[1024], method[16], first[64] = "";
     unsigned found = 0;
 
     text_method(request, method, sizeof method);
     text_field(request, strcmp(method, "REGISTER") == 0 ? "To" : "From", 0, value, sizeof value);
     unsigned user = aors_user_of(value);
+    bool is_register = strcmp(method, "REGISTER") == 0;
+    if (text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
+                   sizeof value) &&
+        quoted(value, "username=\"u", first, sizeof first))
+        user = (unsigned)strtoul(first, NULL, 10); /* whom he says he is */
+    first[0] = '\0';
     if (user >= sim->knobs.phones)
         return;
     if (sim->algorithm_counts[user] == 0)
@@ -284,7 +312,9 @@ void check_refused_access(struct sim *sim, uint32_t phone, const char *request, 
     bool stale = strstr(challenge, "stale=true") != NULL;
     if (state == STALE && !stale && !disabled)
         sim_fail(sim, "a stale nonce with the right password got no stale=true");
-    if (stale &&
+    char wrong[16];
+    text_field(request, "X-Creds", 0, wrong, sizeof wrong);
+    if (stale && strcmp(wrong, "user") != 0 && /* he knows the password, of another */
         (state == NO_CREDENTIALS || (state == WRONG && !nonce_doubtful(sim, phone, request))))
         sim_fail(sim, "stale=true for who does not know the password");
 }

@@ -66,6 +66,7 @@ static void draw_knobs(struct sim *sim)
     knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
     knobs->disks = sim_chance(sim, 15) ? (unsigned)sim_range(sim, 1, 3) : 0;
+    knobs->max_contacts = sim_chance(sim, 20) ? 2 : 10;
     knobs->slow_store = sim_chance(sim, 6);
     if (knobs->slow_store)
         knobs->store_delay_max_ms = (unsigned)sim_range(sim, 500, 2500);

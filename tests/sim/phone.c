@@ -262,6 +262,7 @@ static void send_merged(struct sim *sim, const struct phone *phone)
 static void send_register(struct sim *sim, struct phone *phone)
 {
     char uri[80];
+    bool by_field = false; /* Expires */
 
     phone->direct = sim_chance(sim, 15);
     if (phone->instance && sim_chance(sim, 15))
@@ -280,8 +281,14 @@ static void send_register(struct sim *sim, struct phone *phone)
     if (phone->wants_gone && phone->cseq % 2 == 0) {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: *\r\nExpires: 0\r\n");
     } else {
-        text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
-                 phone->wants_gone ? 0 : phone->expires_s);
+        uint64_t manner = phone->wants_gone ? 0 : sim_range(sim, 0, 15);
+        by_field = manner == 2;
+        text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>", uri);
+        if (manner == 3) /* more than there is */
+            text_add(phone->request, SIM_TEXT_MAX, ";expires=99999");
+        else if (manner != 1 && !by_field) /* 1: whatever is usual here */
+            text_add(phone->request, SIM_TEXT_MAX, ";expires=%u",
+                     phone->wants_gone ? 0 : phone->expires_s);
         bool two = has_two(phone);
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
@@ -295,6 +302,8 @@ static void send_register(struct sim *sim, struct phone *phone)
             text_add(phone->request, SIM_TEXT_MAX, "\r\n");
         }
     }
+    if (by_field)
+        text_add(phone->request, SIM_TEXT_MAX, "Expires: %u\r\n", phone->expires_s);
     end_register(sim, phone, phone->request);
     if (!sim->knobs.starved && sim_chance(sim, 8))
         send_merged(sim, phone);

@@ -42,6 +42,8 @@ enum {
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
+    SIM_MAX_EXPIRES = 300,
+    SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
 };
 #define SIM_NODE_HOST    "10.0.0.1:5060"
@@ -87,7 +89,7 @@ struct sim_knobs {
     unsigned store_delay_max_ms;
     unsigned store_fail_pct, store_full_pct;
     unsigned mailbox_full_pct;
-    unsigned crashes, disks;
+    unsigned crashes, disks, max_contacts;
     bool slow_store;
     unsigned dead_pct; /* phones whose port is closed or that say nothing */
     unsigned nat_pct, tcp_pct, v6_pct, policies;

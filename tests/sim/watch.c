@@ -1327,6 +1327,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     check_refused_access(sim, served->phone, served->text, text);
     if (status == 401 || status == 407)
         return;
+    if (status == 403 && text_count(served->text, "X-Creds") > 0)
+        return;
     if (served->cancelled && status == 487)
         return;
     locate(sim, served);
