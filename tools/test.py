@@ -25,6 +25,9 @@ LOGS = os.path.join(ROOT, "build", "test-logs")
 CORES = os.cpu_count() or 2
 SIM_SEEDS = 1000
 SIM_SEEDS_LONG = 20000
+SIM_CALLS = 20000  # in one run of the simulator
+SIM_CALLS_LONG = 1000000
+SIM_SECONDS_MAX = 3600
 FUZZ_SECONDS = 60
 EXPOSURE_MOST = 2.0  # of `systemd-analyze security`; 0 is best, 10 worst
 
@@ -242,18 +245,19 @@ def conformance(log):
     return passed, failed
 
 
-def simulate(log, seeds):
-    """Each seed is one run; a failing one is printed with the line that replays it."""
+def simulate(log, seeds, calls):
+    """Each seed is one run, and there is one of very many calls. One that fails is printed with the
+    line that replays it."""
     status, _ = compile_preset(log, "sim", "sim")
     if status == 0:
         return 0, ["building the simulator"]
     share = (seeds + CORES - 1) // CORES
 
-    def part(core):
-        return run(log, ["build/sim/tests/sim", "--first", str(core * share + 1), "--seeds",
-                         str(share)], 1800)
+    parts = [["--calls", str(calls)]]
+    parts += [["--first", str(core * share + 1), "--seeds", str(share)] for core in range(CORES)]
     with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
-        results = list(pool.map(part, range(CORES)))
+        results = list(pool.map(
+            lambda part: run(log, ["build/sim/tests/sim"] + part, SIM_SECONDS_MAX), parts))
     passed, failed = 0, []
     for status, output in results:
         last = re.findall(r"(\d+) passed, (\d+) failed", output)
@@ -266,11 +270,11 @@ def simulate(log, seeds):
 
 
 def sim(log):
-    return simulate(log, SIM_SEEDS)
+    return simulate(log, SIM_SEEDS, SIM_CALLS)
 
 
 def sim_long(log):
-    return simulate(log, SIM_SEEDS_LONG)
+    return simulate(log, SIM_SEEDS_LONG, SIM_CALLS_LONG)
 
 
 def planted(log):
@@ -325,7 +329,7 @@ PARTS = [
     Part("unit", NORMAL, unit, "unit tests under ASan and UBSan"),
     Part("replay", NORMAL, replay, "the fuzzers' kept inputs"),
     Part("conformance", NORMAL, conformance, "the messages of RFC 4475 and 5118 are the published ones"),
-    Part("sim", NORMAL, sim, "%d simulated runs" % SIM_SEEDS),
+    Part("sim", NORMAL, sim, "%d simulated runs, and one of %d calls" % (SIM_SEEDS, SIM_CALLS)),
     Part("packaging", NORMAL, packaging, "the systemd unit"),
     Part("run", NORMAL, dev_run, "./dev run, twice, and with a port that is taken"),
     Part("e2e", NORMAL, e2e, "phones and tools that we did not write"),
@@ -333,7 +337,8 @@ PARTS = [
     Part("tsan", NORMAL, tsan, "unit tests under ThreadSanitizer"),
     Part("tsan-e2e", NORMAL, tsan_e2e, "registrations and calls under ThreadSanitizer"),
     Part("e2e-long", LONG, e2e_long, "the long cases too"),
-    Part("sim-long", LONG, sim_long, "%d simulated runs" % SIM_SEEDS_LONG),
+    Part("sim-long", LONG, sim_long,
+         "%d simulated runs, and one of %d calls" % (SIM_SEEDS_LONG, SIM_CALLS_LONG)),
     Part("planted", LONG, planted, "planted bugs are found"),
     Part("oom", LONG, oom, "every allocation fails once"),
     Part("fuzz-build", LONG, fuzz_build, "libFuzzer build"),

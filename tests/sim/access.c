@@ -12,8 +12,9 @@
 
 enum {
     SKEW_MS = 1000,
-    SWAP_MS = 6000, /* a REGISTER that waits for its receipt was let in before */
-    WINDOW = 60     /* counts back that must still be taken */
+    KEPT_MS = 600000, /* of nonces that are too old, in a long run */
+    SWAP_MS = 6000,   /* a REGISTER that waits for its receipt was let in before */
+    WINDOW = 60       /* counts back that must still be taken */
 };
 
 enum state {
@@ -25,9 +26,14 @@ enum state {
     UNKNOWN, /* nobody can say */
 };
 
+static struct sim_nonce **nonce_head(struct sim *sim, const char *text)
+{
+    return &sim->nonces[hash_bytes(13, slice_of(text)) % SIM_HEADS];
+}
+
 static struct sim_nonce *find_nonce(struct sim *sim, const char *text)
 {
-    for (struct sim_nonce *at = sim->nonces; at != NULL; at = at->next)
+    for (struct sim_nonce *at = *nonce_head(sim, text); at != NULL; at = at->next)
         if (strcmp(at->text, text) == 0)
             return at;
     return NULL;
@@ -64,8 +70,9 @@ void check_nonce_sent(struct sim *sim, uint32_t to, const char *text)
     made->made_ms = sim->now_ms;
     made->boot = sim->boot;
     made->phone = to;
-    made->next = sim->nonces;
-    sim->nonces = made;
+    struct sim_nonce **head = nonce_head(sim, nonce);
+    made->next = *head;
+    *head = made;
 }
 
 static void branch_of(const char *request, char branch[static 32])
@@ -73,6 +80,24 @@ static void branch_of(const char *request, char branch[static 32])
     char via[256];
     text_field(request, "Via", 0, via, sizeof via);
     text_param(via, "branch", branch, 32);
+}
+
+/** Are credentials made with an algorithm that is offered to their user? */
+static bool is_offered(const struct sim *sim, const char *credentials)
+{
+    char text[64], name[24];
+
+    quoted(credentials, "username=\"u", text, sizeof text);
+    unsigned user = (unsigned)strtoul(text, NULL, 10);
+    if (user >= sim->knobs.phones || sim->algorithm_counts[user] == 0)
+        user = SIM_PHONES_MAX;
+    for (unsigned i = 0; i < sim->algorithm_counts[user]; i++) {
+        snprintf(name, sizeof name, "algorithm=%s,",
+                 creds_algorithm_name(sim->algorithms[user][i]));
+        if (strstr(credentials, name) != NULL)
+            return true;
+    }
+    return false;
 }
 
 static enum state judge(struct sim *sim, uint32_t phone, const char *request,
@@ -85,23 +110,26 @@ static enum state judge(struct sim *sim, uint32_t phone, const char *request,
     if (!text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
                     sizeof value))
         return NO_CREDENTIALS;
-    if (text_count(request, "X-Creds") > 0)
-        return WRONG;
     quoted(value, "nonce=\"", text, sizeof text);
     *nonce = find_nonce(sim, text);
     quoted(value, "nc=", text, sizeof text);
     *nc = (uint32_t)strtoul(text, NULL, 16);
+    if (text_field(request, "X-Creds", 0, text, sizeof text) && strcmp(text, "algorithm") != 0)
+        return WRONG;
+    if (!is_offered(sim, value))
+        return WRONG;
     if (*nonce == NULL || *nc == 0 || *nc >= SIM_COUNTS)
         return UNKNOWN;
     uint64_t age_ms = sim->now_ms - (*nonce)->made_ms;
-    if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS)
+    uint64_t waits_ms = is_register ? 17u * sim->knobs.store_delay_max_ms : 0; /* in line */
+    if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS + waits_ms)
         return STALE;
     if ((*nonce)->used[*nc])
         return (*nonce)->boot == sim->boot ? REUSED : STALE;
     if ((*nonce)->boot != sim->boot)
         return STALE; /* its window went with the process */
     branch_of(request, branch);
-    if (strcmp((*nonce)->first[*nc], branch) != 0)
+    if (strcmp((*nonce)->first[*nc], branch) != 0 || (*nonce)->contested[*nc])
         return UNKNOWN;
     if (age_ms + SKEW_MS > sim->knobs.nonce_lifetime_ms || sim->knobs.mailbox_full_pct > 0 ||
         *nc + WINDOW < (*nonce)->highest)
@@ -115,8 +143,15 @@ void access_note(struct sim *sim, uint32_t phone, const char *request)
     uint32_t nc = 0;
 
     (void)judge(sim, phone, request, &nonce, &nc);
-    if (nonce != NULL && nc > 0 && nc < SIM_COUNTS && nonce->first[nc][0] == '\0')
-        branch_of(request, nonce->first[nc]);
+    char branch[32], wrong[16];
+    text_field(request, "X-Creds", 0, wrong, sizeof wrong);
+    bool counts = wrong[0] == '\0' || strcmp(wrong, "user") == 0; /* it was known to somebody */
+    if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS || !counts)
+        return;
+    branch_of(request, branch);
+    if (nonce->first[nc][0] == '\0')
+        memcpy(nonce->first[nc], branch, sizeof branch);
+    nonce->contested[nc] |= strcmp(nonce->first[nc], branch) != 0;
 }
 
 static bool is_from_us(const char *request, unsigned *user)
@@ -177,7 +212,8 @@ void check_access(struct sim *sim, uint32_t phone, const char *request)
     snprintf(wanted, sizeof wanted, "u%u", user);
     if (strcmp(name, wanted) != 0)
         sim_fail(sim, "%s got a %s through with the From of %s", name, method, wanted);
-    if (user < SIM_PHONES_MAX && sim->disabled[user] && sim->now_ms > sim->changed_ms + SWAP_MS)
+    if (user < SIM_PHONES_MAX && sim->disabled[user] &&
+        sim->now_ms > sim->changed_ms + SWAP_MS + 17u * sim->knobs.store_delay_max_ms)
         sim_fail(sim, "the disabled user u%u got a %s through", user, method);
     if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS)
         return;
@@ -204,12 +240,18 @@ static bool nonce_doubtful(struct sim *sim, uint32_t phone, const char *request)
 /** The challenges are those of the user's algorithms, in their order. */
 static void check_offers(struct sim *sim, const char *request, const char *answer)
 {
-    char challenge[512], wanted[256], value[256], method[16], first[64] = "";
+    char challenge[512], wanted[256], value[1024], method[16], first[64] = "";
     unsigned found = 0;
 
     text_method(request, method, sizeof method);
     text_field(request, strcmp(method, "REGISTER") == 0 ? "To" : "From", 0, value, sizeof value);
     unsigned user = aors_user_of(value);
+    bool is_register = strcmp(method, "REGISTER") == 0;
+    if (text_field(request, is_register ? "Authorization" : "Proxy-Authorization", 0, value,
+                   sizeof value) &&
+        quoted(value, "username=\"u", first, sizeof first))
+        user = (unsigned)strtoul(first, NULL, 10); /* whom he says he is */
+    first[0] = '\0';
     if (user >= sim->knobs.phones)
         return;
     if (sim->algorithm_counts[user] == 0)
@@ -270,16 +312,37 @@ void check_refused_access(struct sim *sim, uint32_t phone, const char *request, 
     bool stale = strstr(challenge, "stale=true") != NULL;
     if (state == STALE && !stale && !disabled)
         sim_fail(sim, "a stale nonce with the right password got no stale=true");
-    if (stale &&
+    char wrong[16];
+    text_field(request, "X-Creds", 0, wrong, sizeof wrong);
+    if (stale && strcmp(wrong, "user") != 0 && /* he knows the password, of another */
         (state == NO_CREDENTIALS || (state == WRONG && !nonce_doubtful(sim, phone, request))))
         sim_fail(sim, "stale=true for who does not know the password");
 }
 
+/** Frees those that were made before a moment. */
+static void free_older(struct sim *sim, uint64_t made_ms)
+{
+    for (unsigned i = 0; i < SIM_HEADS; i++)
+        for (struct sim_nonce **at = &sim->nonces[i]; *at != NULL;) {
+            struct sim_nonce *nonce = *at;
+            if (nonce->made_ms >= made_ms) {
+                at = &nonce->next;
+                continue;
+            }
+            *at = nonce->next;
+            free(nonce);
+        }
+}
+
+void nonces_trim(struct sim *sim)
+{
+    uint64_t kept_ms = sim->knobs.nonce_lifetime_ms + KEPT_MS;
+
+    if (sim->now_ms > kept_ms)
+        free_older(sim, sim->now_ms - kept_ms);
+}
+
 void nonces_close(struct sim *sim)
 {
-    while (sim->nonces != NULL) {
-        struct sim_nonce *nonce = sim->nonces;
-        sim->nonces = nonce->next;
-        free(nonce);
-    }
+    free_older(sim, UINT64_MAX);
 }

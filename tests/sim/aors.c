@@ -73,9 +73,9 @@ static uint32_t expires_of(const char *request, const char *contact)
     char text[32];
     text_param(contact, "expires", text, sizeof text);
     if (text[0] == '\0' && !text_field(request, "Expires", 0, text, sizeof text))
-        return 3600;
+        return SIM_DEFAULT_EXPIRES;
     unsigned long seconds = strtoul(text, NULL, 10);
-    return seconds > 7200 ? 7200 : (uint32_t)seconds;
+    return seconds > SIM_MAX_EXPIRES ? SIM_MAX_EXPIRES : (uint32_t)seconds;
 }
 
 struct asked {
@@ -167,9 +167,12 @@ static bool is_elsewhere(const struct sim *sim, const struct sim_binding *bindin
            at != SIM_ROUTER && at != binding->phone;
 }
 
-static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const char *request,
-                  const struct asked *asked)
+/** Gives how many bindings are new. */
+static unsigned apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const char *request,
+                      const struct asked *asked)
 {
+    unsigned added = 0;
+
     if (asked->star)
         aor->count = 0;
     for (unsigned i = 0; i < asked->count && !asked->star; i++) {
@@ -187,6 +190,7 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
         }
         if (expires == 0 || (binding == NULL && aor->count == COUNT_OF(aor->bindings)))
             continue;
+        added += binding == NULL;
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
         *binding = (struct sim_binding){.phone = phone,
@@ -206,13 +210,24 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
         binding->granted_s = expires;
         binding->elsewhere = is_elsewhere(sim, binding);
     }
+    return added;
+}
+
+/** Would it make more bindings than a user may have? */
+static bool is_too_many(struct sim *sim, const struct sim_aor *aor, uint32_t phone,
+                        const char *request, const struct asked *asked)
+{
+    struct sim_aor after = *aor;
+    unsigned added = apply(sim, &after, phone, request, asked);
+    return added > 0 && after.count > sim->knobs.max_contacts;
 }
 
 /** Is it near its end, so that nobody can say whether it is there? */
 static bool is_near_end(const struct sim *sim, const struct sim_binding *binding)
 {
     uint64_t now_ms = sim_wall(sim);
-    return binding->expires_ms < now_ms + SLACK_MS && binding->expires_ms + SLACK_MS > now_ms;
+    uint64_t slack_ms = SLACK_MS + sim->knobs.store_delay_max_ms;
+    return binding->expires_ms < now_ms + slack_ms && binding->expires_ms + slack_ms > now_ms;
 }
 
 static bool repeat_near_end(const struct sim *sim, const struct sim_aor *aor)
@@ -340,7 +355,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     text_field(request, "To", 0, to, sizeof to);
     unsigned user = aors_user_of(to);
     read_register(request, &asked);
-    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404 || status == 482)
+    bool theirs = status == 403 && text_count(request, "X-Creds") > 0; /* of another user */
+    if (user >= SIM_PHONES_MAX || status == 401 || theirs || status == 404 || status == 482)
         return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
     drop_expired(aor, sim_wall(sim));
@@ -352,9 +368,16 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
         sim_fail(sim, "a REGISTER of u%u that came once more was answered %u", user, status);
     bool brief = is_brief(request, &asked), bad = is_bad_star(request, &asked);
 
+    bool too_many = !repeat && is_too_many(sim, aor, phone, request, &asked);
+    if ((status == 403) != too_many && (status == 403 || status == 200) &&
+        !repeat_near_end(sim, aor)) {
+        sim_fail(sim, "a REGISTER of u%u that makes too many contacts, or not, was answered %u",
+                 user, status);
+        return;
+    }
     if (status != 200) {
-        bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct > 0;
-        bool right = (status == 400 && bad) || (status == 423 && brief) ||
+        bool store = sim->knobs.store_fail_pct + sim->knobs.store_full_pct + sim->knobs.disks > 0;
+        bool right = status == 403 || (status == 400 && bad) || (status == 423 && brief) ||
                      (status == 500 && (overtaken || repeat || store)) ||
                      (status == 503 && store) ||
                      (status == 503 && strstr(answer, "Too many") != NULL &&

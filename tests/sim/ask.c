@@ -21,6 +21,11 @@ static uint32_t ask_index(const struct sim *sim, const struct ask *ask)
     return (uint32_t)(ask - sim->asks);
 }
 
+static uint64_t name_of(const char *branch)
+{
+    return hash_bytes(11, slice_of(branch)) | 1;
+}
+
 /** A free one; the oldest that is done when all were used. */
 static struct ask *ask_new(struct sim *sim)
 {
@@ -29,8 +34,8 @@ static struct ask *ask_new(struct sim *sim)
     if (sim->ask_count < SIM_ASKS_MAX)
         ask = &sim->asks[sim->ask_count++];
     for (uint32_t i = 0; ask == NULL && i < SIM_ASKS_MAX; i++)
-        if (!sim->asks[i].open)
-            ask = &sim->asks[i];
+        if (!sim->asks[sim->ask_next++ % SIM_ASKS_MAX].open)
+            ask = &sim->asks[(sim->ask_next - 1) % SIM_ASKS_MAX];
     if (ask == NULL)
         return NULL;
     uint32_t generation = ask->generation + 1;
@@ -50,6 +55,7 @@ static void ask_begin(struct sim *sim, struct ask *ask)
     text_field(ask->text, "Via", 0, via, sizeof via);
     text_param(via, "branch", ask->branch, sizeof ask->branch);
     text_method(ask->text, ask->method, sizeof ask->method);
+    sim->ask_names[ask_index(sim, ask)] = name_of(ask->branch);
     phone_send(sim, ask->phone, ask->text);
     phone_set_ask_timer(sim, ask_index(sim, ask), ask->generation, T1);
 }
@@ -127,9 +133,12 @@ void ask_prack(struct sim *sim, uint32_t index, const char *response)
 
 static struct ask *find(struct sim *sim, uint32_t phone, const char *branch, bool answers)
 {
+    uint64_t name = name_of(branch);
+
     for (uint32_t i = 0; i < sim->ask_count; i++) {
         struct ask *ask = &sim->asks[i];
-        if (ask->phone == phone && ask->answers == answers && strcmp(ask->branch, branch) == 0)
+        if (sim->ask_names[i] == name && ask->phone == phone && ask->answers == answers &&
+            strcmp(ask->branch, branch) == 0)
             return ask;
     }
     return NULL;
@@ -198,6 +207,7 @@ static void answer_invite(struct sim *sim, uint32_t phone, const char *text, con
     ask->answers = true;
     ask->phone = phone;
     snprintf(ask->branch, sizeof ask->branch, "%s", branch);
+    sim->ask_names[ask_index(sim, ask)] = name_of(branch);
     snprintf(ask->method, sizeof ask->method, "INVITE");
     phone_uri(&sim->phones[phone], sim->phones[phone].user, uri);
     snprintf(extra, sizeof extra, "Contact: <%s>\r\n", uri);
@@ -237,7 +247,7 @@ bool ask_ack(struct sim *sim, uint32_t phone, const char *text)
     text_field(text, "CSeq", 0, cseq, sizeof cseq);
     for (uint32_t i = 0; i < sim->ask_count; i++) {
         struct ask *ask = &sim->asks[i];
-        if (!ask->answers || ask->phone != phone)
+        if (!ask->open || !ask->answers || ask->phone != phone)
             continue;
         text_field(ask->text, "Call-ID", 0, value, sizeof value);
         if (strcmp(call_id, value) != 0)

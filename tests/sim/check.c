@@ -9,6 +9,8 @@
 #include "sim.h"
 
 enum {
+    LIFE_MS = 1300000, /* of a call that never ends, one target after the other */
+    LATE_MS = 150000,  /* until the last word of a call that is over */
     /* Timers A, E, G send a message at most 11 times in 64*T1; a response is sent again for each
      * retransmission of its request, and the network may double each of those. */
     SAME_BYTES_MAX = 40,
@@ -19,6 +21,8 @@ static uint32_t count_same(struct sim *sim, uint32_t to, const char *bytes, size
 {
     uint64_t hash = hash_bytes(to + 1, (struct slice){bytes, len});
 
+    if (sim->seen_used > sim->seen_capacity / 2)
+        check_forget(sim);
     if (sim->seen == NULL) {
         sim->seen_capacity = 1 << 16;
         sim->seen = calloc(sim->seen_capacity, sizeof *sim->seen);
@@ -27,12 +31,21 @@ static uint32_t count_same(struct sim *sim, uint32_t to, const char *bytes, size
     }
     for (size_t i = 0; i < sim->seen_capacity; i++) {
         struct seen_bytes *at = &sim->seen[(hash + i) % sim->seen_capacity];
-        if (at->hash == 0)
+        if (at->hash == 0) {
             at->hash = hash;
+            sim->seen_used++;
+        }
         if (at->hash == hash)
             return ++at->count;
     }
     return 0;
+}
+
+void check_forget(struct sim *sim)
+{
+    if (sim->seen != NULL)
+        memset(sim->seen, 0, sim->seen_capacity * sizeof *sim->seen);
+    sim->seen_used = 0;
 }
 
 static void check_response(struct sim *sim, uint32_t to, const char *text)
@@ -122,10 +135,10 @@ static void check_call(struct sim *sim, const struct call *call, unsigned index)
 {
     bool outlived = call->crashes_before == sim->crashes;
 
-    if (call->final_status != 0 && call->answers > 0)
-        sim_fail(sim, "call %u got %u and a 2xx", index, call->final_status);
     if (!outlived || call->state == CALL_FREE)
         return;
+    if (call->final_status != 0 && call->answers > 0)
+        sim_fail(sim, "call %u got %u and a 2xx", index, call->final_status);
     if (call->final_status == 0 && call->answers == 0 && call->provisional)
         sim_fail(sim, "call %u was accepted by us (100) and never got a final answer", index);
     if (call->final_status == 0 && call->answers == 0 && !call->gave_up)
@@ -180,6 +193,49 @@ void check_calls(struct sim *sim)
         check_call(sim, &sim->calls[i], i);
     for (unsigned i = 0; i < sim->leg_count; i++)
         check_leg(sim, &sim->legs[i], i);
+}
+
+/** Is all of it over, as far as it can be? */
+static bool is_settled(const struct sim *sim, const struct call *call)
+{
+    if (sim->now_ms > call->began_ms + LIFE_MS)
+        return true;
+    return (call->state == CALL_OVER || (call->state == CALL_FAILED && !call->gave_up)) &&
+           sim->now_ms > call->final_ms + LATE_MS;
+}
+
+static void clear_call(struct sim *sim, struct call *call, unsigned index)
+{
+    if (!sim->knobs.starved)
+        check_call(sim, call, index);
+    for (uint32_t i = 0; i < sim->leg_count; i++) {
+        struct leg *leg = &sim->legs[i];
+        if (leg->state == LEG_FREE || strcmp(leg->call_id, call->call_id) != 0)
+            continue;
+        if (!sim->knobs.starved)
+            check_leg(sim, leg, i);
+        uint32_t next = leg->generation + 1;
+        memset(leg, 0, sizeof *leg);
+        leg->generation = next;
+        sim->leg_names[i] = 0;
+        sim->leg_serials[i] = UINT32_MAX;
+    }
+    uint32_t generation = call->generation + 1;
+    memset(call, 0, sizeof *call);
+    call->generation = generation;
+}
+
+bool check_and_clear_calls(struct sim *sim)
+{
+    bool left = false;
+
+    for (unsigned i = 0; i < sim->knobs.calls; i++) {
+        struct call *call = &sim->calls[i];
+        if (!call->planned && call->state != CALL_FREE && is_settled(sim, call))
+            clear_call(sim, call, i);
+        left |= call->planned || call->state != CALL_FREE;
+    }
+    return !left;
 }
 
 void check_node_empty(struct sim *sim)

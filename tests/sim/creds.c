@@ -38,25 +38,30 @@ static void digest_hex(unsigned algorithm, const char *text,
         snprintf(out + 2 * (size_t)i, 3, "%02x", bytes[i]);
 }
 
-static void write_credentials(struct phone *phone, unsigned algorithm, const char *method,
-                              const char *uri, const char *password, char *out, size_t size)
+/** What credentials are made of. */
+struct made {
+    unsigned algorithm, user;
+    const char *method, *uri, *password, *realm, *nonce;
+};
+
+static void write_credentials(struct phone *phone, const struct made *made, char *out, size_t size)
 {
     char text[1024], a1[2 * EVP_MAX_MD_SIZE + 1], a2[2 * EVP_MAX_MD_SIZE + 1],
         response[2 * EVP_MAX_MD_SIZE + 1];
-    bool proxy = strcmp(method, "REGISTER") != 0;
+    bool proxy = strcmp(made->method, "REGISTER") != 0;
 
     phone->nc++;
-    snprintf(text, sizeof text, "u%u:sim.example:%s", phone->user, password);
-    digest_hex(algorithm, text, a1);
-    snprintf(text, sizeof text, "%s:%s", method, uri);
-    digest_hex(algorithm, text, a2);
-    snprintf(text, sizeof text, "%s:%s:%08x:abc:auth:%s", a1, phone->nonce, phone->nc, a2);
-    digest_hex(algorithm, text, response);
+    snprintf(text, sizeof text, "u%u:%s:%s", made->user, made->realm, made->password);
+    digest_hex(made->algorithm, text, a1);
+    snprintf(text, sizeof text, "%s:%s", made->method, made->uri);
+    digest_hex(made->algorithm, text, a2);
+    snprintf(text, sizeof text, "%s:%s:%08x:abc:auth:%s", a1, made->nonce, phone->nc, a2);
+    digest_hex(made->algorithm, text, response);
     text_add(out, size,
-             "%s: Digest username=\"u%u\", realm=\"sim.example\", nonce=\"%s\", uri=\"%s\", "
+             "%s: Digest username=\"u%u\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", "
              "response=\"%s\", algorithm=%s, qop=auth, nc=%08x, cnonce=\"abc\"\r\n",
-             proxy ? "Proxy-Authorization" : "Authorization", phone->user, phone->nonce, uri,
-             response, algorithms[algorithm].name, phone->nc);
+             proxy ? "Proxy-Authorization" : "Authorization", made->user, made->realm, made->nonce,
+             made->uri, response, algorithms[made->algorithm].name, phone->nc);
 }
 
 static void take_algorithm(struct phone *phone, const char *challenge)
@@ -100,25 +105,53 @@ static bool is_offered(const struct phone *phone, unsigned algorithm)
     return false;
 }
 
+/** Spoils them in some way, and says in which; NULL: not this time. */
+static const char *make_wrong(struct sim *sim, const struct phone *phone, struct made *made)
+{
+    unsigned other = (unsigned)sim_range(sim, SIP_MD5, SIP_SHA_512_256);
+
+    switch (sim_range(sim, 0, 5)) {
+    case 0:
+        made->password = "wrong";
+        return "password";
+    case 1:
+        if (is_offered(phone, other))
+            return NULL;
+        made->algorithm = other;
+        return "algorithm";
+    case 2:
+        made->user = (phone->user + 1) % sim->knobs.phones;
+        return made->user != phone->user ? "user" : NULL;
+    case 3:
+        made->uri = "sip:mallory@far.example";
+        return "uri";
+    case 4:
+        made->nonce = "AAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        return "nonce";
+    default:
+        made->method = strcmp(made->method, "REGISTER") == 0 ? "REGISTER" : "OPTIONS";
+        made->password = strcmp(made->method, "REGISTER") == 0 ? "" : made->password;
+        return "method";
+    }
+}
+
 void creds_add(struct sim *sim, struct phone *phone, const char *method, const char *uri, char *out,
                size_t size)
 {
     if (!sim->knobs.auth || phone->nonce[0] == '\0' || phone->offered_count == 0 ||
         phone->nc + 2 >= SIM_COUNTS)
         return;
-    unsigned algorithm = phone->offered[sim_range(sim, 0, phone->offered_count - 1)];
-    if (sim_chance(sim, 4)) {
-        write_credentials(phone, algorithm, method, uri, "wrong", out, size);
-        text_add(out, size, "X-Creds: wrong\r\n");
-        return;
-    }
-    unsigned other = (unsigned)sim_range(sim, SIP_MD5, SIP_SHA_512_256);
-    if (sim_chance(sim, 4) && !is_offered(phone, other)) {
-        write_credentials(phone, other, method, uri, "secret", out, size);
-        text_add(out, size, "X-Creds: not offered\r\n");
-        return;
-    }
-    if (sim_chance(sim, 4) && phone->nc > 0)
+    struct made made = {.algorithm = phone->offered[sim_range(sim, 0, phone->offered_count - 1)],
+                        .user = phone->user,
+                        .method = method,
+                        .uri = uri,
+                        .password = "secret",
+                        .realm = "sim.example",
+                        .nonce = phone->nonce};
+    const char *wrong = sim_chance(sim, 9) ? make_wrong(sim, phone, &made) : NULL;
+    if (wrong == NULL && sim_chance(sim, 4) && phone->nc > 0)
         phone->nc--; /* the count of the request before */
-    write_credentials(phone, algorithm, method, uri, "secret", out, size);
+    write_credentials(phone, &made, out, size);
+    if (wrong != NULL)
+        text_add(out, size, "X-Creds: %s\r\n", wrong);
 }

@@ -4,11 +4,19 @@
  *
  *     sim [--first N] [--seeds COUNT]     runs seeds N.. and prints each that fails
  *     sim --seed N                        replays one, with every message
+ *     sim --calls COUNT [--first N] [--trace MS]
+ *                                         one run of so many calls; messages from MS on
+ *
+ * A long run is made of shifts of some thousand calls each: within a shift calls come without end,
+ * crashes, full disks, slow stores and other weather among them; after it all must
+ * be over and gone, and other users and phones come. The store and the clock go on.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sim.h"
@@ -16,10 +24,16 @@
 enum {
     AFTER_MS = 1200000, /* long enough for every binding, Timer C and transaction to end */
     STANDING_MAX = 20000,
+    SHIFT_MIN = 2000, /* calls */
+    SHIFT_MAX = 12000,
+    TEND_MS = 4000,
+    GAP_MAX_MS = 12000, /* between two calls of a slot */
 };
+#define NEVER_MS (UINT64_MAX / 4)
 
 static volatile sig_atomic_t current_seed; /* for the crash message */
 static unsigned passed, failed;
+static uint64_t calls_begun;
 
 static void draw_knobs(struct sim *sim)
 {
@@ -51,11 +65,87 @@ static void draw_knobs(struct sim *sim)
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
+    knobs->disks = sim_chance(sim, 15) ? (unsigned)sim_range(sim, 1, 3) : 0;
+    knobs->max_contacts = sim_chance(sim, 20) ? 2 : 10;
+    knobs->slow_store = sim_chance(sim, 6);
+    if (knobs->slow_store)
+        knobs->store_delay_max_ms = (unsigned)sim_range(sim, 500, 2500);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
     /* Drawn without the dice, so that the other seeds stay what they were. */
     knobs->overload = !knobs->starved && sim->seed % 6 == 5;
     if (knobs->overload)
         knobs->crashes = 0; /* what was refused is forgotten by them */
+    sim->end_ms = sim->quiet_at_ms + AFTER_MS;
+}
+
+/** A shift's: its calls come without end, and every transaction is looked at. */
+static void draw_shift(struct sim *sim)
+{
+    struct sim_knobs *knobs = &sim->knobs;
+
+    do
+        draw_knobs(sim);
+    while (knobs->starved);
+    knobs->overload = false; /* what was refused is forgotten by crashes */
+    knobs->phones = (unsigned)sim_range(sim, 6, SIM_PHONES_MAX);
+    knobs->calls = SIM_CALLS_LONG;
+    sim->quiet_at_ms = NEVER_MS;
+    sim->end_ms = NEVER_MS;
+}
+
+/** In a shift: what happens now happens again, some time. */
+static void happen_again(struct sim *sim, enum sim_event_kind kind, uint64_t most_ms)
+{
+    if (!sim->endless || sim->quiet_at_ms != NEVER_MS)
+        return;
+    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + sim_range(sim, most_ms / 20, most_ms),
+                                     .kind = (uint8_t)kind,
+                                     .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
+}
+
+static void change_weather(struct sim *sim)
+{
+    struct sim_knobs *knobs = &sim->knobs;
+
+    knobs->delay_max_ms = (unsigned)(sim_chance(sim, 20) ? 1200 : sim_range(sim, 1, 200));
+    knobs->loss_pct = (unsigned)(sim_chance(sim, 30) ? 0 : sim_range(sim, 1, 8));
+    knobs->dup_pct = (unsigned)(sim_chance(sim, 40) ? 0 : sim_range(sim, 1, 20));
+}
+
+static void fill_disk(struct sim *sim)
+{
+    sim_trace(sim, "    the disk is full");
+    sim->disk_full_until_ms = sim->now_ms + sim_range(sim, 1000, 15000);
+}
+
+/** Room is made, and filled with new calls; after the last one the crowd falls silent. */
+static void tend(struct sim *sim)
+{
+    bool idle = check_and_clear_calls(sim);
+
+    watch_trim(sim);
+    nonces_trim(sim);
+    for (unsigned i = 0; i < sim->knobs.calls && sim->calls_left > 0; i++) {
+        if (sim->calls[i].planned || sim->calls[i].state != CALL_FREE)
+            continue;
+        phones_plan_call(sim, i, sim_range(sim, 0, GAP_MAX_MS));
+        sim->calls_left--;
+        idle = false;
+    }
+    if (idle) {
+        sim->quiet_at_ms = sim->now_ms;
+        sim->end_ms = sim->now_ms + AFTER_MS;
+        return;
+    }
+    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + TEND_MS, .kind = EVENT_TEND});
+}
+
+static void restart(struct sim *sim)
+{
+    if (sim_chance(sim, 30)) /* another configuration */
+        sim->knobs.workers = (unsigned)sim_range(sim, 1, SIM_WORKERS_MAX);
+    node_start(sim);
+    happen_again(sim, EVENT_CRASH, 1200000);
 }
 
 static void crash(struct sim *sim)
@@ -102,42 +192,57 @@ static void happen(struct sim *sim, struct sim_event *event)
         crash(sim);
         break;
     case EVENT_RESTART:
-        node_start(sim);
+        restart(sim);
         break;
     case EVENT_CONN_LOST:
         node_conn_lost(sim, event->a);
+        happen_again(sim, EVENT_CONN_LOST, 60000);
         break;
     case EVENT_POLICY:
         node_change_policy(sim);
+        happen_again(sim, EVENT_POLICY, 200000);
+        break;
+    case EVENT_DISK:
+        fill_disk(sim);
+        happen_again(sim, EVENT_DISK, 300000);
+        break;
+    case EVENT_WEATHER:
+        change_weather(sim);
+        happen_again(sim, EVENT_WEATHER, 200000);
+        break;
+    case EVENT_TEND:
+        tend(sim);
         break;
     }
     free(event->bytes);
 }
 
+static void post_some(struct sim *sim, enum sim_event_kind kind, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
+                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
+                                         .kind = (uint8_t)kind,
+                                         .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
+}
+
 static void run(struct sim *sim)
 {
-    uint64_t end_ms = sim->quiet_at_ms + AFTER_MS;
     unsigned standing = 0; /* steps in one millisecond */
 
     node_start(sim);
     phones_start(sim);
-    for (unsigned i = 0; i < sim->knobs.crashes; i++)
-        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
-                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                                         .kind = EVENT_CRASH});
-    for (unsigned i = 0; i < sim->knobs.policies; i++)
-        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
-                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                                         .kind = EVENT_POLICY});
-    for (unsigned i = 0; sim->knobs.tcp_pct > 0 && i < sim->knobs.phones; i++)
-        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms +
-                                                   sim_range(sim, 5000, sim->knobs.calls_span_ms),
-                                         .kind = EVENT_CONN_LOST,
-                                         .a = (uint32_t)sim_range(sim, 1, sim->knobs.phones)});
+    post_some(sim, EVENT_CRASH, sim->endless && sim->knobs.crashes > 0 ? 1 : sim->knobs.crashes);
+    post_some(sim, EVENT_POLICY, sim->knobs.policies);
+    post_some(sim, EVENT_CONN_LOST, sim->knobs.tcp_pct > 0 ? sim->knobs.phones : 0);
+    post_some(sim, EVENT_DISK, sim->knobs.disks);
+    post_some(sim, EVENT_WEATHER, sim->endless ? 1 : 0);
+    if (sim->endless)
+        tend(sim);
     while (!sim->failed) {
         uint64_t event_ms = sim_next_due(sim), timer_ms = node_next_ms(sim);
         uint64_t next_ms = event_ms < timer_ms ? event_ms : timer_ms;
-        if (next_ms > end_ms)
+        if (next_ms > sim->end_ms)
             break;
         if (next_ms > sim->now_ms) {
             sim->now_ms = next_ms;
@@ -145,6 +250,8 @@ static void run(struct sim *sim)
         } else if (++standing > STANDING_MAX) {
             sim_fail(sim, "time stands still: something is due again and again");
         }
+        if (sim->trace_ms != 0 && sim->now_ms >= sim->trace_ms)
+            sim->trace = true;
         watch_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))
@@ -152,6 +259,10 @@ static void run(struct sim *sim)
         else
             node_run(sim);
     }
+    if (!sim->failed)
+        check_calls(sim);
+    if (!sim->failed)
+        check_node_empty(sim);
 }
 
 static void print_knobs(const struct sim *sim)
@@ -164,22 +275,43 @@ static void print_knobs(const struct sim *sim)
            k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct);
 }
 
-static void simulate(uint64_t seed, bool trace)
+static struct sim *sim_open(uint64_t seed, unsigned calls, unsigned legs)
 {
     struct sim *sim = calloc(1, sizeof *sim);
     if (sim == NULL)
         abort();
 
     sim->seed = seed;
-    sim->trace = trace;
     sim->now_ms = 1000;
     sim->wall_offset_ms = UINT64_C(1700000000000);
-    sim->calls = calloc(SIM_CALLS_MAX, sizeof *sim->calls);
-    sim->legs = calloc(SIM_LEGS_MAX, sizeof *sim->legs);
+    sim->leg_max = legs;
+    sim->calls = calloc(calls, sizeof *sim->calls);
+    sim->legs = calloc(legs, sizeof *sim->legs);
     sim->asks = calloc(SIM_ASKS_MAX, sizeof *sim->asks);
     if (sim->calls == NULL || sim->legs == NULL || sim->asks == NULL)
         abort();
     rng_seed(&sim->rng, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
+    return sim;
+}
+
+static void sim_close(struct sim *sim)
+{
+    node_release(sim);
+    sim_clear_events(sim);
+    watch_close(sim);
+    nonces_close(sim);
+    free(sim->seen);
+    free(sim->calls);
+    free(sim->legs);
+    free(sim->asks);
+    free(sim);
+}
+
+static void simulate(uint64_t seed, bool trace)
+{
+    struct sim *sim = sim_open(seed, SIM_CALLS_MAX, SIM_LEGS_MAX);
+
+    sim->trace = trace;
     draw_knobs(sim);
     if (trace)
         print_knobs(sim);
@@ -187,11 +319,6 @@ static void simulate(uint64_t seed, bool trace)
     watch_open(sim);
     node_prepare(sim);
     run(sim);
-    if (!sim->failed)
-        check_calls(sim);
-    if (!sim->failed)
-        check_node_empty(sim);
-    node_release(sim);
     if (sim->failed) {
         failed++;
         printf("FAIL seed %llu: %s (replay: sim --seed %llu)\n", (unsigned long long)seed, sim->why,
@@ -205,14 +332,88 @@ static void simulate(uint64_t seed, bool trace)
                    (unsigned long long)sim->messages_sent);
     }
     fflush(stdout);
+    calls_begun += sim->calls_begun;
+    sim_close(sim);
+}
+
+/* ---- a long run ---- */
+
+/** All are gone: nothing of the old crowd may reach the new one. */
+static void clear_crowd(struct sim *sim)
+{
+    node_stop(sim, false);
     sim_clear_events(sim);
-    watch_close(sim);
     nonces_close(sim);
-    free(sim->seen);
-    free(sim->calls);
-    free(sim->legs);
-    free(sim->asks);
-    free(sim);
+    check_forget(sim);
+    memset(sim->calls, 0, SIM_CALLS_LONG * sizeof *sim->calls);
+    memset(sim->legs, 0, SIM_LEGS_LONG * sizeof *sim->legs);
+    memset(sim->asks, 0, SIM_ASKS_MAX * sizeof *sim->asks);
+    memset(sim->leg_names, 0, sizeof sim->leg_names);
+    memset(sim->ask_names, 0, sizeof sim->ask_names);
+    memset(sim->phones, 0, sizeof sim->phones);
+    memset(sim->aors, 0, sizeof sim->aors);
+    sim->leg_count = 0;
+    sim->ask_count = 0;
+    sim->sent_by_node = 0;
+    sim->received_by_node = 0;
+}
+
+static void simulate_long(uint64_t seed, uint64_t calls, uint64_t trace_ms)
+{
+    struct sim *sim = sim_open(seed, SIM_CALLS_LONG, SIM_LEGS_LONG);
+    unsigned shifts = 0;
+
+    sim->endless = true;
+    sim->trace_ms = trace_ms;
+    draw_shift(sim);
+    watch_open(sim);
+    node_prepare(sim);
+    for (uint64_t left = calls; left > 0 && !sim->failed; shifts++) {
+        if (shifts > 0) {
+            clear_crowd(sim);
+            draw_shift(sim);
+            node_change_users(sim);
+        }
+        sim->calls_left = sim_range(sim, SHIFT_MIN, SHIFT_MAX);
+        if (sim->calls_left > left)
+            sim->calls_left = left;
+        left -= sim->calls_left;
+        run(sim);
+    }
+    if (sim->failed) {
+        failed++;
+        printf("FAIL seed %llu after %llu calls: %s (replay: sim --calls %llu --first %llu --trace "
+               "%llu)\n",
+               (unsigned long long)seed, (unsigned long long)sim->calls_begun, sim->why,
+               (unsigned long long)calls, (unsigned long long)seed,
+               (unsigned long long)(sim->now_ms > 60000 ? sim->now_ms - 60000 : 1));
+    } else {
+        passed++;
+        printf("%llu calls in %u shifts, %u starts, %llu hours\n",
+               (unsigned long long)sim->calls_begun, shifts, sim->boot,
+               (unsigned long long)(sim->now_ms / 3600000));
+    }
+    calls_begun += sim->calls_begun;
+    sim_close(sim);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/** How fast it went, and how much memory it took at most. */
+static void print_throughput(double began_s)
+{
+    struct rusage usage = {0};
+    double took_s = seconds_now() - began_s;
+
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%llu simulated calls in %.1f s: %.0f a second, %ld MB at most\n",
+           (unsigned long long)calls_begun, took_s, took_s > 0 ? (double)calls_begun / took_s : 0.0,
+           usage.ru_maxrss / 1024);
 }
 
 /** An assert in the core is a finding like any other. */
@@ -228,7 +429,8 @@ static void on_abort(int number)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = 1000, one = 0;
+    uint64_t first = 1, count = 1000, one = 0, calls = 0, trace_ms = 0;
+    double began_s = seconds_now();
 
     for (int i = 1; i + 1 < argc; i += 2) {
         uint64_t number = strtoull(argv[i + 1], NULL, 10);
@@ -238,19 +440,28 @@ int main(int argc, char **argv)
             count = number;
         else if (strcmp(argv[i], "--seed") == 0)
             one = number;
+        else if (strcmp(argv[i], "--calls") == 0)
+            calls = number;
+        else if (strcmp(argv[i], "--trace") == 0)
+            trace_ms = number;
         else {
-            fprintf(stderr, "usage: sim [--first N] [--seeds COUNT] | --seed N\n");
+            fprintf(stderr, "usage: sim [--first N] [--seeds COUNT] | --seed N |\n"
+                            "       --calls COUNT [--first N] [--trace MS]\n");
             return 2;
         }
     }
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
+    current_seed = (sig_atomic_t)(one != 0 ? one : first);
     if (one != 0)
         simulate(one, true);
-    for (uint64_t seed = first; one == 0 && seed < first + count; seed++) {
+    else if (calls != 0)
+        simulate_long(first, calls, trace_ms);
+    for (uint64_t seed = first; one == 0 && calls == 0 && seed < first + count; seed++) {
         current_seed = (sig_atomic_t)seed;
         simulate(seed, false);
     }
+    print_throughput(began_s);
     printf("%u passed, %u failed\n", passed, failed);
     return failed != 0;
 }

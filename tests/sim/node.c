@@ -188,7 +188,7 @@ static enum err store_append(void *user, const struct durable_op *op, struct id 
     struct append_user *who = user;
     struct sim *sim = who->sim;
 
-    if (sim_chance(sim, sim->knobs.store_full_pct))
+    if (sim->now_ms < sim->disk_full_until_ms || sim_chance(sim, sim->knobs.store_full_pct))
         return ERR_FULL;
     struct store_op *made = calloc(1, sizeof *made);
     if (made == NULL)
@@ -395,6 +395,9 @@ void node_change_policy(struct sim *sim)
     unsigned user = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
     struct policy *old = sim->policy;
 
+    for (unsigned i = 0; i < sim->knobs.phones && sim->endless; i++)
+        if (sim->disabled[i])
+            user = i; /* few at a time */
     sim->disabled[user] = !sim->disabled[user];
     sim->users[user].disabled = sim->disabled[user];
     sim->changed_ms = sim->now_ms;
@@ -439,6 +442,14 @@ static void make_users(struct sim *sim)
     sim->policy = build_policy(sim);
 }
 
+void node_change_users(struct sim *sim)
+{
+    policy_free(sim->policy);
+    memset(sim->disabled, 0, sizeof sim->disabled);
+    memset(sim->algorithm_counts, 0, sizeof sim->algorithm_counts);
+    make_users(sim);
+}
+
 void node_prepare(struct sim *sim)
 {
     for (unsigned i = 0; i < COUNT_OF(sim->listeners); i++)
@@ -446,7 +457,7 @@ void node_prepare(struct sim *sim)
                                               .bound = sim_addr(SIM_NODE, i == 2)};
     sim->ops_end = &sim->ops;
     make_users(sim);
-    for (unsigned i = 0; i < sim->knobs.workers; i++) {
+    for (unsigned i = 0; i < SIM_WORKERS_MAX; i++) {
         sim->workers[i].buffer = malloc(OUTBOX_BYTES);
         if (sim->workers[i].buffer == NULL)
             abort();
@@ -481,10 +492,10 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .trusted = &router_net,
         .trusted_count = sim->knobs.router ? 1 : 0,
         .nonce_lifetime_ms = sim->knobs.nonce_lifetime_ms,
-        .registrar = {.default_expires = 3600,
+        .registrar = {.default_expires = SIM_DEFAULT_EXPIRES,
                       .min_expires = SIM_MIN_EXPIRES,
-                      .max_expires = 7200,
-                      .max_contacts = 10},
+                      .max_expires = SIM_MAX_EXPIRES,
+                      .max_contacts = sim->knobs.max_contacts},
         .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
         .overload_target_ms = sim->knobs.overload ? SIM_OVERLOAD_TARGET_MS : 0,
@@ -565,7 +576,7 @@ void node_release(struct sim *sim)
 {
     node_stop(sim, false);
     map_clear(&sim->durable);
-    for (unsigned i = 0; i < sim->knobs.workers; i++)
+    for (unsigned i = 0; i < SIM_WORKERS_MAX; i++)
         free(sim->workers[i].buffer);
     policy_free(sim->policy);
 }

@@ -262,6 +262,7 @@ static void send_merged(struct sim *sim, const struct phone *phone)
 static void send_register(struct sim *sim, struct phone *phone)
 {
     char uri[80];
+    bool by_field = false; /* Expires */
 
     phone->direct = sim_chance(sim, 15);
     if (phone->instance && sim_chance(sim, 15))
@@ -280,8 +281,14 @@ static void send_register(struct sim *sim, struct phone *phone)
     if (phone->wants_gone && phone->cseq % 2 == 0) {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: *\r\nExpires: 0\r\n");
     } else {
-        text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
-                 phone->wants_gone ? 0 : phone->expires_s);
+        uint64_t manner = phone->wants_gone ? 0 : sim_range(sim, 0, 15);
+        by_field = manner == 2;
+        text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>", uri);
+        if (manner == 3) /* more than there is */
+            text_add(phone->request, SIM_TEXT_MAX, ";expires=99999");
+        else if (manner != 1 && !by_field) /* 1: whatever is usual here */
+            text_add(phone->request, SIM_TEXT_MAX, ";expires=%u",
+                     phone->wants_gone ? 0 : phone->expires_s);
         bool two = has_two(phone);
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
@@ -295,6 +302,8 @@ static void send_register(struct sim *sim, struct phone *phone)
             text_add(phone->request, SIM_TEXT_MAX, "\r\n");
         }
     }
+    if (by_field)
+        text_add(phone->request, SIM_TEXT_MAX, "Expires: %u\r\n", phone->expires_s);
     end_register(sim, phone, phone->request);
     if (!sim->knobs.starved && sim_chance(sim, 8))
         send_merged(sim, phone);
@@ -405,12 +414,16 @@ static void on_call_timer(struct sim *sim, uint32_t index)
     struct call *call = &sim->calls[index];
     uint32_t callee = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
 
+    uint32_t fresh = call->generation + 1;
+    memset(call, 0, sizeof *call);
+    call->generation = fresh;
+    sim->calls_begun++;
     call->phone = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
     if (sim->phones[call->phone].manner == MANNER_CLOSED)
         call->phone = 1;
     snprintf(call->call_id, sizeof call->call_id, "call-%u-%llx", index,
              (unsigned long long)rng_u64(&sim->rng));
-    snprintf(call->tag, sizeof call->tag, "c%u", index);
+    snprintf(call->tag, sizeof call->tag, "c%llu", (unsigned long long)sim->calls_begun);
     call->hangs_up = sim_chance(sim, 50);
     call->began_ms = sim->now_ms;
     call->cseq = (uint32_t)sim_range(sim, 1, 1000);
@@ -694,6 +707,7 @@ static void on_call_response(struct sim *sim, uint32_t phone, const char *text)
         if (status >= 200 && call->state == CALL_BYE) {
             call->bye_done = true;
             call->state = CALL_OVER;
+            call->final_ms = sim->now_ms;
         }
         return;
     }
@@ -720,10 +734,31 @@ static void on_call_response(struct sim *sim, uint32_t phone, const char *text)
 
 /* ---- calls, the callee's side ---- */
 
+static uint64_t leg_name(uint32_t phone, const char *branch)
+{
+    return hash_bytes(phone + 1, slice_of(branch)) | 1;
+}
+
 static struct leg *find_leg(struct sim *sim, uint32_t phone, const char *branch)
 {
+    uint64_t name = leg_name(phone, branch);
+
     for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (sim->legs[i].phone == phone && strcmp(sim->legs[i].branch, branch) == 0)
+        if (sim->leg_names[i] == name && sim->legs[i].phone == phone &&
+            strcmp(sim->legs[i].branch, branch) == 0)
+            return &sim->legs[i];
+    return NULL;
+}
+
+static struct leg *leg_by_tag(struct sim *sim, uint32_t phone, const char *tag)
+{
+    unsigned serial;
+
+    if (sscanf(tag, "leg%u", &serial) != 1)
+        return NULL;
+    for (uint32_t i = 0; i < sim->leg_count; i++)
+        if (sim->leg_serials[i] == serial && sim->legs[i].phone == phone &&
+            strcmp(sim->legs[i].tag, tag) == 0)
             return &sim->legs[i];
     return NULL;
 }
@@ -773,7 +808,7 @@ static void leg_respond(struct sim *sim, struct leg *leg, unsigned status)
     leg->tries = 0;
     leg->generation++;
     set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), leg->generation, T1);
-    if (status == 200 && leg_index(sim, leg) % 8 == 0) { /* a fork behind it: two have answered */
+    if (status == 200 && leg->serial % 8 == 0) { /* a fork behind it: two have answered */
         char twin[SIM_TEXT_MAX], tag[32];
         snprintf(tag, sizeof tag, "%st", leg->tag);
         text_response(leg->invite, 200, tag, extra, twin, sizeof twin);
@@ -828,6 +863,25 @@ static void on_leg_again(struct sim *sim, struct leg *leg, uint32_t generation)
     set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), generation, leg->gap_ms);
 }
 
+static struct leg *leg_new(struct sim *sim)
+{
+    struct leg *leg = NULL;
+
+    for (uint32_t i = 0; i < sim->leg_count && sim->endless && leg == NULL; i++)
+        if (sim->leg_names[i] == 0)
+            leg = &sim->legs[i];
+    if (leg == NULL && sim->leg_count < sim->leg_max)
+        leg = &sim->legs[sim->leg_count++];
+    if (leg == NULL)
+        return NULL;
+    uint32_t generation = leg->generation + 1;
+    memset(leg, 0, sizeof *leg);
+    leg->generation = generation;
+    leg->serial = sim->leg_serial++;
+    sim->leg_serials[leg_index(sim, leg)] = leg->serial;
+    return leg;
+}
+
 /** The boot of the node when it saw a request first: the last of its own Vias says it. */
 static uint32_t boot_of(const char *text)
 {
@@ -857,19 +911,19 @@ static void on_invite(struct sim *sim, uint32_t phone, const char *text, const c
             send_to_node(sim, phone, leg->response);
         return;
     }
-    if (sim->leg_count == SIM_LEGS_MAX)
+    leg = leg_new(sim);
+    if (leg == NULL)
         return;
-    leg = &sim->legs[sim->leg_count++];
-    memset(leg, 0, sizeof *leg);
     leg->phone = phone;
     leg->state = LEG_RINGING;
     leg->crashes_before = sim->crashes;
     leg->began_ms = sim->now_ms;
     snprintf(leg->branch, sizeof leg->branch, "%s", branch);
+    sim->leg_names[leg_index(sim, leg)] = leg_name(phone, branch);
     leg->boot = boot_of(text);
     leg->conn = sim->phones[phone].conn;
     leg->next_cseq = 77;
-    snprintf(leg->tag, sizeof leg->tag, "leg%u", leg_index(sim, leg));
+    snprintf(leg->tag, sizeof leg->tag, "leg%u", leg->serial);
     snprintf(leg->invite, sizeof leg->invite, "%s", text);
     text_field(text, "Call-ID", 0, leg->call_id, sizeof leg->call_id);
     text_field(text, "From", 0, from, sizeof from);
@@ -939,17 +993,16 @@ static void on_ack(struct sim *sim, uint32_t phone, const char *text, const char
         return;
     text_field(text, "To", 0, to, sizeof to);
     text_param(to, "tag", tag, sizeof tag);
-    for (uint32_t i = 0; i < sim->leg_count; i++) {
-        leg = &sim->legs[i];
-        if (leg->phone != phone || strcmp(leg->tag, tag) != 0 || leg->state != LEG_ANSWERED)
-            continue;
-        leg->acked = true;
-        leg->state = LEG_CONFIRMED;
-        leg->generation++;
-        set_timer(sim, PT_LEG_BYE, i, leg->generation, sim_range(sim, 2000, 60000));
-        if (!sim->knobs.starved && sim_chance(sim, 50))
-            set_timer(sim, PT_LEG_ASK, i, leg->generation, sim_range(sim, 500, 20000));
-    }
+    leg = leg_by_tag(sim, phone, tag);
+    if (leg == NULL || leg->state != LEG_ANSWERED)
+        return;
+    leg->acked = true;
+    leg->state = LEG_CONFIRMED;
+    leg->generation++;
+    uint32_t index = leg_index(sim, leg);
+    set_timer(sim, PT_LEG_BYE, index, leg->generation, sim_range(sim, 2000, 60000));
+    if (!sim->knobs.starved && sim_chance(sim, 50))
+        set_timer(sim, PT_LEG_ASK, index, leg->generation, sim_range(sim, 500, 20000));
 }
 
 static void on_bye(struct sim *sim, uint32_t phone, const char *text)
@@ -961,13 +1014,11 @@ static void on_bye(struct sim *sim, uint32_t phone, const char *text)
     text_field(text, "To", 0, to, sizeof to);
     text_param(to, "tag", tag, sizeof tag);
     text_field(text, "Call-ID", 0, call_id, sizeof call_id);
-    for (uint32_t i = 0; i < sim->leg_count; i++) {
-        struct leg *leg = &sim->legs[i];
-        if (leg->phone == phone && strcmp(leg->tag, tag) == 0) {
-            known = true;
-            leg->acked = true; /* the ACK may be lost; the dialog is over all the same */
-            leg->state = LEG_OVER;
-        }
+    struct leg *leg = leg_by_tag(sim, phone, tag);
+    if (leg != NULL) {
+        known = true;
+        leg->acked = true; /* the ACK may be lost; the dialog is over all the same */
+        leg->state = LEG_OVER;
     }
     struct call *call = find_call(sim, phone, call_id, &index);
     if (call != NULL && strcmp(call->tag, tag) == 0) {
@@ -975,6 +1026,7 @@ static void on_bye(struct sim *sim, uint32_t phone, const char *text)
         call->bye_done = true;
         if (call->state == CALL_UP || call->state == CALL_BYE)
             call->state = CALL_OVER;
+        call->final_ms = sim->now_ms;
     }
     text_response(text, known ? 200 : 481, "x", "", response, sizeof response);
     send_to_node(sim, phone, response);
@@ -989,11 +1041,11 @@ static void on_leg_response(struct sim *sim, uint32_t phone, const char *text)
     text_param(from, "tag", tag, sizeof tag);
     if (strcmp(method, "BYE") != 0 || text_status(text) < 200)
         return;
-    for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (sim->legs[i].phone == phone && strcmp(sim->legs[i].tag, tag) == 0) {
-            sim->legs[i].bye_done = true;
-            sim->legs[i].state = LEG_OVER;
-        }
+    struct leg *leg = leg_by_tag(sim, phone, tag);
+    if (leg == NULL)
+        return;
+    leg->bye_done = true;
+    leg->state = LEG_OVER;
 }
 
 /* ---- MESSAGE: any other request ---- */
@@ -1199,7 +1251,7 @@ void phone_conn_lost(struct sim *sim, uint32_t phone)
             continue;
         call->crashes_before = UINT32_MAX;
         for (uint32_t k = 0; k < sim->leg_count; k++)
-            if (strcmp(sim->legs[k].call_id, call->call_id) == 0)
+            if (sim->legs[k].state != LEG_FREE && strcmp(sim->legs[k].call_id, call->call_id) == 0)
                 sim->legs[k].crashes_before = UINT32_MAX;
     }
     for (uint32_t k = 0; k < sim->leg_count; k++) {
@@ -1269,6 +1321,12 @@ void phones_start(struct sim *sim)
         if (phone->manner != MANNER_CLOSED)
             set_timer(sim, PT_PROBE, i, 0, sim_range(sim, 1000, 10000));
     }
-    for (uint32_t i = 0; i < sim->knobs.calls; i++)
-        set_timer(sim, PT_CALL, i, 0, sim_range(sim, 4000, sim->knobs.calls_span_ms));
+    for (uint32_t i = 0; i < sim->knobs.calls && !sim->endless; i++)
+        phones_plan_call(sim, i, sim_range(sim, 4000, sim->knobs.calls_span_ms));
+}
+
+void phones_plan_call(struct sim *sim, uint32_t index, uint64_t in_ms)
+{
+    sim->calls[index].planned = true;
+    set_timer(sim, PT_CALL, index, 0, in_ms);
 }

@@ -2,7 +2,7 @@
 /*
  * sim - the whole core under a seeded clock and network.
  *
- * One run is one seed: a node of one to four workers, a store with receipts, and a
+ * One run is one seed: a node of one to eight workers, a store with receipts, and a
  * crowd of phones that register, call, answer, refuse, vanish, cancel and hang up, over a network
  * that loses, doubles, delays and reorders, with crashes and restarts between. The phones are
  * written apart from the project's own parser, on plain text, so that one mistake cannot hide
@@ -29,17 +29,21 @@
 #include "core/core.h"
 
 enum {
-    SIM_WORKERS_MAX = 4,
+    SIM_WORKERS_MAX = 8,
     SIM_PHONES_MAX = 16,
     SIM_CALLS_MAX = 64,
     SIM_LEGS_MAX = 1024,
+    SIM_CALLS_LONG = 128, /* at once, in a run of very many */
+    SIM_LEGS_LONG = 2048,
     SIM_TEXT_MAX = 4096,
-    SIM_HEADS = 8,
+    SIM_HEADS = 1024,
     SIM_NODE = 0,                    /* address of the node; phones are 1.. */
     SIM_ROUTER = SIM_PHONES_MAX + 1, /* of the other proxy */
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
+    SIM_MAX_EXPIRES = 300,
+    SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
     SIM_OVERLOAD_TARGET_MS = 50,
     SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
@@ -63,6 +67,9 @@ enum sim_event_kind {
     EVENT_RESTART,
     EVENT_POLICY,
     EVENT_CONN_LOST, /* of phone `a` */
+    EVENT_DISK,      /* the disk is full for a while */
+    EVENT_WEATHER,   /* another network, in a long run */
+    EVENT_TEND,      /* finished calls make room, in a long run */
 };
 
 struct sim_event {
@@ -86,7 +93,8 @@ struct sim_knobs {
     unsigned store_delay_max_ms;
     unsigned store_fail_pct, store_full_pct;
     unsigned mailbox_full_pct;
-    unsigned crashes;
+    unsigned crashes, disks, max_contacts;
+    bool slow_store;
     unsigned dead_pct; /* phones whose port is closed or that say nothing */
     unsigned nat_pct, tcp_pct, v6_pct, policies;
     bool router; /* there is another proxy */
@@ -191,6 +199,7 @@ struct call {
     uint32_t conn;             /* of its phone, when it began */
     uint32_t crashes_before;   /* count when the transaction began */
     uint64_t began_ms, final_ms;
+    bool planned;
     bool hangs_up; /* the caller, else the callee */
     bool bye_done;
     unsigned challenges;
@@ -209,6 +218,7 @@ enum leg_state {
 struct leg {
     uint32_t phone;
     enum leg_state state;
+    uint32_t serial;
     uint32_t generation;
     char call_id[64], tag[24], branch[128], from_tag[64];
     uint32_t next_cseq;
@@ -292,6 +302,7 @@ struct sim_nonce {
     uint64_t made_ms;
     uint32_t boot, phone, highest;
     bool used[SIM_COUNTS];
+    bool contested[SIM_COUNTS];  /* a second request used it: either may have been the first */
     char branch[SIM_COUNTS][32]; /* that got through */
     char first[SIM_COUNTS][32];  /* that came first */
 };
@@ -310,6 +321,9 @@ struct sim {
     bool trace;
     uint64_t now_ms, wall_offset_ms;
     uint64_t quiet_at_ms; /* from here on the network loses nothing */
+    bool endless;         /* a long run: calls make room for others */
+    uint64_t calls_left, calls_begun;
+    uint64_t disk_full_until_ms;
     struct sim_event *heap;
     size_t heap_count, heap_capacity;
     uint64_t order;
@@ -334,7 +348,9 @@ struct sim {
     uint64_t op_number;
     uint64_t sent_by_node, received_by_node;
     struct seen_bytes *seen;
-    size_t seen_capacity;
+    size_t seen_capacity, seen_used;
+    uint64_t end_ms;   /* of the run, or of a shift of it */
+    uint64_t trace_ms; /* messages are printed from here on; 0: none */
 
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
@@ -344,14 +360,17 @@ struct sim {
     struct sim_aor aors[SIM_PHONES_MAX];
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];
-    struct sim_nonce *nonces;
+    struct sim_nonce *nonces[SIM_HEADS]; /* by the hash of their text */
 
     struct phone phones[SIM_PHONES_MAX + 2]; /* the last: the other proxy */
     struct ask *asks;
-    uint32_t ask_count;
+    uint32_t ask_count, ask_next;
     struct call *calls;
     struct leg *legs;
-    uint32_t leg_count;
+    uint32_t leg_count, leg_max, leg_serial;
+    /* to find them without looking at each: hashes of phone and branch; serials; of branch */
+    uint64_t leg_names[SIM_LEGS_LONG], ask_names[SIM_ASKS_MAX];
+    uint32_t leg_serials[SIM_LEGS_LONG];
     uint64_t messages_sent, messages_answered;
 };
 
@@ -371,6 +390,8 @@ uint64_t sim_wall(const struct sim *sim);
 
 /* node.c */
 void node_prepare(struct sim *sim);
+/** Other users, between two shifts: nothing of the old ones is left. */
+void node_change_users(struct sim *sim);
 void node_start(struct sim *sim);
 void node_stop(struct sim *sim, bool crash);
 void node_release(struct sim *sim);
@@ -443,6 +464,8 @@ void router_receive(struct sim *sim, const char *text);
 
 /* phone.c */
 void phones_start(struct sim *sim);
+/** A call of slot `index` begins in a while. */
+void phones_plan_call(struct sim *sim, uint32_t index, uint64_t in_ms);
 /** Its connection is gone: what it was about cannot be expected any more, and it registers anew. */
 void phone_conn_lost(struct sim *sim, uint32_t phone);
 void phone_receive(struct sim *sim, uint32_t phone, char *bytes);
@@ -503,6 +526,8 @@ void check_access(struct sim *sim, uint32_t phone, const char *request);
 bool needs_credentials(const struct sim *sim, const char *request);
 void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer);
 void nonces_close(struct sim *sim);
+/** Frees those that are long too old. */
+void nonces_trim(struct sim *sim);
 
 /* watch.c */
 void watch_open(struct sim *sim);
@@ -521,10 +546,16 @@ unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */
 void watch_turn(struct sim *sim);
 void watch_sweep(struct sim *sim);
+/** Frees the accounts of what is long over. */
+void watch_trim(struct sim *sim);
 
 /* check.c */
+/** Forgets which bytes were seen. */
+void check_forget(struct sim *sim);
 void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len);
 void check_calls(struct sim *sim);
+/** In a long run: finished calls are checked and make room. True: none is left. */
+bool check_and_clear_calls(struct sim *sim);
 void check_node_empty(struct sim *sim);
 
 #endif

@@ -12,17 +12,19 @@
 
 static const char *next_line(const char *at)
 {
-    const char *end = strstr(at, "\r\n");
-    return end != NULL ? end + 2 : NULL;
+    const char *end = strchr(at, '\n');
+    return end != NULL ? end + 1 : NULL;
 }
 
 /** The n-th field's line, or NULL. */
 static const char *find_line(const char *msg, const char *name, unsigned n)
 {
     size_t len = strlen(name);
+    int first = tolower((unsigned char)name[0]);
 
     for (const char *at = next_line(msg); at != NULL && at[0] != '\r'; at = next_line(at))
-        if (strncasecmp(at, name, len) == 0 && at[len] == ':' && n-- == 0)
+        if (tolower((unsigned char)at[0]) == first && strncasecmp(at, name, len) == 0 &&
+            at[len] == ':' && n-- == 0)
             return at;
     return NULL;
 }

@@ -19,6 +19,7 @@ enum {
     T2 = 4000,
     LIFE_MS = 64 * T1,
     TOLERANCE_MS = 3,
+    SWEEP_MS = 10,
     TARGETS_MAX = 64,
     BREADTH_MAX = 60, /* ours, as our manual says */
     REDIRECTED_MAX = 8,
@@ -26,6 +27,7 @@ enum {
     ANSWER_MS = 30,            /* a mailbox there and back, and timers */
     REGISTER_ANSWER_MS = 6000, /* a line of them, each with its receipt */
     GONE_MS = 80000,
+    STALE_MS = 150000, /* after the end of all, in a long run */
 };
 #define NEVER UINT64_MAX
 
@@ -41,7 +43,7 @@ struct sent {
     char *text;
     uint64_t first_ms, resend_ms, timer_c_ms, cancel_ms, final_ms, done_ms;
     uint32_t gap_ms;
-    bool provisional, cancelled, by_timer_c, refused, doubtful;
+    bool provisional, cancelled, by_timer_c, refused, doubtful, unlisted, stale;
     bool followed, partly; /* its redirection: all of it, or some */
     unsigned breadth;
     unsigned final, acks_due;
@@ -56,6 +58,8 @@ struct served {
     uint32_t phone;
     bool reliable, in_dialog, located, certain, cancelled, acked, doubtful, stateless;
     bool resend_due, overloaded;
+    bool stale;                  /* to be forgotten */
+    bool unlisted;               /* swept out of the list of what is at work */
     bool loop, loop_unknown;     /* it came back for the same URI; who knows */
     bool merged, merged_unknown; /* it came by another way, too */
     char reason[64];             /* of the CANCEL for it */
@@ -80,6 +84,7 @@ struct watch {
     struct sent *sent_heads[BUCKETS], *sent;
     struct served *served_heads[BUCKETS], *served;
     uint64_t swept_ms;
+    bool touched; /* something came or went in this turn */
     /* due in this turn */
     struct served *pass_to, *fresh;
     char *pass_text;
@@ -127,7 +132,7 @@ static struct served *find_served(const struct watch *watch, const char *branch,
 
 static bool is_invite(const char *method)
 {
-    return strcmp(method, "INVITE") == 0;
+    return method[0] == 'I' && method[1] == 'N' && method[2] == 'V'; /* asked very often */
 }
 
 /** Has this branch no result yet, as far as the node can know? */
@@ -541,6 +546,7 @@ void watch_in(struct sim *sim, uint32_t from, const char *text)
 {
     if (sim->knobs.starved)
         return;
+    sim->watch->touched = true;
     if (text_status(text) != 0)
         response_in(sim, text);
     else
@@ -558,6 +564,7 @@ void watch_refused(struct sim *sim, const char *text, bool known)
     struct sent *sent = find_sent(sim->watch, branch, method);
     if (sent == NULL || strcmp(method, "ACK") == 0)
         return;
+    sim->watch->touched = true;
     if (!known) {
         sent->doubtful = true;
         if (sent->parent != NULL)
@@ -1363,6 +1370,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     check_refused_access(sim, served->phone, served->text, text);
     if (status == 401 || status == 407)
         return;
+    if (status == 403 && text_count(served->text, "X-Creds") > 0)
+        return;
     if (served->cancelled && status == 487)
         return;
     locate(sim, served);
@@ -1570,6 +1579,7 @@ void watch_out(struct sim *sim, uint32_t to, const char *text)
     if (sim->knobs.starved)
         return;
     sim->turn_to = to;
+    sim->watch->touched = true;
     if (text_status(text) != 0)
         response_out(sim, to, text);
     else
@@ -1668,8 +1678,9 @@ void watch_turn(struct sim *sim)
     if (watch->resend != NULL)
         watch->resend->resend_due = false;
     turn_clear(watch);
-    for (const struct served *served = watch->served; served != NULL; served = served->next)
-        check_served_now(sim, served);
+    for (const struct served *at = watch->touched ? watch->served : NULL; at != NULL; at = at->next)
+        check_served_now(sim, at);
+    watch->touched = false;
 }
 
 static void sweep_sent(struct sim *sim, struct sent *sent)
@@ -1726,14 +1737,23 @@ static void sweep_served(struct sim *sim, const struct served *served)
     bool is_register = strcmp(served->method, "REGISTER") == 0;
     if (served->conn != sim->phones[served->phone].conn)
         return; /* its connection is gone: so may it be */
-    if (sim->now_ms > served->at_ms + (is_register ? REGISTER_ANSWER_MS : ANSWER_MS) &&
+    if (sim->now_ms >
+            served->at_ms + (is_register ? REGISTER_ANSWER_MS + 17u * sim->knobs.store_delay_max_ms
+                                         : ANSWER_MS) &&
         sim->knobs.mailbox_full_pct == 0)
         sim_fail(sim, "a %s of phone %u got neither an answer nor a branch", served->method,
                  served->phone);
 }
 
+/** Nothing of it can become due any more. */
 static bool is_over(const struct sim *sim, const struct served *served)
 {
+    bool open = served->final == 0 || served->resend_ms != NEVER ||
+                strcmp(served->method, "REGISTER") == 0; /* another may be merged with it */
+    for (unsigned i = 0; i < served->child_count && !open; i++)
+        open = is_pending(served->children[i], sim->now_ms);
+    if (!open)
+        return true;
     if (served->final != 0)
         return sim->now_ms > served->final_ms + GONE_MS;
     return !is_invite(served->method) && sim->now_ms > served->at_ms + GONE_MS;
@@ -1743,13 +1763,14 @@ void watch_sweep(struct sim *sim)
 {
     struct watch *watch = sim->watch;
 
-    if (sim->knobs.starved || !sim->node_up || sim->now_ms < watch->swept_ms + 5)
+    if (sim->knobs.starved || !sim->node_up || sim->now_ms < watch->swept_ms + SWEEP_MS)
         return;
     watch->swept_ms = sim->now_ms;
     for (struct sent **at = &watch->sent; *at != NULL;) {
         struct sent *sent = *at;
         sweep_sent(sim, sent);
         bool over = !is_pending(sent, sim->now_ms);
+        sent->unlisted = over;
         if (over)
             *at = sent->next;
         else
@@ -1757,9 +1778,77 @@ void watch_sweep(struct sim *sim)
     }
     for (struct served **at = &watch->served; *at != NULL;) {
         sweep_served(sim, *at);
-        if (is_over(sim, *at))
+        (*at)->unlisted = is_over(sim, *at);
+        if ((*at)->unlisted)
             *at = (*at)->next;
         else
             at = &(*at)->next;
+    }
+}
+
+/* ---- a long run ---- */
+
+static void served_free(struct served *served)
+{
+    free(served->text);
+    free(served->last);
+    free(served);
+}
+
+static void sent_free(struct sent *sent)
+{
+    free(sent->text);
+    free(sent->final_text);
+    free(sent);
+}
+
+/** May it be forgotten: it and all its branches are over, and nothing late is on its way? */
+static bool is_stale(const struct sim *sim, const struct served *served)
+{
+    uint64_t last_ms = served->at_ms > served->final_ms ? served->at_ms : served->final_ms;
+
+    if (!served->unlisted)
+        return false;
+    for (unsigned i = 0; i < served->child_count; i++) {
+        const struct sent *child = served->children[i];
+        if (!child->unlisted)
+            return false;
+        if (ended_ms(child) > last_ms)
+            last_ms = ended_ms(child);
+    }
+    return sim->now_ms > last_ms + STALE_MS;
+}
+
+void watch_trim(struct sim *sim)
+{
+    struct watch *watch = sim->watch;
+
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct served *at = watch->served_heads[i]; at != NULL; at = at->chain) {
+            at->stale = is_stale(sim, at);
+            for (unsigned k = 0; k < at->child_count && at->stale; k++)
+                at->children[k]->stale = true;
+        }
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct sent **at = &watch->sent_heads[i]; *at != NULL;) {
+            struct sent *sent = *at;
+            bool alone = sent->parent == NULL && sent->unlisted && /* a CANCEL */
+                         sim->now_ms > sent->first_ms + STALE_MS + LIFE_MS;
+            if (!sent->stale && !alone) {
+                at = &sent->chain;
+                continue;
+            }
+            *at = sent->chain;
+            sent_free(sent);
+        }
+        for (struct served **at = &watch->served_heads[i]; *at != NULL;) {
+            struct served *served = *at;
+            if (!served->stale) {
+                at = &served->chain;
+                continue;
+            }
+            *at = served->chain;
+            served_free(served);
+        }
     }
 }
