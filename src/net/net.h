@@ -75,8 +75,8 @@ struct net_ops {
     void (*send_failed)(void *user, struct slice sent);
     /** A connection of this worker is gone. */
     void (*conn_lost)(void *user, struct conn_id conn);
-    /** What comes next by UDP of this listener has waited so long in its socket; NULL: nobody asks.
-     * Told as long as there are queues. */
+    /** What comes next by UDP of this listener has waited so long in its socket; 0 when that has
+     * become empty. Told as long as there are queues. NULL: nobody asks. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
 };
 
