@@ -28,7 +28,7 @@
 /** In which order requests are refused. */
 enum admit_class {
     ADMIT_NEW = 0, /* new calls, new registrations */
-    ADMIT_LAST,    /* refreshes, and who sheds load himself (RFC 7339): beyond `last_ms` only */
+    ADMIT_LAST,    /* refreshes, and peers that shed load (RFC 7339): beyond `last_ms` only */
 };
 
 struct admit_config {

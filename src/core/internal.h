@@ -272,8 +272,8 @@ enum verdict register_request(struct core *core, struct request *r);
 const struct user *register_like(const struct core *core, const struct sip_msg *msg);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
-/** Has the AOR in To bindings already? */
-bool register_known(const struct core *core, const struct sip_msg *msg);
+/** Has the AOR in To a binding already that came from this host? */
+bool register_known(const struct core *core, const struct sip_msg *msg, const struct flow *source);
 void register_receipt(struct core *core, struct id token, enum err err);
 
 /* overload.c */
