@@ -40,6 +40,7 @@ cmd:cppcheck        cppcheck
 "
 BENCH_NEEDS="
 cmd:python3         python3
+cmd:valgrind        valgrind
 cmd:kamailio        kamailio
 file:/usr/lib/*/kamailio/modules/db_sqlite.so kamailio-sqlite-modules
 "

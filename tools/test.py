@@ -178,14 +178,14 @@ def tsan(log):
 
 
 def tsan_e2e(log):
-    """A few real calls with ThreadSanitizer in the router."""
+    """A few real calls, and everything at once with four workers, with ThreadSanitizer in the router."""
     return ok_fail_lines(*run(log, ["tests/e2e/run.py", "--binary", "build/tsan/strowger", "-j", "1",
                                     "--only", TSAN_CASES], 600), "tests/e2e/run.py")
 
 
 TSAN_CASES = (r"^(auth\.registers_with_md5|auth\.a_changed_password_counts_at_once|registrar\.many_|"
               r"registrar\.a_tcp_contact_|proxy\.a_fork_ends_|proxy\.call_between_|proxy\.timer_c_|"
-              r"sipp\.call_from_|sipp\.many_calls)")
+              r"sipp\.call_from_|sipp\.many_calls|load\.)")
 
 
 def fuzz_names():
@@ -320,7 +320,7 @@ NORMAL, LONG = "normal", "long"
 PARTS = [
     Part("layering", NORMAL, layering, "includes, I/O, threads, SQL, banned functions, licence lines"),
     Part("tools", NORMAL, tools_tests, "the tests of our tools"),
-    Part("release", NORMAL, release, "./dev build: gcc, -O2, hardened"),
+    Part("release", NORMAL, release, "./dev build: gcc, -O3, hardened"),
     Part("debug", NORMAL, debug, "gcc build of everything with ASan and UBSan"),
     Part("unit", NORMAL, unit, "unit tests under ASan and UBSan"),
     Part("replay", NORMAL, replay, "the fuzzers' kept inputs"),

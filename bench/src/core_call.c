@@ -78,6 +78,24 @@ static void discard(void *user, struct slice key, uint64_t hash)
     (void)hash;
 }
 
+static uint64_t places(void *user, unsigned worker)
+{
+    (void)user;
+    (void)worker;
+    return 0; /* nothing expires here */
+}
+
+static struct slice at(void *user, unsigned worker, uint64_t place, struct slice *key,
+                       uint64_t *hash)
+{
+    (void)user;
+    (void)worker;
+    (void)place;
+    (void)key;
+    (void)hash;
+    return SLICE_EMPTY;
+}
+
 static void flush(struct outbox *outbox, void *user)
 {
     (void)user;
@@ -309,7 +327,7 @@ int main(int argc, char **argv)
         .overload_interval_ms = 100,
         .overload_last_ms = 200,
         .outbox = outbox,
-        .location = {NULL, find, find_hash, put, discard},
+        .location = {NULL, find, find_hash, put, discard, places, at},
         .policy = policy,
     };
     if (core_open(&config, now_ms, wall_ms, &core) != OK)

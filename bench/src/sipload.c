@@ -9,15 +9,37 @@
  *
  *   sipload -m options  -n 100000 -w 64
  *   sipload -m register -n 100000 -N 100000 -w 64 [-a]     (-a: digest)
- *   sipload -m call     -n 50000 -N 10000 -r 1000 -H 100
+ *   sipload -m call     -n 50000 -N 10000 -r 1000 -H 100   [-a]
  *
- * -r R   open loop, R new calls (transactions) each second
- * -w W   closed loop, at most W pending transactions (default 64)
- * Both may be given: then W is an upper bound on the open loop.
+ *   -m M   options, register or call
+ *   -n N   how many in all
+ *   -N N   users 1000000..1000000+N-1
+ *   -a     answer digest challenges; -p PREFIX of the passwords
+ *   -r R   open loop, R new calls (transactions) each second
+ *   -w W   closed loop, at most W pending transactions (default 64)
+ *          Both may be given: then W is an upper bound on the open loop.
+ *   -H MS  a call lasts that long
+ *   -R MS  the callee rings that long
+ *   -W MS  keep all calls up, wait, then end them
+ *   -P P   P source ports on each side, from those of -l and -u upwards (then of 5 digits)
+ *   -I N   N phones' addresses, from that of -l upwards: last byte 100 to 249, then the next
+ *          third byte; user U has address U % N, -l and -u give the ports
+ *   -s -l -u ADDRESS:PORT   the server, the caller, the callee
+ *   -C A:P the callee's Contact, if another
+ *   -x S   expiry of registrations
+ *   -T MS  T1
+ *   -S N   calls at once, at most
+ *   -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop packets)
+ *   -U     only the callee
+ *
+ * What became of the calls, in the JSON line at the end: done, and failed, which consists of
+ * refused (503), rejected (another final answer), stalled (a provisional answer only, or no answer
+ * to the BYE) and unanswered (nothing came back).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,15 +48,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 64
-#define MSGSZ 4096
-#define NRTX  6
-#define DLGSZ 720
+#define BATCH     64
+#define MSGSZ     4096
+#define NRTX      6
+#define DLGSZ     720
+#define PORTS_MAX 64
 
 enum {
     M_OPTIONS,
@@ -53,7 +77,7 @@ struct call {
     uint32_t seq;  /* generation; part of the Call-ID */
     uint32_t user; /* callee */
     uint32_t cseq;
-    uint8_t state, authed;
+    uint8_t state, authed, acked;
     uint16_t dlglen[3]; /* remote target, routes, To */
     int64_t t0;
     char *dlg; /* dialog strings, or Authorization header */
@@ -82,37 +106,44 @@ struct txq {
     struct iovec iov[BATCH];
     char buf[BATCH][MSGSZ];
     struct sockaddr_in to[BATCH];
+    _Alignas(8) char from[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))]; /* with -I */
     int n;
 };
 struct dly {
     int64_t due;
     struct sockaddr_in to;
-    int len;
+    uint32_t slot, seq, port;
+    int len, repeat; /* repeat: how often it was sent already, -1: sent once only */
     char *msg;
 };
 
-static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, quiet, hold_only;
+static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, hold_only;
 static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
+static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
+static int uas_repeats;
 static uint64_t total = 10000;
 static double rate;
 static int window = 64, nslots = 0;
-static char srv[64] = "127.0.0.1:5060", uac[64] = "127.0.0.1:7060", uas[64] = "127.0.0.1:7070",
-            contact_uas[64] = "";
+static char srv[64] = "127.0.0.1:5060", uac[80] = "127.0.0.1:7060", uas[64] = "127.0.0.1:7070",
+            contact_uas[80] = "";
 static const char *pwprefix = "pw";
 static struct sockaddr_in srv_sa, uac_sa, uas_sa;
 static struct call *calls;
 static uint32_t *freeslots, nfree;
 static struct fifo rtx[NRTX], holdq;
-static struct txq txc, txs;
-static struct tmpl t_req, t_hdr, t_mid, t_byehdr;
-static struct dly *dlq;
-static uint32_t dlcap = 1 << 16, dlh, dlt;
+static struct txq *txc, *txs; /* one per port */
+static struct tmpl t_req, t_rest, t_hdr, t_mid, t_byehdr;
+static struct later {
+    struct dly *v;
+    uint32_t cap, h, t;
+} delayed[NRTX + 1];
 static struct {
     uint64_t started, done, failed, retrans, tx, rx, prov, unexpected, badcode, uas_inv, uas_ack,
-        uas_bye, uas_rtx, tx_err, chal;
+        uas_bye, uas_rtx, tx_err, chal, refused, rejected, stalled, unanswered;
 } st;
 static uint64_t inflight, live, peak_live;
 static uint32_t seq0, cseq0;
+static int last_code; /* of a final answer other than 200 */
 static volatile sig_atomic_t stop;
 static int64_t now;
 #define HB 40
@@ -134,80 +165,28 @@ static void die(const char *f, ...)
     exit(2);
 }
 
-/* --- MD5 (RFC 1321), for digest authentication --- */
-static const uint8_t S5[64] = {7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22, 7, 12, 17, 22,
-                               5, 9,  14, 20, 5, 9,  14, 20, 5, 9,  14, 20, 5, 9,  14, 20,
-                               4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23, 4, 11, 16, 23,
-                               6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21, 6, 10, 15, 21};
-static uint32_t K5[64];
-static void md5init(void)
+/* --- digest authentication --- */
+static void md5hex(char out[33], const char *text, size_t len)
 {
-    /* floor(2^32 * |sin(i+1)|), computed by a Taylor series: no libm needed */
-    for (int i = 0; i < 64; i++) {
-        double x = i + 1, pi = 3.14159265358979323846, t, s;
-        while (x > pi)
-            x -= 2 * pi;
-        t = s = x;
-        for (int k = 1; k < 25; k++) {
-            t *= -x * x / ((2 * k) * (2 * k + 1));
-            s += t;
-        }
-        K5[i] = (uint32_t)(4294967296.0 * (s < 0 ? -s : s));
-    }
-}
-static void md5hex(char out[33], const char *s, size_t n)
-{
-    uint32_t h[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}, w[16];
-    size_t tot = (n + 9 + 63) / 64 * 64;
-    uint8_t blk[1024];
-    if (tot > sizeof blk)
-        die("md5: too long");
-    memset(blk, 0, tot);
-    memcpy(blk, s, n);
-    blk[n] = 0x80;
-    uint64_t bits = n * 8;
-    memcpy(blk + tot - 8, &bits, 8);
-    for (size_t o = 0; o < tot; o += 64) {
-        memcpy(w, blk + o, 64);
-        uint32_t a = h[0], b = h[1], c = h[2], d = h[3];
-        for (int i = 0; i < 64; i++) {
-            uint32_t f;
-            int g;
-            if (i < 16)
-                f = (b & c) | (~b & d), g = i;
-            else if (i < 32)
-                f = (d & b) | (~d & c), g = (5 * i + 1) & 15;
-            else if (i < 48)
-                f = b ^ c ^ d, g = (3 * i + 5) & 15;
-            else
-                f = c ^ (b | ~d), g = (7 * i) & 15;
-            f += a + K5[i] + w[g];
-            a = d;
-            d = c;
-            c = b;
-            b += (f << S5[i]) | (f >> (32 - S5[i]));
-        }
-        h[0] += a;
-        h[1] += b;
-        h[2] += c;
-        h[3] += d;
-    }
-    uint8_t *p = (uint8_t *)h;
+    unsigned char hash[16];
+    if (!EVP_Q_digest(NULL, "MD5", NULL, text, len, hash, NULL))
+        die("no MD5");
     for (int i = 0; i < 16; i++) {
-        out[2 * i] = "0123456789abcdef"[p[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[p[i] & 15];
+        out[2 * i] = "0123456789abcdef"[hash[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];
     }
     out[32] = 0;
 }
 
-/* --- templates: runs of \1 callee (7), \2 caller (7), \3 id (16), \4 cseq (10) --- */
+/* --- templates: runs of \1 callee (7), \2 caller (7), \3 id (16), \4 CSeq (10), \5 caller's port
+   (5), \6 callee's port (5), \7 CSeq of a call (1) and of the branch that goes with it --- */
 #define CALLEE "\1\1\1\1\1\1\1"
 #define CALLER "\2\2\2\2\2\2\2"
 #define ID     "\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3"
 #define CSEQ   "\4\4\4\4\4\4\4\4\4\4"
 static void compile(struct tmpl *t, const char *fmt, ...)
 {
-    static const int w[5] = {0, 7, 7, 16, 10};
+    static const int w[8] = {0, 7, 7, 16, 10, 5, 5, 1};
     va_list a;
     va_start(a, fmt);
     t->len = vsnprintf(t->b, sizeof t->b, fmt, a);
@@ -217,7 +196,9 @@ static void compile(struct tmpl *t, const char *fmt, ...)
     t->np = 0;
     for (int i = 0; i < t->len;) {
         int k = t->b[i];
-        if (k >= 1 && k <= 4) {
+        if (k >= 1 && k <= 7) {
+            if (t->np == 16)
+                die("too many fields");
             t->p[t->np].off = i;
             t->p[t->np++].kind = k;
             i += w[k];
@@ -250,6 +231,33 @@ static inline int unhex8(const char *p, uint32_t *v)
     *v = r;
     return 0;
 }
+/* --- which of our ports or addresses --- */
+#define PER_NET 150
+static inline uint32_t caller_of(const struct call *c)
+{
+    return mode == M_REGISTER ? c->user : (c->user + 17) % (uint32_t)users;
+}
+static struct in_addr nth_address(uint32_t n)
+{
+    uint32_t first = ntohl(uac_sa.sin_addr.s_addr);
+    return (struct in_addr){htonl(first + n / PER_NET * 256 + n % PER_NET)};
+}
+static uint32_t index_of(struct in_addr address)
+{
+    uint32_t more = ntohl(address.s_addr) - ntohl(uac_sa.sin_addr.s_addr);
+    return (more / 256 * PER_NET + more % 256) % addresses;
+}
+static inline void put_local(char *p, uint32_t port, uint32_t n) /* 5 characters */
+{
+    if (addresses == 1) {
+        dec(p, port + n, 5);
+        return;
+    }
+    uint32_t address = ntohl(nth_address(n).s_addr);
+    *p = (char)('0' + (address >> 8 & 255));
+    p[1] = '.';
+    dec(p + 2, address & 255, 3);
+}
 static inline char *emit(char *o, const struct tmpl *t, const struct call *c, uint32_t slot)
 {
     memcpy(o, t->b, t->len);
@@ -268,6 +276,15 @@ static inline char *emit(char *o, const struct tmpl *t, const struct call *c, ui
             break;
         case 4:
             dec(p, c->cseq, 10);
+            break;
+        case 5:
+            put_local(p, uac_port, addresses > 1 ? caller_of(c) % addresses : slot % ports);
+            break;
+        case 6:
+            put_local(p, uas_port, c->user % (addresses > 1 ? addresses : ports));
+            break;
+        case 7:
+            *p = '0' + c->cseq;
             break;
         }
     }
@@ -297,16 +314,31 @@ static void flush(struct txq *q)
     }
     q->n = 0;
 }
+static void flush_all(void)
+{
+    for (uint32_t i = 0; i < ports; i++) {
+        if (txc[i].n)
+            flush(&txc[i]);
+        if (txs[i].n)
+            flush(&txs[i]);
+    }
+}
 static inline char *txbuf(struct txq *q)
 {
     if (q->n == BATCH)
         flush(q);
     return q->buf[q->n];
 }
-static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to)
+static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to, uint32_t local)
 {
     q->iov[q->n].iov_len = len;
     q->to[q->n] = *to;
+    if (addresses > 1) {
+        struct cmsghdr *c = (struct cmsghdr *)q->from[q->n];
+        struct in_pktinfo info = {.ipi_spec_dst = nth_address(local)};
+        *c = (struct cmsghdr){CMSG_LEN(sizeof info), IPPROTO_IP, IP_PKTINFO};
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+    }
     q->n++;
 }
 
@@ -329,28 +361,57 @@ static void fpush(struct fifo *f, uint32_t slot, uint8_t state, int64_t due)
 static void send_req(uint32_t slot) /* OPTIONS, REGISTER, INVITE */
 {
     struct call *c = &calls[slot];
-    char *b = txbuf(&txc), *o = b;
+    struct txq *q = &txc[slot % ports];
+    char *b = txbuf(q), *o = b;
     o = emit(o, &t_req, c, slot);
-    if (c->authed) {
+    if (c->authed)
         o = cat(o, c->dlg, c->dlglen[0]);
-    }
-    if (mode == M_REGISTER)
-        o = cat(o, "Content-Length: 0\r\n\r\n", 21);
-    txcommit(&txc, o - b, &srv_sa);
+    o = cat(o, t_rest.b, t_rest.len);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
 }
 static void send_dlg(uint32_t slot, int bye)
 {
     struct call *c = &calls[slot];
-    char *b = txbuf(&txc), *o = b;
+    struct txq *q = &txc[slot % ports];
+    char *b = txbuf(q), *o = b;
     o = bye ? cat(o, "BYE ", 4) : cat(o, "ACK ", 4);
     o = cat(o, c->dlg, c->dlglen[0]);
     o = emit(o, bye ? &t_byehdr : &t_hdr, c, slot);
     o = cat(o, c->dlg + c->dlglen[0], c->dlglen[1]);
     o = cat(o, c->dlg + c->dlglen[0] + c->dlglen[1], c->dlglen[2]);
     o = emit(o, &t_mid, c, slot);
-    o = bye ? cat(o, "CSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n", 34)
-            : cat(o, "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n", 34);
-    txcommit(&txc, o - b, &srv_sa);
+    o = cat(o, "CSeq: ", 6);
+    *o++ = '0' + c->cseq + !!bye;
+    o = cat(o, bye ? " BYE\r\nContent-Length: 0\r\n\r\n" : " ACK\r\nContent-Length: 0\r\n\r\n", 27);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
+}
+/* ACK of a final answer other than 200 (RFC 3261 17.1.1.3), made of nothing but that answer */
+static void send_failure_ack(const char *m, int len, uint32_t slot)
+{
+    struct txq *q = &txc[slot % ports];
+    char *b = txbuf(q), *o = b;
+    const char *e = m + len, *to = memmem(m, len, "\nTo: <", 6), *end;
+    if (!to || !(end = memchr(to, '>', e - to)) || end - to > 200)
+        return;
+    o = cat(o, "ACK ", 4);
+    o = cat(o, to + 6, end - to - 6);
+    o = cat(o, " SIP/2.0\r\nMax-Forwards: 70\r\n", 29);
+    for (const char *p = memchr(m, '\n', len); p && p + 1 < e;) {
+        p++;
+        const char *nl = memchr(p, '\n', e - p);
+        if (!nl || *p == '\r')
+            break;
+        if (!strncmp(p, "Via: ", 5) || !strncmp(p, "From: ", 6) || !strncmp(p, "To: ", 4) ||
+            !strncmp(p, "Call-ID: ", 9))
+            o = cat(o, p, nl + 1 - p);
+        else if (!strncmp(p, "CSeq: ", 6)) {
+            o = cat(o, p, strcspn(p + 6, " ") + 6);
+            o = cat(o, " ACK\r\n", 6);
+        }
+        p = nl;
+    }
+    o = cat(o, "Content-Length: 0\r\n\r\n", 21);
+    txcommit(q, o - b, &srv_sa, caller_of(&calls[slot]) % addresses);
 }
 static void new_call(void)
 {
@@ -371,7 +432,7 @@ static void new_call(void)
                   : (uint32_t)(((uint64_t)((uint32_t)st.started * 2654435761u) * users) >> 32);
     c->cseq = mode == M_REGISTER ? cseq0 + 2 * (uint32_t)(st.started / users) : 1;
     c->state = S_REQ;
-    c->authed = 0;
+    c->authed = c->acked = 0;
     c->t0 = now;
     st.started++;
     inflight++;
@@ -437,7 +498,7 @@ static const char *qparam(const char *h, const char *e, const char *name, int *l
         }
     return NULL;
 }
-static void do_auth(uint32_t slot, const char *h, const char *e)
+static void do_auth(uint32_t slot, const char *h, const char *e, int proxy)
 {
     struct call *c = &calls[slot];
     char ha1[33], ha2[33], resp[33], t[512], uri[80];
@@ -448,10 +509,13 @@ static void do_auth(uint32_t slot, const char *h, const char *e)
         end_call(slot, 0);
         return;
     }
-    uint32_t u = 1000000 + c->user;
-    snprintf(uri, sizeof uri, "sip:%s", srv);
+    uint32_t u = 1000000 + (mode == M_CALL ? (c->user + 17) % users : c->user);
+    if (mode == M_CALL)
+        snprintf(uri, sizeof uri, "sip:%u@%s", 1000000 + c->user, srv);
+    else
+        snprintf(uri, sizeof uri, "sip:%s", srv);
     md5hex(ha1, t, snprintf(t, sizeof t, "%u:%.*s:%s%u", u, lr, realm, pwprefix, u));
-    md5hex(ha2, t, snprintf(t, sizeof t, "REGISTER:%s", uri));
+    md5hex(ha2, t, snprintf(t, sizeof t, "%s:%s", mode == M_CALL ? "INVITE" : "REGISTER", uri));
     if (qop)
         md5hex(resp, t,
                snprintf(t, sizeof t, "%s:%.*s:00000001:0a4f113b:auth:%s", ha1, ln, nonce, ha2));
@@ -460,9 +524,10 @@ static void do_auth(uint32_t slot, const char *h, const char *e)
     if (!c->dlg)
         c->dlg = malloc(DLGSZ);
     int n = snprintf(c->dlg, DLGSZ,
-                     "Authorization: Digest username=\"%u\", realm=\"%.*s\", nonce=\"%.*s\", "
+                     "%s: Digest username=\"%u\", realm=\"%.*s\", nonce=\"%.*s\", "
                      "uri=\"%s\", response=\"%s\", algorithm=MD5",
-                     u, lr, realm, ln, nonce, uri, resp);
+                     proxy ? "Proxy-Authorization" : "Authorization", u, lr, realm, ln, nonce, uri,
+                     resp);
     if (qop)
         n += snprintf(c->dlg + n, DLGSZ - n, ", qop=auth, nc=00000001, cnonce=\"0a4f113b\"");
     if (opq)
@@ -470,6 +535,7 @@ static void do_auth(uint32_t slot, const char *h, const char *e)
     n += snprintf(c->dlg + n, DLGSZ - n, "\r\n");
     c->dlglen[0] = n;
     c->authed = 1;
+    c->state = S_REQ;
     c->cseq++;
     send_req(slot);
     fpush(&rtx[0], slot, S_REQ, now + t1_us);
@@ -485,7 +551,15 @@ static void on_response(char *m, int len)
     char *id = memmem(m, len, "\nCall-ID: ", 10), *cs = memmem(m, len, "\nCSeq: ", 7), *e = m + len;
     uint32_t seq, slot;
     if (!id || !cs || id + 26 > e || unhex8(id + 10, &seq) || unhex8(id + 18, &slot) ||
-        slot >= (uint32_t)nslots || calls[slot].seq != seq || calls[slot].state == S_FREE) {
+        slot >= (uint32_t)nslots) {
+        st.unexpected++;
+        return;
+    }
+    if (code >= 300)
+        last_code = code;
+    if (code >= 300 && mode == M_CALL && memmem(cs, e - cs, " INVITE", 7) == strchr(cs + 7, ' '))
+        send_failure_ack(m, len, slot);
+    if (calls[slot].seq != seq || calls[slot].state == S_FREE) {
         st.unexpected++;
         return;
     }
@@ -504,7 +578,7 @@ static void on_response(char *m, int len)
             return;
         }
         if (code != 200)
-            st.badcode++;
+            st.badcode++, st.rejected++;
         end_call(slot, code == 200);
         return;
     }
@@ -515,33 +589,31 @@ static void on_response(char *m, int len)
         }
         return;
     }
-    if (mode != M_CALL) {
-        if (cseq != c->cseq) {
-            st.unexpected++;
-            return;
-        }
-        if ((code == 401 || code == 407) && use_auth && !c->authed) {
-            char *h = memmem(m, len, code == 401 ? "\nWWW-Authenticate:" : "\nProxy-Authenticate:",
-                             code == 401 ? 18 : 20);
-            st.chal++;
-            if (!h) {
-                end_call(slot, 0);
-                return;
-            }
-            char *he = memchr(h + 1, '\n', e - h - 1);
-            do_auth(slot, h, he ? he : e);
-            return;
-        }
-        if (code != 200)
-            st.badcode++;
-        lat(now - c->t0);
-        end_call(slot, code == 200);
+    if (cseq != c->cseq) {
+        st.unexpected++;
         return;
     }
-    if (code !=
-        200) { /* final failure: ACK is hop by hop; the template's Via branch of INVITE applies */
-        st.badcode++;
-        end_call(slot, 0);
+    if ((code == 401 || code == 407) && use_auth && !c->authed) {
+        char *h = memmem(m, len, code == 401 ? "\nWWW-Authenticate:" : "\nProxy-Authenticate:",
+                         code == 401 ? 18 : 20);
+        st.chal++;
+        if (!h) {
+            end_call(slot, 0);
+            return;
+        }
+        char *he = memchr(h + 1, '\n', e - h - 1);
+        do_auth(slot, h, he ? he : e, code == 407);
+        return;
+    }
+    if (code == 503)
+        st.refused++;
+    else if (code != 200)
+        st.rejected++;
+    if (mode != M_CALL || code != 200) {
+        if (mode != M_CALL)
+            lat(now - c->t0);
+        st.badcode += code != 200;
+        end_call(slot, code == 200);
         return;
     }
     lat(now - c->t0);
@@ -569,7 +641,7 @@ static void on_response(char *m, int len)
         p = nl;
     }
     if (!ct || !to) {
-        st.badcode++;
+        st.badcode++, st.rejected++;
         end_call(slot, 0);
         return;
     }
@@ -598,15 +670,55 @@ static void on_response(char *m, int len)
         fpush(&holdq, slot, S_HOLD, INT64_MAX);
 }
 
+/* --- what callees send later: lists ordered by time, [0] by the ringing time, [n] the nth
+ * repetition --- */
+static void later(struct later *list, const struct dly *d)
+{
+    if (list->t - list->h == list->cap) {
+        uint32_t cap = list->cap ? list->cap * 2 : 4096;
+        struct dly *v = malloc(cap * sizeof *v);
+        for (uint32_t i = list->h; i != list->t; i++)
+            v[i & (cap - 1)] = list->v[i & (list->cap - 1)];
+        free(list->v);
+        list->v = v;
+        list->cap = cap;
+    }
+    list->v[list->t++ & (list->cap - 1)] = *d;
+}
+static void send_delayed(int n)
+{
+    struct later *list = &delayed[n];
+    while (list->h != list->t && list->v[list->h & (list->cap - 1)].due <= now) {
+        struct dly d = list->v[list->h++ & (list->cap - 1)];
+        const struct call *c = &calls[d.slot];
+        int wanted = d.repeat <= 0 || (c->seq == d.seq && !c->acked && c->state != S_FREE);
+        if (wanted) {
+            char *b = txbuf(&txs[d.port % ports]);
+            memcpy(b, d.msg, d.len);
+            txcommit(&txs[d.port % ports], d.len, &d.to, d.port);
+            st.uas_rtx += d.repeat > 0;
+        }
+        if (!wanted || d.repeat < 0 || n == NRTX) {
+            free(d.msg);
+            continue;
+        }
+        d.repeat++;
+        d.due = now + (t1_us << (n < 3 ? n : 3)); /* T2 is 4 s */
+        later(&delayed[n + 1], &d);
+    }
+}
+
 /* --- UAS: stateless; the answer copies Via, Record-Route, From, To, Call-ID, CSeq --- */
-static char sdp200[512];
-static int sdp200len;
-static void uas_reply(const char *m, int len, const struct sockaddr_in *from, const char *line,
-                      int linelen, int sdp, int64_t delay)
+static struct {
+    char text[512];
+    int len;
+} * sdp200; /* one per port, for its Contact */
+static void uas_reply(const char *m, int len, const struct sockaddr_in *from, uint32_t port,
+                      const char *line, int linelen, int sdp, int64_t delay)
 {
     char *b, *o;
     static char tmp[MSGSZ];
-    b = delay ? tmp : txbuf(&txs);
+    b = delay ? tmp : txbuf(&txs[port % ports]);
     o = cat(b, line, linelen);
     const char *e = m + len, *id = NULL;
     for (const char *p = memchr(m, '\n', len); p && p + 1 < e;) {
@@ -660,49 +772,49 @@ static void uas_reply(const char *m, int len, const struct sockaddr_in *from, co
         p = nl;
     }
     if (sdp)
-        o = cat(o, sdp200, sdp200len);
+        o = cat(o, sdp200[port].text, sdp200[port].len);
     else
         o = cat(o, "Content-Length: 0\r\n\r\n", 21);
     if (!delay) {
-        txcommit(&txs, o - b, from);
+        txcommit(&txs[port % ports], o - b, from, port);
         return;
     }
-    if (dlt - dlh == dlcap)
-        die("delay queue full");
-    struct dly *d = &dlq[dlt++ & (dlcap - 1)];
-    d->due = now + delay;
-    d->to = *from;
-    d->len = o - b;
-    d->msg = malloc(d->len);
-    memcpy(d->msg, tmp, d->len);
+    struct dly d = {.due = now + delay, .to = *from, .port = port, .len = o - b, .repeat = -1};
+    const char *ci = memmem(tmp, d.len, "\nCall-ID: ", 10);
+    if (sdp && uas_repeats && ci && !unhex8(ci + 10, &d.seq) && !unhex8(ci + 18, &d.slot) &&
+        d.slot < (uint32_t)nslots)
+        d.repeat = 0;
+    d.msg = malloc(d.len);
+    memcpy(d.msg, tmp, d.len);
+    later(&delayed[0], &d);
 }
-static void on_uas(char *m, int len, const struct sockaddr_in *from)
+static void on_uas(char *m, int len, const struct sockaddr_in *from, uint32_t port)
 {
     st.rx++;
     if (!memcmp(m, "INVITE ", 7)) {
         st.uas_inv++;
-        uas_reply(m, len, from, "SIP/2.0 180 Ringing\r\n", 21, 0, 0);
-        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 1, ring_ms * 1000LL);
-    } else if (!memcmp(m, "ACK ", 4))
+        uas_reply(m, len, from, port, "SIP/2.0 180 Ringing\r\n", 21, 0, 0);
+        uas_reply(m, len, from, port, "SIP/2.0 200 OK\r\n", 16, 1, ring_ms * 1000LL);
+    } else if (!memcmp(m, "ACK ", 4)) {
+        const char *id = uas_repeats ? memmem(m, len, "\nCall-ID: ", 10) : NULL;
+        uint32_t seq, slot;
         st.uas_ack++;
-    else if (!memcmp(m, "BYE ", 4)) {
+        if (id && !unhex8(id + 10, &seq) && !unhex8(id + 18, &slot) && slot < (uint32_t)nslots &&
+            calls[slot].seq == seq)
+            calls[slot].acked = 1;
+    } else if (!memcmp(m, "BYE ", 4)) {
         st.uas_bye++;
-        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 0, 0);
+        uas_reply(m, len, from, port, "SIP/2.0 200 OK\r\n", 16, 0, 0);
     } else if (!memcmp(m, "OPTIONS ", 8))
-        uas_reply(m, len, from, "SIP/2.0 200 OK\r\n", 16, 0, 0);
+        uas_reply(m, len, from, port, "SIP/2.0 200 OK\r\n", 16, 0, 0);
     else
         st.unexpected++;
 }
 
 static void timers(void)
 {
-    while (dlh != dlt && dlq[dlh & (dlcap - 1)].due <= now) {
-        struct dly *d = &dlq[dlh++ & (dlcap - 1)];
-        char *b = txbuf(&txs);
-        memcpy(b, d->msg, d->len);
-        txcommit(&txs, d->len, &d->to);
-        free(d->msg);
-    }
+    for (int n = 0; n <= NRTX; n++)
+        send_delayed(n);
     while (holdq.h != holdq.t && holdq.v[holdq.h & (holdq.cap - 1)].due <= now) {
         struct tev e = holdq.v[holdq.h++ & (holdq.cap - 1)];
         struct call *c = &calls[e.slot];
@@ -721,6 +833,10 @@ static void timers(void)
                 c->authed != e.authed || (e.state == S_REQ && c->state == S_BYE))
                 continue;
             if (i == NRTX - 1) {
+                if (c->state == S_REQ)
+                    st.unanswered++;
+                else
+                    st.stalled++;
                 end_call(e.slot, 0);
                 continue;
             }
@@ -747,11 +863,18 @@ static void addr(const char *s, struct sockaddr_in *sa)
     if (inet_pton(AF_INET, h, &sa->sin_addr) != 1)
         die("bad address %s", s);
 }
+static void set_port(char *address, size_t size, const char *port)
+{
+    char *at = strchr(address, ':');
+    snprintf(at, size - (size_t)(at - address), "%s", port);
+}
 static int usock(const struct sockaddr_in *sa)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), v = 8 << 20;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &v, sizeof v);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &v, sizeof v);
+    if (addresses > 1)
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int));
     if (bind(fd, (const void *)sa, sizeof *sa))
         die("bind: %s", strerror(errno));
     return fd;
@@ -765,7 +888,22 @@ static void txinit(struct txq *q, int fd)
                                           .msg_namelen = sizeof q->to[i],
                                           .msg_iov = &q->iov[i],
                                           .msg_iovlen = 1};
+        if (addresses > 1) {
+            q->m[i].msg_hdr.msg_control = q->from[i];
+            q->m[i].msg_hdr.msg_controllen = sizeof q->from[i];
+        }
     }
+}
+/* Which of our addresses a message came to */
+static uint32_t came_to(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            return index_of(info.ipi_addr);
+        }
+    return 0;
 }
 static void onsig(int s)
 {
@@ -777,7 +915,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:q:S:W:Uk")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -826,8 +964,14 @@ int main(int ac, char **av)
         case 'p':
             pwprefix = optarg;
             break;
-        case 'q':
-            quiet = 1;
+        case 'P':
+            ports = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'I':
+            addresses = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'A':
+            uas_repeats = 1;
             break;
         case 'S':
             nslots = (int)strtol(optarg, NULL, 10);
@@ -843,25 +987,41 @@ int main(int ac, char **av)
             fprintf(stderr, "see the head of sipload.c\n");
             return 2;
         }
-    md5init();
     if (!contact_uas[0])
         snprintf(contact_uas, sizeof contact_uas, "%s", uas);
     addr(srv, &srv_sa);
     addr(uac, &uac_sa);
     addr(uas, &uas_sa);
-    snprintf(idhost, sizeof idhost, "%s", uac);
+    snprintf(idhost, sizeof idhost, "%.63s", uac);
     *strchr(idhost, ':') = 0;
+    uac_port = ntohs(uac_sa.sin_port);
+    uas_port = ntohs(uas_sa.sin_port);
+    if (ports < 1 || ports > PORTS_MAX || (ports > 1 && (uac_port < 10000 || uas_port < 10000)))
+        die("-P: 1 to %d ports, of 5 digits", PORTS_MAX);
+    if (addresses > 1) {
+        uint32_t first = ntohl(uac_sa.sin_addr.s_addr), net = first >> 8 & 255;
+        if (ports > 1 || (first & 255) != 100 || net + (addresses - 1) / PER_NET > 9)
+            die("-I: from address x.x.y.100, y + N/150 at most 9, without -P");
+        snprintf(uac, sizeof uac, "%u.%u.\5\5\5\5\5:%u", first >> 24, first >> 16 & 255, uac_port);
+        snprintf(contact_uas, sizeof contact_uas, "%u.%u.\6\6\6\6\6:%u", first >> 24,
+                 first >> 16 & 255, uas_port);
+    }
+    if (ports > 1) { /* each message names the port that it comes from */
+        snprintf(uac, sizeof uac, "%s:\5\5\5\5\5", idhost);
+        set_port(contact_uas, sizeof contact_uas, ":\6\6\6\6\6");
+    }
     if (mode == M_REGISTER)
         nslots = users;
     else if (!nslots)
         nslots = hold_only ? (int)total : 131072;
     calls = calloc(nslots, sizeof *calls);
     freeslots = malloc(nslots * sizeof *freeslots);
-    dlq = malloc(dlcap * sizeof *dlq);
     for (int i = nslots - 1; i >= 0; i--)
         freeslots[nfree++] = i;
-    seq0 = (uint32_t)(clk() / 7) ^ ((uint32_t)getpid() << 16);
-    cseq0 = 1000000000u + (uint32_t)(time(NULL) % 100000000) * 8;
+    /* New in each run: what a server still remembers of the last one would be a retransmission. */
+    if (getrandom(&seq0, sizeof seq0, 0) != sizeof seq0)
+        die("no random number");
+    cseq0 = 1000000000u + (uint32_t)(clk() / 500 % 1100000000);
     if (mode == M_CALL) {
         char sdp[400];
         int n =
@@ -872,17 +1032,28 @@ int main(int ac, char **av)
                      "telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n");
         compile(&t_req,
                 "INVITE sip:" CALLEE "@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
-                "i;rport\r\nMax-Forwards: 70\r\nFrom: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID
+                "\7;rport\r\nMax-Forwards: 70\r\nFrom: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID
                 "\r\nTo: <sip:" CALLEE "@%s>\r\nCall-ID: " ID
-                "@%s\r\nCSeq: 1 INVITE\r\nContact: <sip:" CALLER
+                "@%s\r\nCSeq: \7 INVITE\r\nContact: <sip:" CALLER
                 "@%s>\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, "
-                "INFO, UPDATE, PRACK, REFER, NOTIFY\r\nSupported: replaces, timer, "
-                "100rel\r\nContent-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s",
-                srv, uac, srv, srv, idhost, uac, n, sdp);
-        sdp200len = snprintf(sdp200, sizeof sdp200,
-                             "Contact: <sip:uas@%s>\r\nContent-Type: "
-                             "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
-                             contact_uas, n, sdp);
+                "INFO, UPDATE, PRACK, REFER, NOTIFY\r\nSupported: replaces, timer, 100rel\r\n",
+                srv, uac, srv, srv, idhost, uac);
+        compile(&t_rest, "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", n, sdp);
+        uint32_t phones = addresses > 1 ? addresses : ports;
+        sdp200 = calloc(phones, sizeof *sdp200);
+        for (uint32_t i = 0; i < phones; i++) {
+            char port[8];
+            snprintf(port, sizeof port, ":%u", uas_port + i);
+            if (ports > 1)
+                set_port(contact_uas, sizeof contact_uas, port);
+            if (addresses > 1)
+                snprintf(contact_uas, sizeof contact_uas, "%s:%u", inet_ntoa(nth_address(i)),
+                         uas_port);
+            sdp200[i].len = snprintf(sdp200[i].text, sizeof sdp200[i].text,
+                                     "Contact: <sip:uas@%s>\r\nContent-Type: "
+                                     "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
+                                     contact_uas, n, sdp);
+        }
         compile(&t_hdr,
                 " SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
                 "a;rport\r\nMax-Forwards: 70\r\n",
@@ -909,20 +1080,31 @@ int main(int ac, char **av)
                 "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
                 ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" CALLER "@%s>;tag=f" ID
                 "\r\nTo: <sip:%s>\r\nCall-ID: " ID "@%s\r\nCSeq: 1 OPTIONS\r\nContact: <sip:" CALLER
-                "@%s>\r\nUser-Agent: sipload/1.0\r\nAccept: application/sdp\r\nContent-Length: "
-                "0\r\n\r\n",
+                "@%s>\r\nUser-Agent: sipload/1.0\r\nAccept: application/sdp\r\n",
                 srv, uac, srv, srv, idhost, uac);
+    if (mode != M_CALL)
+        compile(&t_rest, "Content-Length: 0\r\n\r\n");
 
     prctl(PR_SET_TIMERSLACK, 1000UL);
     signal(SIGINT, onsig);
     signal(SIGTERM, onsig);
-    int fc = usock(&uac_sa), fs = mode == M_CALL ? usock(&uas_sa) : -1;
-    txinit(&txc, fc);
-    txinit(&txs, fs);
+    struct pollfd sockets[2 * PORTS_MAX]; /* the callers' ports, then the callees' */
+    uint32_t nsockets = mode == M_CALL ? 2 * ports : ports;
+    txc = calloc(ports, sizeof *txc);
+    txs = calloc(ports, sizeof *txs);
+    for (uint32_t i = 0; i < nsockets; i++) {
+        struct sockaddr_in at = i < ports ? uac_sa : uas_sa;
+        at.sin_port = htons(ntohs(at.sin_port) + i % ports);
+        if (addresses > 1)
+            at.sin_addr.s_addr = INADDR_ANY;
+        sockets[i] = (struct pollfd){usock(&at), POLLIN, 0};
+        txinit(i < ports ? &txc[i] : &txs[i - ports], sockets[i].fd);
+    }
     static char rb[BATCH][MSGSZ];
     static struct iovec riov[BATCH];
     static struct mmsghdr rm[BATCH];
     static struct sockaddr_in rfrom[BATCH];
+    static _Alignas(8) char rcontrol[BATCH][64];
     for (int i = 0; i < BATCH; i++) {
         riov[i] = (struct iovec){rb[i], MSGSZ - 1};
         rm[i].msg_hdr =
@@ -930,8 +1112,8 @@ int main(int ac, char **av)
     }
     if (uas_only)
         total = 0;
-    int64_t t_begin = clk(), t_allup = 0, t_last = 0;
-    struct pollfd pf[2] = {{fc, POLLIN, 0}, {fs, POLLIN, 0}};
+    int64_t t_begin = clk(), t_allup = 0, t_last = 0, offered_at = 0;
+    uint64_t done_offered = 0; /* finished while there were new ones to start */
     for (;;) {
         int got = 0;
         now = clk();
@@ -946,17 +1128,25 @@ int main(int ac, char **av)
                     break;
             }
         }
+        if (!offered_at && st.started >= total) {
+            offered_at = now;
+            done_offered = st.done;
+        }
         timers();
-        if (txc.n)
-            flush(&txc);
-        if (txs.n)
-            flush(&txs);
-        for (int s = 0; s < 2; s++) {
-            int fd = s ? fs : fc;
-            if (fd < 0)
+        flush_all();
+        if (ports > 1)
+            poll(sockets, nsockets, 0);
+        for (uint32_t s = 0; s < nsockets; s++) {
+            int fd = sockets[s].fd;
+            if (ports > 1 && !sockets[s].revents)
                 continue;
-            for (int i = 0; i < BATCH; i++)
+            for (int i = 0; i < BATCH; i++) {
                 rm[i].msg_hdr.msg_namelen = sizeof rfrom[i];
+                if (addresses > 1) {
+                    rm[i].msg_hdr.msg_control = rcontrol[i];
+                    rm[i].msg_hdr.msg_controllen = sizeof rcontrol[i];
+                }
+            }
             int n = recvmmsg(fd, rm, BATCH, MSG_DONTWAIT, NULL);
             if (n <= 0)
                 continue;
@@ -964,15 +1154,13 @@ int main(int ac, char **av)
             now = clk();
             for (int i = 0; i < n; i++) {
                 rb[i][rm[i].msg_len] = 0;
-                if (s)
-                    on_uas(rb[i], rm[i].msg_len, &rfrom[i]);
+                if (s >= ports)
+                    on_uas(rb[i], rm[i].msg_len, &rfrom[i],
+                           addresses > 1 ? came_to(&rm[i].msg_hdr) : s - ports);
                 else
                     on_response(rb[i], rm[i].msg_len);
             }
-            if (txc.n)
-                flush(&txc);
-            if (txs.n)
-                flush(&txs);
+            flush_all();
         }
         if (got)
             continue;
@@ -1004,8 +1192,11 @@ int main(int ac, char **av)
         int64_t due = now + 20000; /* sleep to the next event */
         if (holdq.h != holdq.t && holdq.v[holdq.h & (holdq.cap - 1)].due < due)
             due = holdq.v[holdq.h & (holdq.cap - 1)].due;
-        if (dlh != dlt && dlq[dlh & (dlcap - 1)].due < due)
-            due = dlq[dlh & (dlcap - 1)].due;
+        for (int n = 0; n <= NRTX; n++) {
+            const struct later *list = &delayed[n];
+            if (list->h != list->t && list->v[list->h & (list->cap - 1)].due < due)
+                due = list->v[list->h & (list->cap - 1)].due;
+        }
         if (st.started < total && inflight < (uint64_t)window) {
             int64_t d = rate > 0 ? t_begin + (int64_t)(st.started * 1e6 / rate) : now;
             if (d < due)
@@ -1014,7 +1205,7 @@ int main(int ac, char **av)
         int64_t ns = (due - clk()) * 1000;
         if (ns > 0) {
             struct timespec ts = {ns / 1000000000, ns % 1000000000};
-            ppoll(pf, fs >= 0 ? 2 : 1, &ts, NULL);
+            ppoll(sockets, nsockets, &ts, NULL);
         }
     }
     double el = (clk() - t_begin) / 1e6;
@@ -1026,13 +1217,18 @@ int main(int ac, char **av)
         "{\"started\":%llu,\"done\":%llu,\"failed\":%llu,\"retrans\":%llu,\"secs\":%.3f,\"rate\":%."
         "1f,\"tx\":%llu,\"rx\":%llu,\"prov\":%llu,\"unexpected\":%llu,\"badcode\":%llu,"
         "\"challenges\":%llu,\"uas_inv\":%llu,\"uas_ack\":%llu,\"uas_bye\":%llu,\"tx_err\":%llu,"
+        "\"refused\":%llu,\"rejected\":%llu,\"stalled\":%llu,\"unanswered\":%llu,\"last_code\":%d,"
+        "\"uas_rtx\":%llu,\"offered_secs\":%.3f,\"done_offered\":%llu,"
         "\"peak_live\":%llu,\"p50_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"gen_cpu\":%.3f}\n",
         (unsigned long long)st.started, (unsigned long long)st.done, (unsigned long long)st.failed,
         (unsigned long long)st.retrans, el, st.done / el, (unsigned long long)st.tx,
         (unsigned long long)st.rx, (unsigned long long)st.prov, (unsigned long long)st.unexpected,
         (unsigned long long)st.badcode, (unsigned long long)st.chal, (unsigned long long)st.uas_inv,
         (unsigned long long)st.uas_ack, (unsigned long long)st.uas_bye,
-        (unsigned long long)st.tx_err, (unsigned long long)peak_live, pct(.5), pct(.99), pct(.999),
-        cpu);
+        (unsigned long long)st.tx_err, (unsigned long long)st.refused,
+        (unsigned long long)st.rejected, (unsigned long long)st.stalled,
+        (unsigned long long)st.unanswered, last_code, (unsigned long long)st.uas_rtx,
+        ((offered_at ? offered_at : clk()) - t_begin) / 1e6, (unsigned long long)done_offered,
+        (unsigned long long)peak_live, pct(.5), pct(.99), pct(.999), cpu);
     return st.failed || st.done < st.started ? 1 : 0;
 }

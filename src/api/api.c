@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api/internal.h"
+#include "base/hash.h"
 
 enum {
     LISTEN_BACKLOG = 128
@@ -34,9 +35,10 @@ static int add_text(const char *data, size_t size, void *user)
     return text->failed ? -1 : 0;
 }
 
-/** Turns `json` into `text`. */
-static void write_json(struct api_answer *answer)
+void api_answer_write(struct api_answer *answer)
 {
+    if (answer->json == NULL)
+        return;
     if (json_dump_callback(answer->json, add_text, &answer->text, JSON_INDENT(2)) != 0)
         answer->text.failed = true;
     api_text_add(&answer->text, SLICE("\n"));
@@ -52,8 +54,7 @@ static bool has_content(unsigned status)
 /** Takes over the answer's text. */
 static struct MHD_Response *make_response(struct api_answer *answer)
 {
-    if (answer->json != NULL)
-        write_json(answer);
+    api_answer_write(answer);
     if (answer->text.failed || (answer->text.data == NULL && has_content(answer->status))) {
         api_text_release(&answer->text);
         answer->status = 500;
@@ -108,6 +109,7 @@ static void *on_target(void *user, const char *target, struct MHD_Connection *co
     r->api = socket->api;
     r->socket = socket;
     r->connection = connection;
+    r->target_hash = hash_bytes(r->api->config.hash_seed, slice_of(target));
     r->bad_target = strstr(target, "%00") != NULL;
     return r;
 }
@@ -177,7 +179,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         *data_len = 0;
         return go_on ? MHD_YES : MHD_NO;
     }
-    struct api_answer answer = r->refused ? r->refusal : r->route->fn(r);
+    struct api_answer answer = r->refused ? r->refusal : api_once(r);
     r->refusal = (struct api_answer){0};
     return send_answer(r, &answer);
 }
@@ -329,6 +331,7 @@ enum err api_open(const struct api_config *config, char problem[static API_PROBL
     api->config = *config;
     pthread_mutex_init(&api->change, NULL);
     pthread_mutex_init(&api->reading, NULL);
+    api_once_open(&api->once);
     api->seat = quiesce_join(config->quiesce);
     api->control = (struct api_socket){.api = api, .fd = -1, .control = true};
     api->tcp = (struct api_socket){.api = api, .fd = -1};
@@ -364,5 +367,6 @@ void api_close(struct api *api)
         unlink(api->control_path);
     pthread_mutex_destroy(&api->change);
     pthread_mutex_destroy(&api->reading);
+    api_once_close(&api->once);
     free(api);
 }

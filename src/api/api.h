@@ -37,6 +37,11 @@ enum {
     API_LIMIT_DEFAULT = 50, /* items of a page */
     API_LIMIT_MAX = 1000,
     API_PROBLEM_MAX = 512,
+    API_ONCE_KEY_MAX = 255,     /* bytes of an Idempotency-Key */
+    API_ONCE_PER_SENDER = 64,   /* keys that are remembered; then the oldest is forgotten */
+    API_ONCE_KEYS = 1024,       /* of all senders */
+    API_ONCE_BYTES = 16 << 20,  /* of all answers; a quarter of it of one */
+    API_ONCE_MS = 24 * 3600000, /* then it is forgotten */
 };
 
 /** All borrowed; lasts as long as the api. */
@@ -59,6 +64,10 @@ struct api_config {
     /** Writes all metrics. */
     void (*metrics)(void *user, struct api_text *out);
     bool (*ready)(void *user);
+    /** All bans, sorted by name; the caller's to release. NULL: the workers cannot be reached. */
+    json_t *(*bans)(void *user);
+    /** Lifts one. False: the workers cannot be reached. */
+    bool (*lift_ban)(void *user, const char *name, bool *found);
     /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */
     enum err (*policy_changed)(void *user, char problem[static API_PROBLEM_MAX]);
     /** Gives back what `digest` keeps per thread; after each use. May be NULL. */

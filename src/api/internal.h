@@ -17,6 +17,15 @@ enum api_role {
     API_ADMIN,   /* all */
 };
 
+/** Requests with an Idempotency-Key; see once.c. */
+struct once;
+struct api_once {
+    pthread_mutex_t lock;
+    struct once *all[API_ONCE_KEYS + 8]; /* the oldest first; owned */
+    size_t count;
+    size_t bytes; /* of their answers */
+};
+
 struct api_socket {
     struct api *api;
     struct MHD_Daemon *daemon;
@@ -30,6 +39,7 @@ struct api {
     char control_path[108];
     pthread_mutex_t change; /* one change of the resources at a time */
     pthread_mutex_t reading;
+    struct api_once once;
     unsigned seat; /* in the quiesce, shared by our threads under `reading` */
 };
 
@@ -51,9 +61,10 @@ struct api_request {
     struct api *api;
     struct MHD_Connection *connection;
     const struct api_socket *socket;
-    const char *path;   /* decoded, without query */
-    const char *method; /* HEAD is given as GET */
-    const char *name;   /* the path's last part, of one item; NULL: the list */
+    uint64_t target_hash; /* of path and query as they came */
+    const char *path;     /* decoded, without query */
+    const char *method;   /* HEAD is given as GET */
+    const char *name;     /* the path's last part, of one item; NULL: the list */
     const struct api_route *route;
     char *body; /* NUL behind it; NULL: none */
     size_t body_len, body_capacity;
@@ -67,6 +78,18 @@ struct api_request {
     enum api_role role;
     char who[STORE_NAME_MAX + 1];
 };
+
+/* api.c */
+/** Turns `json` into `text`. */
+void api_answer_write(struct api_answer *answer);
+
+/* once.c */
+void api_once_open(struct api_once *once);
+void api_once_close(struct api_once *once);
+/** Carries the request out; a POST with an Idempotency-Key that was carried out: its answer. */
+struct api_answer api_once(struct api_request *r);
+/** A token is gone: another of its name is somebody else. */
+void api_once_forget(struct api_once *once, const char *token);
 
 /* problem.c: RFC 9457 */
 struct api_answer api_problem(unsigned status, const char *title, const char *field,
@@ -129,6 +152,11 @@ struct api_answer api_delete_users(struct api_request *r, const struct user *use
 
 /* registrations.c */
 struct api_answer api_registrations(struct api_request *r);
+
+/* bans.c */
+struct api_answer api_bans_list(struct api_request *r);
+struct api_answer api_bans_get(struct api_request *r);
+struct api_answer api_bans_delete(struct api_request *r);
 
 /* tokens.c */
 struct api_answer api_tokens_list(struct api_request *r);

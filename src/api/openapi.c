@@ -14,7 +14,7 @@ static void add_parameter(json_t *list, struct slice name, const char *in)
                                           "type", "string"));
 }
 
-/** The name in the path and what the query may have. */
+/** The name in the path, what the query may have, and a header. */
 static json_t *parameters(const struct api_route *route)
 {
     json_t *list = json_array();
@@ -28,6 +28,8 @@ static json_t *parameters(const struct api_route *route)
         if (rest.len > 0)
             slice_take(&rest, 1);
     }
+    if (strcmp(route->method, "POST") == 0)
+        add_parameter(list, SLICE("Idempotency-Key"), "header");
     return list;
 }
 

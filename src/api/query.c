@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "api/internal.h"
+#include "base/text.h"
 
 /* ---- parameters and headers ---- */
 
@@ -154,27 +155,6 @@ struct api_answer api_list(json_t *items, const char *next)
 
 /* ---- values ---- */
 
-/** Bytes of the UTF-8 character at the front of `s` (RFC 3629 §4); 0: there is none. */
-static size_t utf8_length(struct slice s)
-{
-    const unsigned char *c = (const unsigned char *)s.data;
-    size_t len = c[0] < 0x80                    ? 1
-                 : c[0] >= 0xc2 && c[0] < 0xe0  ? 2
-                 : (c[0] & 0xf0) == 0xe0        ? 3
-                 : c[0] >= 0xf0 && c[0] <= 0xf4 ? 4
-                                                : 0;
-
-    if (len == 0 || len > s.len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-        return 0; /* overlong, a surrogate, or too large */
-    return len;
-}
-
 /** A copy with '?' for each byte that is no UTF-8. */
 static json_t *repaired(struct slice s)
 {
@@ -185,7 +165,7 @@ static json_t *repaired(struct slice s)
         return NULL;
     memcpy(copy, s.data, s.len);
     for (size_t i = 0; i < s.len;) {
-        size_t len = utf8_length(slice_from(s, i));
+        size_t len = text_utf8_bytes(slice_from(s, i));
         if (len == 0)
             copy[i] = '?';
         i += len != 0 ? len : 1;

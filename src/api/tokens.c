@@ -117,6 +117,7 @@ struct api_answer api_tokens_delete(struct api_request *r)
         return api_problem(404, NULL, NULL, "there is no token named %s", r->name);
     if (err)
         return store_problem(err);
+    api_once_forget(&r->api->once, r->name);
     return (struct api_answer){.status = 204};
 }
 

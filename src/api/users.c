@@ -56,69 +56,34 @@ static void etag_of(const struct user *user, char out[static 48])
     snprintf(out, 48, "\"%016llx\"", (unsigned long long)hash_bytes(1, builder_slice(&b)));
 }
 
-static const struct user *find_user(const struct store_users *users, const char *name)
-{
-    for (size_t i = 0; i < users->count; i++)
-        if (slice_equal(users->items[i].name, slice_of(name)))
-            return &users->items[i];
-    return NULL;
-}
-
 /* ---- the list ---- */
 
-static int by_bytes(struct slice x, struct slice y)
-{
-    size_t least = x.len < y.len ? x.len : y.len;
-    int order = least > 0 ? memcmp(x.data, y.data, least) : 0;
-
-    return order != 0 ? order : x.len < y.len ? -1 : x.len > y.len;
-}
-
-/** By extension, those of one (or without) by name: the same order at every call. */
-static int by_extension(const void *a, const void *b)
-{
-    const struct user *const *x = a, *const *y = b;
-    int order = by_bytes((*x)->extension, (*y)->extension);
-
-    return order != 0 ? order : by_bytes((*x)->name, (*y)->name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct user *const *x = a, *const *y = b;
-    return by_bytes((*x)->name, (*y)->name);
-}
-
-typedef int order_fn(const void *a, const void *b);
-
-/** What is sorted by, and where the page begins: after a user that may be gone by now. */
-struct user_order {
-    order_fn *compare;
-    bool down;
-    bool resumes;
-    struct user after; /* its name and extension; they borrow from the query */
-    char extension[64];
+/** Where the page begins; the texts of `from` may be here. */
+struct user_cursor {
+    struct store_users_order from;
+    char extension[64], name[USER_NAME_MAX + 1];
 };
 
 /**
  * A cursor is "EXTENSION:NAME" of the last user of the page before; with 'h' for '#' and, as '+' is
  * a space in a query, with either for '+': so that it needs no escape.
  */
-static bool parse_cursor(const char *cursor, struct user_order *order, char *name, size_t size)
+static bool parse_cursor(const char *text, struct user_cursor *cursor)
 {
-    struct slice text = slice_of(cursor);
-    size_t colon = slice_find(text, ':');
+    struct slice rest = slice_of(text);
+    size_t colon = slice_find(rest, ':');
 
-    if (colon == SIZE_MAX || colon >= sizeof order->extension || text.len - colon > size)
+    if (colon == SIZE_MAX || colon > sizeof cursor->extension ||
+        rest.len - colon - 1 > sizeof cursor->name)
         return false;
     for (size_t i = 0; i < colon; i++)
-        order->extension[i] = (char)(text.data[i] == 'h' ? '#' : text.data[i]);
-    order->after.extension = (struct slice){order->extension, colon};
-    struct slice rest = slice_from(text, colon + 1);
+        cursor->extension[i] = (char)(rest.data[i] == 'h' ? '#' : rest.data[i]);
+    cursor->from.extension = (struct slice){cursor->extension, colon};
+    rest = slice_from(rest, colon + 1);
     for (size_t i = 0; i < rest.len; i++)
-        name[i] = (char)(rest.data[i] == ' ' ? '+' : rest.data[i]);
-    order->after.name = (struct slice){name, rest.len};
-    order->resumes = true;
+        cursor->name[i] = (char)(rest.data[i] == ' ' ? '+' : rest.data[i]);
+    cursor->from.name = (struct slice){cursor->name, rest.len};
+    cursor->from.resumes = true;
     return rest.len > 0;
 }
 
@@ -140,83 +105,65 @@ static bool user_matches(struct api_request *r, const struct user *user)
            api_matches(r, "role", role) && api_matches(r, "email", user->email);
 }
 
-/** Those that the query asks for and that come after the cursor, in order. */
-static size_t select_users(struct api_request *r, const struct store_users *users,
-                           const struct user_order *order, const struct user **out)
-{
-    const struct user *after = &order->after;
-    size_t count = 0;
-
-    for (size_t i = 0; i < users->count; i++) {
-        const struct user *user = &users->items[i];
-        int where = order->resumes ? order->compare(&user, &after) : 0;
-        if (order->resumes && (order->down ? where >= 0 : where <= 0))
-            continue;
-        if (user_matches(r, user))
-            out[count++] = user;
-    }
-    if (order->compare != by_name)
-        qsort(out, count, sizeof *out, order->compare);
-    for (size_t i = 0; order->down && i < count / 2; i++) {
-        const struct user *other = out[i];
-        out[i] = out[count - 1 - i];
-        out[count - 1 - i] = other;
-    }
-    return count;
-}
-
-static bool order_of(struct api_request *r, struct user_order *order)
+static bool order_of(struct api_request *r, struct store_users_order *order)
 {
     const char *sort = api_query(r, "sort");
 
-    order->compare = by_name;
     if (sort == NULL)
         return true;
     order->down = sort[0] == '-';
-    if (strcmp(sort + order->down, "extension") == 0)
-        order->compare = by_extension;
-    return order->compare == by_extension || strcmp(sort + order->down, "name") == 0;
+    order->by_extension = strcmp(sort + order->down, "extension") == 0;
+    return order->by_extension || strcmp(sort + order->down, "name") == 0;
 }
 
-static struct api_answer list_users(struct api_request *r, const struct store_users *users,
-                                    const struct user_order *order, size_t limit)
-{
-    char next[64 + USER_NAME_MAX + 2] = "";
-    const struct user **selected = calloc(users->count + 1, sizeof *selected);
-    json_t *items = json_array();
+/** A page that is being filled. */
+struct user_page {
+    struct api_request *r;
+    json_t *items;
+    size_t limit;
+    char last[64 + USER_NAME_MAX + 2]; /* cursor of the last item */
+    bool more;                         /* there is one behind it */
+    bool failed;                       /* no memory */
+};
 
-    if (selected == NULL || items == NULL) {
-        free(selected);
-        json_decref(items);
-        return api_memory_problem();
+static bool add_to_page(void *user, const struct user *found)
+{
+    struct user_page *page = user;
+
+    if (!user_matches(page->r, found))
+        return true;
+    if (json_array_size(page->items) == page->limit) {
+        page->more = true;
+        return false;
     }
-    size_t count = select_users(r, users, order, selected);
-    for (size_t i = 0; i < count && i < limit; i++)
-        json_array_append_new(items, api_user_json(selected[i]));
-    if (count > limit)
-        write_cursor(selected[limit - 1], next, sizeof next);
-    free(selected);
-    return api_list(items, next);
+    write_cursor(found, page->last, sizeof page->last);
+    page->failed = json_array_append_new(page->items, api_user_json(found)) != 0;
+    return !page->failed;
 }
 
 struct api_answer api_users_list(struct api_request *r)
 {
-    struct api_page page = api_page_of(r);
-    struct user_order order = {0};
-    struct store_users *users = NULL;
-    char name[USER_NAME_MAX + 1];
+    struct api_page asked = api_page_of(r);
+    struct user_cursor cursor = {0};
+    struct user_page page = {.r = r, .limit = asked.limit};
 
-    if (page.bad)
-        return page.problem;
-    if (!order_of(r, &order))
+    if (asked.bad)
+        return asked.problem;
+    if (!order_of(r, &cursor.from))
         return api_problem(400, NULL, "sort", "sort by name or extension; - before it: downwards");
-    if (page.cursor != NULL && !parse_cursor(page.cursor, &order, name, sizeof name))
+    if (asked.cursor != NULL && !parse_cursor(asked.cursor, &cursor))
         return api_cursor_problem();
-    if (store_users_load(r->api->config.store, &users) != OK)
-        return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-    struct api_answer answer = list_users(r, users, &order, page.limit);
-    store_users_free(users);
-    return answer;
+    page.items = json_array();
+    if (page.items == NULL)
+        return api_memory_problem();
+    enum err err = store_users_walk(r->api->config.store, &cursor.from, add_to_page, &page);
+    if (err || page.failed) {
+        json_decref(page.items);
+        return page.failed
+                   ? api_memory_problem()
+                   : api_problem(503, NULL, NULL, "the store cannot be read now; try again");
+    }
+    return api_list(page.items, page.more ? page.last : "");
 }
 
 /* ---- one user ---- */
@@ -248,9 +195,9 @@ static struct api_answer read_user(struct api_request *r)
     struct store_users *users = NULL;
     struct api_answer answer;
 
-    if (store_users_load(r->api->config.store, &users) != OK)
+    if (store_users_find(r->api->config.store, slice_of(r->name), &users) != OK)
         return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-    const struct user *user = find_user(users, r->name);
+    const struct user *user = users->count > 0 ? &users->items[0] : NULL;
     if (user == NULL) {
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
     } else {
@@ -397,9 +344,9 @@ static struct api_answer change_stored(struct api_request *r, json_t *body, bool
     struct store_users *users = NULL;
     struct api_answer answer;
 
-    if (store_users_load(r->api->config.store, &users) != OK)
+    if (store_users_find(r->api->config.store, slice_of(r->name), &users) != OK)
         return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-    const struct user *user = find_user(users, r->name);
+    const struct user *user = users->count > 0 ? &users->items[0] : NULL;
     if (patch && user == NULL) {
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
     } else if (precondition(r, user, !patch, &answer)) {
@@ -442,9 +389,9 @@ static struct api_answer delete_stored(struct api_request *r)
     struct store_users *users = NULL;
     struct api_answer answer;
 
-    if (store_users_load(r->api->config.store, &users) != OK)
+    if (store_users_find(r->api->config.store, slice_of(r->name), &users) != OK)
         return api_problem(503, NULL, NULL, "the store cannot be read now; try again");
-    const struct user *user = find_user(users, r->name);
+    const struct user *user = users->count > 0 ? &users->items[0] : NULL;
     if (user == NULL)
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
     else if (precondition(r, user, false, &answer))

@@ -4,6 +4,18 @@
 void builder_u64(struct builder *b, uint64_t value)
 {
     char digits[20];
+
+    if (value < 1000 && !b->overflow && b->capacity - b->len >= 3) { /* most, on the packet path */
+        unsigned small = (unsigned)value;
+        char *at = b->data + b->len;
+        if (small >= 100)
+            *at++ = (char)('0' + small / 100);
+        if (small >= 10)
+            *at++ = (char)('0' + small / 10 % 10);
+        *at++ = (char)('0' + small % 10);
+        b->len = (size_t)(at - b->data);
+        return;
+    }
     size_t at = sizeof digits;
 
     do {

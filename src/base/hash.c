@@ -14,6 +14,12 @@ uint64_t hash_bytes(uint64_t seed, struct slice s)
     return (uint64_t)XXH3_64bits_withSeed(s.data, s.len, seed);
 }
 
+struct hash_pair hash_bytes_pair(uint64_t seed, struct slice s)
+{
+    XXH128_hash_t hash = XXH3_128bits_withSeed(s.data, s.len, seed);
+    return (struct hash_pair){hash.low64, hash.high64};
+}
+
 static inline uint64_t rotate_left(uint64_t x, unsigned bits)
 {
     return (x << bits) | (x >> (64 - bits));

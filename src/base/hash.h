@@ -18,6 +18,12 @@ struct hash_key {
 /** For tables within this process. */
 uint64_t hash_bytes(uint64_t seed, struct slice s);
 
+/** Two such hashes of 64 bits, at the price of one. */
+struct hash_pair {
+    uint64_t a, b;
+};
+struct hash_pair hash_bytes_pair(uint64_t seed, struct slice s);
+
 /** SipHash-2-4 (Aumasson, Bernstein 2012) of the bytes: 64 bits. */
 uint64_t hash_mac(const struct hash_key *key, struct slice s);
 

@@ -23,6 +23,7 @@ enum {
 
 struct outbox_item {
     struct flow to;
+    uint32_t topic; /* those of one topic to one address leave in this order; others need not */
     uint32_t offset;
     uint32_t len;
 };
@@ -37,6 +38,7 @@ struct outbox {
     char *buffer; /* owned by whoever made the outbox: OUTBOX_BYTES */
     uint32_t used;
     uint32_t count;
+    uint32_t topic; /* of what is committed from now on: a hash of the call; 0: of no call */
     struct outbox_item items[OUTBOX_ITEMS];
 };
 
@@ -57,8 +59,8 @@ static inline void outbox_commit(struct outbox *outbox, const struct builder *b,
     assert(!b->overflow);
     assert(b->data == outbox->buffer + outbox->used);
 
-    outbox->items[outbox->count++] =
-        (struct outbox_item){.to = *to, .offset = outbox->used, .len = (uint32_t)b->len};
+    outbox->items[outbox->count++] = (struct outbox_item){
+        .to = *to, .topic = outbox->topic, .offset = outbox->used, .len = (uint32_t)b->len};
     outbox->used += ((uint32_t)b->len + 15u) & ~15u;
     if (outbox->used > OUTBOX_BYTES)
         outbox->used = OUTBOX_BYTES;

@@ -16,13 +16,22 @@ struct table_ops {
     void *user;
     /** The block's bytes, or an empty slice. Valid until this thread's turn ends. */
     struct slice (*find)(void *user, struct slice key, uint64_t hash);
-    /** As find(), for a hash whose key is not at hand (an expiry list keeps hashes only); `*key` is
-     * given with the same lifetime. The first entry with this hash. */
+    /** As find(), for a hash whose key is not at hand; `*key` is given with the same lifetime. The
+     * first entry with this hash. */
     struct slice (*find_hash)(void *user, uint64_t hash, struct slice *key);
     /** Puts a copy of `block` there. Owner only. ERR_MEMORY, ERR_FULL: unchanged. */
     enum err (*put)(void *user, struct slice key, uint64_t hash, struct slice block);
     /** Owner only. A key that is not there is fine. */
     void (*remove)(void *user, struct slice key, uint64_t hash);
+    /** Places of the part that `worker` owns, used or not, for at(). Owner only. */
+    uint64_t (*places)(void *user, unsigned worker);
+    /**
+     * The block at a place, with its key and hash; empty: none is there, or the place is past the
+     * end. Owner only. Entries may stand elsewhere after a change: who goes over all places again
+     * and again misses none for long, but may in one round.
+     */
+    struct slice (*at)(void *user, unsigned worker, uint64_t place, struct slice *key,
+                       uint64_t *hash);
 };
 
 /** Which of `workers` (>= 1) owns a hash: the high 32 bits, scaled. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/internal.h"
 
 struct command {
@@ -93,44 +94,19 @@ static void print_help(FILE *out)
         "Exit codes: 0 done, 1 no or invalid input, 2 usage, 3 the server cannot be reached.\n");
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/** Edits from one word to the other (Levenshtein). */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[32], len = strlen(b);
-
-    if (len >= COUNT_OF(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t before = row[0];
-        row[0] = i + 1;
-        for (size_t j = 1; j <= len; j++) {
-            size_t above = row[j];
-            row[j] = min3(row[j] + 1, row[j - 1] + 1, before + (a[i] != b[j - 1]));
-            before = above;
-        }
-    }
-    return row[len];
-}
-
 /** Near is what has at most a third of its letters wrong, and two at most. */
 static int unknown_command(const char *name)
 {
     const char *nearest = NULL;
-    size_t most = strlen(name) < 6 ? strlen(name) / 3 : 2, least = most + 1;
+    unsigned most = strlen(name) < 6 ? (unsigned)strlen(name) / 3 : 2, least = most + 1;
 
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (distance(name, commands[i].name) < least) {
-            least = distance(name, commands[i].name);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        unsigned distance = text_distance(slice_of(name), slice_of(commands[i].name), most);
+        if (distance < least) {
+            least = distance;
             nearest = commands[i].name;
         }
+    }
     fprintf(stderr, "strowger: unknown command `%s`", name);
     if (nearest != NULL)
         fprintf(stderr, "; did you mean `%s`?", nearest);

@@ -16,6 +16,25 @@ static const struct cli_column user_columns[] = {
     {"DND", "do_not_disturb"}, {"PASSWORD", "has_password"},
 };
 
+static const struct cli_column ban_columns[] = {
+    {"NAME", "name"},
+    {"REASON", "reason"},
+    {"TIMES", "times"},
+    {"EXPIRES IN", "expires_in"},
+};
+
+/** Of what can be shown and deleted. */
+static bool is_kind(const char *kind, bool *bans)
+{
+    *bans = strcmp(kind, "bans") == 0;
+    if (*bans || strcmp(kind, "users") == 0)
+        return true;
+    fprintf(stderr,
+            "strowger: no kind of resource named `%s` in this version; there are: users, bans\n",
+            kind);
+    return false;
+}
+
 static bool is_users(const char *kind)
 {
     if (strcmp(kind, "users") == 0)
@@ -322,7 +341,8 @@ int cli_export(const struct cli *cli)
     return code;
 }
 
-static int get_one(const struct cli *cli, const char *path)
+static int get_one(const struct cli *cli, const char *path, const struct cli_column *columns,
+                   size_t count)
 {
     struct cli_reply reply = cli_request(cli, "GET", path, NULL, NULL, NULL);
     int code = CLI_DONE;
@@ -334,7 +354,7 @@ static int get_one(const struct cli *cli, const char *path)
         cli_print_json(item);
     } else {
         json_t *items = json_pack("[O]", item);
-        cli_print_table(items, user_columns, COUNT_OF(user_columns));
+        cli_print_table(items, columns, count);
         json_decref(items);
     }
     json_decref(item);
@@ -342,38 +362,45 @@ static int get_one(const struct cli *cli, const char *path)
     return code;
 }
 
-/** "/api/v1/users/NAME"; the caller frees. */
-static char *user_path(const char *name)
+/** "/api/v1/KIND/NAME"; the caller frees. */
+static char *path_of(const char *kind, const char *name)
 {
     char *escaped = cli_escape(name);
-    size_t size = escaped != NULL ? strlen(escaped) + 32 : 0;
+    size_t size = escaped != NULL ? strlen(escaped) + strlen(kind) + 32 : 0;
     char *path = escaped != NULL ? malloc(size) : NULL;
 
     if (path != NULL)
-        snprintf(path, size, "/api/v1/users/%s", escaped);
+        snprintf(path, size, "/api/v1/%s/%s", kind, escaped);
     free(escaped);
     return path;
 }
 
 int cli_get(const struct cli *cli)
 {
-    if (!is_users(cli->operands[1]))
-        return CLI_USAGE;
-    if (cli->operand_count == 2)
-        return cli_list(cli, "/api/v1/users", user_columns, COUNT_OF(user_columns));
+    const char *kind = cli->operands[1];
+    bool bans;
 
-    char *path = user_path(cli->operands[2]);
-    int code = path != NULL ? get_one(cli, path) : CLI_NO;
+    if (!is_kind(kind, &bans))
+        return CLI_USAGE;
+    const struct cli_column *columns = bans ? ban_columns : user_columns;
+    size_t count = bans ? COUNT_OF(ban_columns) : COUNT_OF(user_columns);
+    if (cli->operand_count == 2)
+        return cli_list(cli, bans ? "/api/v1/bans" : "/api/v1/users", columns, count);
+
+    char *path = path_of(kind, cli->operands[2]);
+    int code = path != NULL ? get_one(cli, path, columns, count) : CLI_NO;
     free(path);
     return code;
 }
 
 int cli_delete(const struct cli *cli)
 {
-    if (!is_users(cli->operands[1]))
-        return CLI_USAGE;
+    const char *kind = cli->operands[1];
+    bool bans;
 
-    char *path = user_path(cli->operands[2]);
+    if (!is_kind(kind, &bans))
+        return CLI_USAGE;
+    char *path = path_of(kind, cli->operands[2]);
     if (path == NULL)
         return CLI_NO;
     struct cli_reply reply = cli_request(cli, "DELETE", path, NULL, NULL, NULL);
@@ -381,7 +408,7 @@ int cli_delete(const struct cli *cli)
     if (reply.status != 204)
         code = cli_fail(&reply);
     else
-        printf("deleted users %s\n", cli->operands[2]);
+        printf("%s %s %s\n", bans ? "lifted" : "deleted", kind, cli->operands[2]);
     cli_reply_release(&reply);
     free(path);
     return code;
@@ -415,7 +442,8 @@ static bool new_password(char out[static PASSWORD_MAX + 2], bool *made)
 static int send_password(const struct cli *cli, const char *name, const char *password)
 {
     json_t *json = json_pack("{s:s}", "password", password);
-    char *body = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL, *path = user_path(name);
+    char *body = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL,
+         *path = path_of("users", name);
     int code = CLI_NO;
 
     if (json == NULL) {

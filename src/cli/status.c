@@ -209,6 +209,14 @@ static void print_store(const json_t *store)
            (double)number_of(store, "max_sync_us") / 1000.0);
 }
 
+static void print_bans(const json_t *bans)
+{
+    print_title("barred");
+    printf("%lld (strowger get bans), %lld since the start; %lld failed logins\n",
+           (long long)number_of(bans, "now"), (long long)number_of(bans, "since_start"),
+           (long long)number_of(bans, "logins_failed"));
+}
+
 static void print_workers(const json_t *workers)
 {
     static const struct cli_column columns[] = {
@@ -250,6 +258,7 @@ void cli_print_status(const json_t *status)
            (long long)number_of(policy, "version"));
     print_title("registered");
     printf("%lld (strowger registrations)\n", (long long)number_of(location, "aors"));
+    print_bans(json_object_get(status, "bans"));
     print_store(json_object_get(status, "store"));
     print_object("requests", json_object_get(status, "requests"));
     print_object("refused", json_object_get(status, "refused"));

@@ -104,6 +104,21 @@ struct config {
         uint32_t connections_per_address;
         uint64_t journal; /* bytes of the store's journal */
     } limits;
+    struct { /* rates are per second; 0: no limit */
+        struct config_networks exempt;
+        uint32_t stranger_rate;  /* of one address */
+        uint32_t strangers_rate; /* of all workers */
+        uint32_t stranger_calls; /* of all workers */
+        uint32_t vouched_rate;   /* of one address */
+        uint32_t user_rate;
+        uint32_t sources; /* per worker */
+        uint32_t glitches;
+        uint32_t login_failures;
+        uint32_t address_login_failures;
+        uint32_t login_window_ms;
+        uint32_t bar_ms;
+        uint32_t bar_max_ms;
+    } guard;
 };
 
 /** Looks for `path`; NULL: the embedded defaults. ERR_SYNTAX, ERR_NOT_FOUND, ...: see `errors`. */

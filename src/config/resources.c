@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "config/file.h"
 #include "config/resources_internal.h"
@@ -346,7 +347,7 @@ static void unknown_field(struct parser *parser, const struct yaml_node *key)
     struct slice near = SLICE_EMPTY;
 
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
-        unsigned distance = value_distance(key->text, fields[i].name, limit);
+        unsigned distance = text_distance(key->text, fields[i].name, limit);
         if (distance <= limit && (near.len == 0 || distance < limit)) {
             limit = distance;
             near = fields[i].name;
@@ -467,7 +468,7 @@ static void read_kind(struct parser *parser, const struct yaml_node *key)
             wrong(parser, key, SLICE_EMPTY, "are not built yet in this version; remove them");
             return;
         }
-    if (value_distance(key->text, SLICE("users"), 2) <= 2)
+    if (text_distance(key->text, SLICE("users"), 2) <= 2)
         wrong(parser, key, SLICE_EMPTY, "unknown kind; did you mean users?");
     else
         wrong(parser, key, SLICE_EMPTY, "unknown kind; this version has users");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/settings.h"
 
+#include "base/text.h"
 #include "config/values.h"
 
 #define KEY(text)                                                                                  \
@@ -43,8 +44,8 @@ const struct setting settings[] = {
     {KEY("auth.nonce_lifetime"), SETTING_MS, AT(auth.nonce_lifetime_ms), "5m", 10000, DAY_MS,
      "how long an answer to one challenge is taken"},
     {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
-     "networks that are never challenged, may call anywhere through us, in any name, and whose Path"
-     " and P-Asserted-Identity are believed"},
+     "networks that are never challenged, may call anywhere through us, in any name, and whose"
+     " Path, P-Asserted-Identity and Remote-Party-ID are believed"},
     {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
      10, 365 * DAY_S, "for phones that name no time"},
     {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",
@@ -89,9 +90,42 @@ const struct setting settings[] = {
     {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
      "per worker; then new ones are closed at once"},
     {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
-     "1000", 1, 10000000, "of one address; then refused"},
+     "1000", 1, 10000000, "of one address, in all workers; then refused"},
     {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,
      "bytes the store's journal may take; then registrations are refused"},
+    {KEY("guard.exempt"), SETTING_NETWORKS, AT(guard.exempt), "[127.0.0.0/8, \"::1\"]", 0,
+     CONFIG_ITEMS_MAX,
+     "networks without packet limits, as auth.trusted; failed logins count there, too"},
+    {KEY("guard.stranger_rate"), SETTING_COUNT, AT(guard.stranger_rate), "30", 0, 1000000,
+     "packets a second from an address that nobody behind has proved himself from; four seconds'"
+     " worth at once; 0: no limit, here and below"},
+    {KEY("guard.strangers_rate"), SETTING_COUNT, AT(guard.strangers_rate), "1000", 0, 10000000,
+     "packets a second from all such addresses together, over all workers"},
+    {KEY("guard.stranger_calls"), SETTING_COUNT, AT(guard.stranger_calls), "50", 0, 1000000,
+     "requests a second of all strangers together that reach our users, over all workers"},
+    {KEY("guard.vouched_rate"), SETTING_COUNT, AT(guard.vouched_rate), "500", 0, 10000000,
+     "packets a second from an address with a registered phone, a login or a call; four seconds'"
+     " worth at once"},
+    {KEY("guard.user_rate"), SETTING_COUNT, AT(guard.user_rate), "50", 0, 1000000,
+     "requests a second of one user, per worker; four seconds' worth at once; then 503"},
+    {KEY("guard.sources"), SETTING_COUNT, AT(guard.sources), "262144", 64, 1 << 24,
+     "addresses remembered, per worker"},
+    {KEY("guard.glitches"), SETTING_COUNT, AT(guard.glitches), "30", 0, 10000,
+     "points for garbage, unknown names and the like, per worker, one forgotten every 2 s; then a"
+     " stranger's address is barred for guard.bar; 0: never"},
+    {KEY("guard.login_failures"), SETTING_COUNT, AT(guard.login_failures), "10", 0, 10000,
+     "wrong passwords for one user from one address in guard.login_window; then that pair is"
+     " barred; 0: never"},
+    {KEY("guard.address_login_failures"), SETTING_COUNT, AT(guard.address_login_failures), "50",
+     0, 100000,
+     "the same for one address and any users; then the address is barred, unless somebody behind"
+     " it is known; 0: never"},
+    {KEY("guard.login_window"), SETTING_MS, AT(guard.login_window_ms), "10m", 1000, DAY_MS,
+     "in which failures are counted"},
+    {KEY("guard.bar"), SETTING_MS, AT(guard.bar_ms), "1m", 1000, DAY_MS,
+     "how long a first bar lasts; the next of the same pair twice as long"},
+    {KEY("guard.bar_max"), SETTING_MS, AT(guard.bar_max_ms), "15m", 1000, DAY_MS,
+     "up to that"},
     NOT_BUILT("tls", "certificates"),
     NOT_BUILT("track", "call tracking on web sites"),
     NOT_BUILT("cluster", "more than one node"),
@@ -144,7 +178,7 @@ struct slice setting_nearest(struct slice prefix, struct slice word)
 
     for (size_t i = 0; i < settings_count; i++) {
         struct slice other = word_below(settings[i].key, prefix);
-        unsigned distance = other.len > 0 ? value_distance(word, other, limit) : limit + 1;
+        unsigned distance = other.len > 0 ? text_distance(word, other, limit) : limit + 1;
         if (distance <= limit) {
             limit = distance > 0 ? distance - 1 : 0;
             best = other;

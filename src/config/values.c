@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/values.h"
 
-enum {
-    DISTANCE_MAX = 64
-};
+#include "base/text.h"
 
 bool value_bool(struct slice text, bool *out)
 {
@@ -178,7 +176,7 @@ bool value_name(struct slice text, size_t max)
         return false;
     for (size_t i = 0; i < text.len; i++)
         if (!is_digit(text.data[i]) && !is_letter(text.data[i]) &&
-            memchr("._~+-", text.data[i], 5) == NULL)
+            slice_find(SLICE("._~+-"), text.data[i]) == SIZE_MAX)
             return false;
     return true;
 }
@@ -193,28 +191,10 @@ bool value_extension(struct slice text, size_t max)
     return true;
 }
 
-size_t value_utf8_bytes(struct slice rest)
-{
-    if (rest.len == 0)
-        return 0;
-    const unsigned char *c = (const unsigned char *)rest.data;
-    size_t len = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-
-    if (len == 0 || len > rest.len || c[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 bool value_text(struct slice text)
 {
     while (text.len > 0) {
-        size_t len = value_utf8_bytes(text);
+        size_t len = text_utf8_bytes(text);
         if (len == 0 || (unsigned char)text.data[0] < ' ' || text.data[0] == 0x7f)
             return false;
         if (len == 2 && (unsigned char)text.data[0] == 0xc2 && (unsigned char)text.data[1] < 0xa0)
@@ -241,30 +221,4 @@ bool value_language(struct slice text)
             return false;
     }
     return part > 0;
-}
-
-static unsigned least(unsigned a, unsigned b, unsigned c)
-{
-    unsigned two = a < b ? a : b;
-    return two < c ? two : c;
-}
-
-unsigned value_distance(struct slice a, struct slice b, unsigned limit)
-{
-    unsigned row[DISTANCE_MAX + 1];
-
-    if (a.len > DISTANCE_MAX || b.len > DISTANCE_MAX)
-        return limit + 1;
-    for (unsigned j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= a.len; i++) { /* one row of the usual table at a time */
-        unsigned corner = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= b.len; j++) {
-            unsigned change = corner + (ascii_lower(a.data[i - 1]) != ascii_lower(b.data[j - 1]));
-            corner = row[j];
-            row[j] = least(row[j] + 1, row[j - 1] + 1, change);
-        }
-    }
-    return row[b.len] <= limit ? row[b.len] : limit + 1;
 }

@@ -36,17 +36,11 @@ bool value_name(struct slice text, size_t max);
 /** Digits, '*', '#', 1 to `max`. */
 bool value_extension(struct slice text, size_t max);
 
-/** Bytes of the UTF-8 character that `rest` begins with (RFC 3629 §4), 0: none. */
-size_t value_utf8_bytes(struct slice rest);
-
 /** Valid UTF-8 without control characters. */
 bool value_text(struct slice text);
 
 /** "en", "pt-BR": a language tag in its usual shape (RFC 5646). */
 bool value_language(struct slice text);
-
-/** How many letters must change to make `a` out of `b`; more than `limit`: limit + 1. */
-unsigned value_distance(struct slice a, struct slice b, unsigned limit);
 
 /** How a duration or size is written best. */
 void value_write_duration(struct builder *b, uint64_t ms);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "config/values.h"
 
 struct anchor {
@@ -219,6 +220,7 @@ static void place(struct reader *reader, struct yaml_node *node)
     if (node == NULL)
         return;
     if (reader->depth == 0) {
+        assert(reader->last != NULL); /* a document has begun */
         reader->last->root = node;
         return;
     }
@@ -393,7 +395,7 @@ static enum err check_text(struct slice text, const char *file, struct config_er
     unsigned column = 1;
 
     while (text.len > 0) {
-        size_t len = value_utf8_bytes(text);
+        size_t len = text_utf8_bytes(text);
         unsigned char c = (unsigned char)text.data[0];
         if (len == 0 || (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
             config_errors_add(errors, file, line, column, NULL,

@@ -172,6 +172,8 @@ static enum verdict ask_count(struct core *core, struct request *r,
         .id = wait->id,
         .bytes = result->credentials.nonce,
     };
+    if (is_register(r))
+        register_watch_conn(core, r);
     if (core->config.ops.post(core->config.ops.user, result->owner, &mail))
         return WAITING;
     count_wait_end(wait);
@@ -219,9 +221,13 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     struct auth_result result = auth_find(core->auth, r->msg, !is_register(r));
     if (result.verdict != AUTH_OK) {
         request_from(core, r);
+        if (policy_user_by_name(core->policy, r->from_key) == NULL)
+            limits_refused(core, &r->source->remote, CORE_R_NOT_FOUND);
         return challenge(core, r, CORE_R_CHALLENGED, r->from_key);
     }
 
+    if (r->count != 0 && is_register(r) && register_lost_conn(core, r))
+        return DROP;
     struct slice name = result.credentials.username;
     const struct user *user = policy_user_by_name(core->policy, name);
     if (user != NULL && user->disabled)
@@ -231,8 +237,15 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     else
         auth_check(core->auth, r->msg, user, access_like(core, name), r->source, core->wall_ms,
                    &result);
+    /* Told only to who has a nonce of ours, and after the same work for any name and password: so
+     * it says nothing about either. Not silence: a phone would try on, and its user not know why.
+     */
+    if (result.verdict >= AUTH_BAD && limits_login_barred(core, &r->source->remote, name))
+        return refuse(core, r, CORE_R_LOGIN_BARRED, 403, "Too many failed logins", SLICE_EMPTY);
     if (result.verdict == AUTH_ELSEWHERE)
         return ask_count(core, r, &result);
+    if (result.verdict == AUTH_BAD && result.wrong)
+        limits_login_failed(core, &r->source->remote, name);
     switch (result.verdict) {
     case AUTH_OK:
         break;
@@ -247,10 +260,11 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     r->user = user;
     r->credentials = result.field;
     core->counters.auth_ok++;
+    limits_logged_in(core, &r->source->remote);
     if (!is_own_identity(core, r))
         return refuse(core, r, CORE_R_FORBIDDEN_IDENTITY, 403, "From is not this user",
                       SLICE_EMPTY);
-    return GO_ON;
+    return limits_user(core, r);
 }
 
 /**
@@ -263,24 +277,19 @@ static bool leads_inside(const struct request *r)
     return !r->has_route && r->uri_is_ours;
 }
 
-/**
- * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
- * tag as his own, what is said to be the other's only from where the other is; see also
- * leaves_dialog().
- */
-static bool token_suffices(const struct request *r)
+/** He has what we sent to that address, and it is there that we have written into it. */
+static void vouch_by_token(struct core *core, const struct request *r)
 {
     const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
-    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
 
-    if (!r->in_dialog)
-        return false;
-    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
+    if (r->in_dialog && addr_same_host(&r->source->remote, &sender->flow.remote))
+        limits_in_call(core, &r->source->remote);
 }
 
 enum verdict stage_authenticate(struct core *core, struct request *r)
 {
-    if (token_suffices(r) || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
+    vouch_by_token(core, r);
+    if (r->token_suffices || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
         return GO_ON;
     if (needs_credentials(core, r))
         return check_credentials(core, r);

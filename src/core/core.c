@@ -19,7 +19,7 @@ static void on_response(void *user, struct id client, uint64_t context,
                         const struct sip_msg *response, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_response(core->proxy, client, context, response, now_ms);
+    proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
 }
 
 static void on_failure(void *user, struct id client, uint64_t context, enum txn_failure failure,
@@ -129,6 +129,8 @@ static enum err open_parts(struct core *core)
         err = open_proxy(core);
     if (err == OK)
         err = open_auth(core);
+    if (err == OK)
+        err = limits_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -182,6 +184,7 @@ void core_close(struct core *core)
         txn_table_close(core->txns);
     if (core->auth != NULL)
         auth_close(core->auth);
+    limits_close(core);
     ours_close(core);
     overload_close(core);
     if (core->scratch.mem != NULL)
@@ -209,6 +212,25 @@ enum verdict core_run_stages(struct core *core, struct request *r)
     return DROP;
 }
 
+/**
+ * What is sent from now on belongs to this call: it keeps its order (base/outbox.h). Any sum of the
+ * Call-ID will do: calls that share one keep their order, too.
+ */
+static void set_topic(struct core *core, const struct sip_msg *msg)
+{
+    struct slice id = msg->call_id;
+    uint64_t sum = id.len, word = 0;
+
+    for (; id.len >= sizeof word; id = slice_from(id, sizeof word)) {
+        memcpy(&word, id.data, sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    for (size_t i = 0; i < id.len; i++)
+        word = word << 8 | (unsigned char)id.data[i];
+    sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    core->config.outbox->topic = (uint32_t)(sum >> 32);
+}
+
 static void run_request(struct core *core, const struct sip_msg *msg, const struct flow *source,
                         struct id server, bool merged, enum auth_verdict count)
 {
@@ -231,6 +253,7 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     struct flow source = *flow;
     if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
         return;
+    set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
@@ -300,6 +323,7 @@ static void handle_request(struct core *core, const struct sip_msg *msg, const s
 static void handle_fault(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
     core_count(core, CORE_R_BAD_REQUEST);
+    limits_refused(core, &source->remote, CORE_R_BAD_REQUEST);
     if (msg->method == SIP_ACK || msg->via_value.len == 0)
         return;
     struct sip_reply reply = {.status = msg->fault.status, .reason = slice_of(msg->fault.reason)};
@@ -309,14 +333,20 @@ static void handle_fault(struct core *core, const struct sip_msg *msg, const str
 /** Handles a parsed message that this worker owns. */
 static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
+    set_topic(core, msg);
     if (msg->is_request) {
         handle_request(core, msg, source);
         return;
     }
     core->counters.responses_received++;
+    core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
-    if (!txn_receive_response(core->txns, msg, source, core->now_ms))
-        core_count(core, CORE_R_STRAY_RESPONSE);
+    if (txn_receive_response(core->txns, msg, source, core->now_ms)) {
+        limits_in_call(core, &source->remote); /* nobody else could know our branch */
+        return;
+    }
+    core_count(core, CORE_R_STRAY_RESPONSE);
+    limits_refused(core, &source->remote, CORE_R_STRAY_RESPONSE);
 }
 
 unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
@@ -342,6 +372,7 @@ static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
 
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
+    core->config.outbox->topic = 0;
 }
 
 void core_pass_on(struct core *core, unsigned owner, struct slice bytes, enum sip_framing framing,
@@ -367,12 +398,17 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     struct sip_msg *msg = &core->received;
 
     set_time(core, now_ms, wall_ms);
+    if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
+        return false;
     if (core->overload.watching && overload_receive(core, bytes, framing, source))
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
+        limits_refused(core, &source->remote, CORE_R_GARBAGE);
         return framing != SIP_STREAM;
     }
+    if (msg->is_request && limits_is_scanner(core, msg, &source->remote))
+        return false;
     if (msg->is_request && msg->fault.status != 0) {
         handle_fault(core, msg, source);
         return true;
@@ -432,6 +468,11 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
     case CORE_MAIL_COUNT_ANSWER:
         access_answer(core, mail->id, (enum auth_verdict)mail->number);
         return;
+    case CORE_MAIL_VOUCH:
+    case CORE_MAIL_LOGIN_FAILED:
+    case CORE_MAIL_BAR:
+        limits_mail(core, mail);
+        return;
     }
 }
 
@@ -456,18 +497,9 @@ uint64_t core_next_ms(const struct core *core)
 /** Worker that a sent message belongs to: the one in the branch of its top Via. */
 static unsigned owner_of_sent(const struct core *core, struct slice sent)
 {
-    static const char cookie[] = "branch=" SIP_BRANCH_COOKIE;
-    const char *at = sent.len > 0 ? memmem(sent.data, sent.len, cookie, sizeof cookie - 1) : NULL;
-    if (at == NULL)
-        return core->config.worker;
-
-    struct slice branch = slice_from(sent, (size_t)(at - sent.data) + 7);
-    if (branch.len > TXN_BRANCH_LEN)
-        branch.len = TXN_BRANCH_LEN;
-    struct txn_branch parsed;
-    if (!txn_branch_parse(branch, &parsed) || parsed.worker >= core->config.workers)
-        return core->config.worker;
-    return parsed.worker;
+    struct txn_branch branch;
+    bool named = txn_sent_branch(sent, &branch) && branch.worker < core->config.workers;
+    return named ? branch.worker : core->config.worker;
 }
 
 void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms)
@@ -484,15 +516,19 @@ void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uin
         core_count(core, CORE_R_MAILBOX);
 }
 
-void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms)
+bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t *told, uint64_t now_ms,
+                    uint64_t wall_ms)
 {
-    set_time(core, now_ms, wall_ms);
     struct core_mail mail = {
         .kind = CORE_MAIL_CONN_LOST, .from = (uint16_t)core->config.worker, .flow = {.conn = conn}};
-    for (uint32_t i = 0; i < core->config.workers; i++)
-        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, &mail))
-            core_count(core, CORE_R_MAILBOX);
-    core_mail(core, &mail, now_ms, wall_ms);
+
+    if (*told == 0)
+        core_mail(core, &mail, now_ms, wall_ms);
+    for (; *told < core->config.workers; ++*told)
+        if (*told != core->config.worker &&
+            !core->config.ops.post(core->config.ops.user, *told, &mail))
+            return false;
+    return true;
 }
 
 /** All streams of an earlier run are gone. */
@@ -515,25 +551,15 @@ static struct slice mark_streams_lost(struct core *core, struct slice block)
     return binding_set_pack(set, &b) == OK ? builder_slice(&b) : SLICE_EMPTY;
 }
 
-static uint64_t first_expiry(struct slice block)
-{
-    uint32_t cursor = 0;
-    struct binding binding;
-    uint64_t first = UINT64_MAX;
-
-    while (binding_next(block, &cursor, &binding))
-        if (binding.expires_ms < first)
-            first = binding.expires_ms;
-    return first;
-}
-
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms)
 {
     uint64_t hash = core_aor_hash(&core->config, aor);
+
+    core->wall_ms = wall_ms;
+    limits_restored(core, block);
     if (!owns_aor(core, hash) || block.len == 0)
         return;
 
-    core->wall_ms = wall_ms;
     arena_reset(&core->scratch);
     struct slice restored = mark_streams_lost(core, block);
     if (restored.len == 0 ||
@@ -541,9 +567,7 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
         core_count(core, CORE_R_MEMORY);
         core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
                   SLICE_ARG(aor));
-        return;
     }
-    expiry_add(core, hash, first_expiry(restored));
 }
 
 void core_set_policy(struct core *core, const struct policy *policy)
@@ -575,6 +599,7 @@ void core_status(const struct core *core, struct core_status *out)
         .memory_used = core->mem.used_bytes,
         .memory_held = core->mem.chunk_bytes,
         .timers = core->wheel.count,
+        .bars = guard_bar_count(core->guard, core->now_ms),
     };
     overload_status(core, out);
 }

@@ -24,6 +24,7 @@
 #include "base/durable.h"
 #include "base/outbox.h"
 #include "base/table.h"
+#include "guard/guard.h"
 #include "proxy/proxy.h"
 #include "registrar/registrar.h"
 #include "routing/policy.h"
@@ -38,6 +39,9 @@ enum core_mail_kind {
     CORE_MAIL_CONN_LOST,    /* flow.conn */
     CORE_MAIL_COUNT_ASK,    /* bytes: nonce; number: nc; id: who waits; from */
     CORE_MAIL_COUNT_ANSWER, /* id: who waits; number: enum auth_verdict */
+    CORE_MAIL_VOUCH,        /* flow.remote is known; number: for so many ms */
+    CORE_MAIL_LOGIN_FAILED, /* flow.remote; bytes: the user, or empty: count the address */
+    CORE_MAIL_BAR,          /* as LOGIN_FAILED; number: ms; id.slot: enum guard_reason */
 };
 
 struct core_mail {
@@ -61,8 +65,8 @@ enum core_log_level {
 /** The functions through which a core reaches the rest of the program. */
 struct core_ops {
     void *user;
-    /** Posts to another worker's mailbox. False: it is full, and the mail is lost (counted there).
-     */
+    /** Posts to another worker's mailbox. False: it is full, and nothing was posted (counted
+     * there). */
     bool (*post)(void *user, unsigned worker, const struct core_mail *mail);
     /** The local address that packets to `remote` leave by; family NONE when unknown. Never waits.
      */
@@ -101,6 +105,7 @@ struct core_config {
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
     uint32_t overload_interval_ms; /* for so long a queue must stand */
     uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
+    struct guard_config guard;     /* but for seed and trusted; zeroed: no limits */
 
     struct outbox *outbox;
     struct table_ops location;
@@ -127,6 +132,7 @@ enum core_reason {
     CORE_R_RELAY,              /* 403: a stranger towards the outside */
     CORE_R_NOT_FOUND,          /* 404 */
     CORE_R_NO_BINDING,         /* 480 */
+    CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
     CORE_R_FLOW_GONE,          /* 430 */
     CORE_R_UNRESOLVED, /* 404: a host name, which we do not resolve yet, or no listener for it */
     CORE_R_BAD_EVENT,  /* 489 */
@@ -143,6 +149,15 @@ enum core_reason {
     CORE_R_STRAY_ACK,      /* dropped: an ACK that leads nowhere */
     CORE_R_MAILBOX,        /* dropped: the owner's mailbox is full */
     CORE_R_OVERLOAD,       /* 503: it has waited too long, and so have the others */
+
+    /* of guard/ */
+    CORE_R_BARRED,         /* dropped: its source is barred */
+    CORE_R_SOURCE_LIMIT,   /* dropped: its source has had its share */
+    CORE_R_STRANGERS,      /* dropped: all strangers together have */
+    CORE_R_STRANGER_CALLS, /* dropped, on a stream 503: too many calls of strangers */
+    CORE_R_USER_LIMIT,     /* 503: too many requests of one user */
+    CORE_R_LOGIN_BARRED,   /* 403: too many failed logins of this user from there */
+    CORE_R_SCANNER,        /* dropped: it says that it is one */
     CORE_R_COUNT,
 };
 /** The label, such as "too_many_hops". Static. */
@@ -155,6 +170,8 @@ struct core_counters {
     uint64_t refused[CORE_R_COUNT];
     uint64_t registered, refreshed, unregistered, expired; /* bindings */
     uint64_t auth_ok;
+    uint64_t logins_failed;
+    uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
 };
 
@@ -168,6 +185,7 @@ struct core_status {
     uint64_t timers;
     bool overloaded;   /* new requests are refused */
     uint32_t queue_ms; /* the longest wait of the last second or two, where it is measured */
+    uint32_t bars;     /* there are now */
 };
 
 MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
@@ -200,8 +218,12 @@ uint64_t core_next_ms(const struct core *core);
 
 /** A message could not be sent: its beginning, as sent. From net/, in any worker. */
 void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms);
-/** A connection of this worker is gone. Tells the others. */
-void core_conn_lost(struct core *core, struct conn_id conn, uint64_t now_ms, uint64_t wall_ms);
+/**
+ * A connection of this worker is gone. Tells the others. False: a mailbox has no room now; call it
+ * again with the same `*told` (0 at first), for as long as it takes: nobody finds out otherwise.
+ */
+MUST_CHECK bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t *told,
+                               uint64_t now_ms, uint64_t wall_ms);
 
 /** Puts bindings that were read at start: every worker is given all, each takes its own. Streams
  * are marked lost. */
@@ -217,6 +239,15 @@ void core_drain(struct core *core);
 bool core_idle(const struct core *core);
 
 void core_status(const struct core *core, struct core_status *out);
+
+/** May a stream from there be read now? No: its peer has sent more than its share, and waits. */
+bool core_may_read(struct core *core, const struct addr *source, uint64_t now_ms);
+
+/** The bars there are, at most `max`; returns how many. */
+uint32_t core_bars(const struct core *core, uint64_t now_ms, struct guard_bar_info *out,
+                   uint32_t max);
+/** Lifts those of that name in this worker; returns how many. */
+uint32_t core_lift_bar(struct core *core, struct slice name, uint64_t now_ms);
 
 /** Hash of an AOR key as the location table uses it. */
 uint64_t core_aor_hash(const struct core_config *config, struct slice aor);

@@ -17,10 +17,9 @@ enum {
     CORE_OUR_NAMES_MAX = 256,
     LOCATE_DEPTH_MAX = 8, /* users registered to users */
     CORE_TIMERS_PER_RUN = 256,
-    EXPIRY_BUCKET_MS = 16000,
-    EXPIRY_BUCKETS = 1024, /* 4.5 hours ahead; later ones are looked at again then */
-    EXPIRY_CHUNK = 254,
-    EXPIRY_PER_TURN = 64,
+    EXPIRY_ROUND_MS = 64000,     /* over the whole location table */
+    EXPIRY_WAIT_MS = 16000,      /* at most, between two looks */
+    EXPIRY_PLACES = 128,         /* of the table, in one look */
     OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
 };
 
@@ -35,18 +34,10 @@ struct our_name {
     uint8_t listener;
 };
 
-/** AOR hashes whose bindings may expire in one span of time. */
-struct expiry_chunk {
-    struct expiry_chunk *next;
-    uint64_t count;
-    uint64_t hashes[EXPIRY_CHUNK];
-};
-
+/** Where the search for expired bindings stands. */
 struct expiry {
     struct timer timer;
-    uint64_t done_wall_ms;    /* buckets before this were moved to `due` */
-    struct expiry_chunk *due; /* of spans that are over */
-    struct expiry_chunk *buckets[EXPIRY_BUCKETS];
+    uint64_t place; /* of the location table: the next to look at */
 };
 
 /** A binding of a stream: found again when its connection is lost. */
@@ -68,7 +59,6 @@ struct registration {
     uint16_t status;
     uint32_t added, refreshed, removed;
     struct flow source;
-    uint64_t next_expiry_ms;
     struct list waiters; /* struct register_waiter */
     uint32_t waiter_count;
 };
@@ -114,6 +104,8 @@ struct core {
     struct txn_table *txns;
     struct proxy *proxy;
     struct auth *auth;
+    struct guard *guard;
+    uint64_t limits_dropped, limits_log_ms; /* packets not yet logged; when the next line may be */
     const struct policy *policy;
     bool draining;
     uint64_t now_ms, wall_ms; /* of this turn */
@@ -129,6 +121,7 @@ struct core {
     struct core_counters counters;
     struct overload overload;
 
+    bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
 };
@@ -171,7 +164,10 @@ struct request {
     bool in_dialog; /* it carries our token, genuine */
     bool from_caller;
     struct proxy_token token;
-    char token_scratch[PROXY_TOKEN_SCRATCH];
+    bool token_suffices;     /* no credentials are needed beside it */
+    struct slice token_text; /* it was read from; borrowed from the message */
+    bool token_in_first;     /* of the two rooms for what it borrows from */
+    char token_scratch[2][PROXY_TOKEN_SCRATCH];
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;
@@ -246,11 +242,16 @@ bool listener_fits(const struct core *core, const struct flow *flow);
  */
 bool locate_aor(const struct core *core, const struct sip_uri *uri, struct builder *b,
                 struct slice *aor, const struct user **user);
-/** Targets of a Request-URI. `outside`: the caller may be led outside by a binding. `*reason` says
- * why there are none. */
-uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                        bool outside, struct proxy_target *out, uint32_t max,
-                        enum core_reason *reason);
+/** What decides whom a Request-URI leads to. */
+struct locate_query {
+    const struct sip_uri *uri;
+    uint8_t listener; /* that it came by */
+    bool outside;     /* the caller may be led outside by a binding */
+    bool call;        /* a new call: users who do not want to be disturbed are left out */
+};
+/** Targets of a Request-URI. `*reason` says why there are none. */
+uint32_t locate_targets(struct core *core, const struct locate_query *query,
+                        struct proxy_target *out, uint32_t max, enum core_reason *reason);
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);
@@ -264,16 +265,43 @@ uint32_t instance_hash(const struct core *core, const struct binding *binding);
 /** Where the sender of a request is found again, for the token. */
 struct proxy_side locate_caller(struct core *core, struct request *r);
 
+/* limits.c */
+enum err limits_open(struct core *core);
+void limits_close(struct core *core);
+/** Shall a packet be looked at? Counted if not. */
+bool limits_packet(struct core *core, const struct addr *source, bool stream);
+/** Points for a stranger who was refused or sent what is dropped. */
+void limits_refused(struct core *core, const struct addr *source, enum core_reason reason);
+/** A stranger whose User-Agent is a scanner's: counted and barred, to be dropped. */
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct addr *source);
+/** A wrong password, or a user that does not exist, with a nonce that was sent to `source`. */
+void limits_login_failed(struct core *core, const struct addr *source, struct slice user);
+bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);
+/** `source` has proved itself: by a password; in a call; by a registration that is in `block`. */
+void limits_logged_in(struct core *core, const struct addr *source);
+void limits_in_call(struct core *core, const struct addr *source);
+void limits_registered(struct core *core, const struct addr *source, struct slice block);
+void limits_restored(struct core *core, struct slice block);
+/** Is it one new call too many of strangers? `nobody`: it leads to no user. */
+enum verdict limits_call(struct core *core, struct request *r, bool nobody);
+/** Is it one request too many of r->user? */
+enum verdict limits_user(struct core *core, struct request *r);
+void limits_mail(struct core *core, const struct core_mail *mail);
+
 /* register.c */
 enum err register_open(struct core *core);
 void register_close(struct core *core);
 enum verdict register_request(struct core *core, struct request *r);
-/** As access_like() for the name in To of a REGISTER. */
-const struct user *register_like(const struct core *core, const struct sip_msg *msg);
+/** As access_like() for the name in To of a REGISTER. `*known`: it is a user's. */
+const struct user *register_like(const struct core *core, const struct sip_msg *msg, bool *known);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
 /** Has the AOR in To a binding already that came from this host? */
 bool register_known(const struct core *core, const struct sip_msg *msg, const struct flow *source);
+/** A REGISTER has to wait: from now on it is noticed when its connection is lost. */
+void register_watch_conn(struct core *core, const struct request *r);
+/** Was its connection lost while it waited? Then nobody is there to be registered. */
+bool register_lost_conn(const struct core *core, const struct request *r);
 void register_receipt(struct core *core, struct id token, enum err err);
 
 /* overload.c */
@@ -291,7 +319,6 @@ struct slice overload_oc(void *user, const struct flow *source);
 /* expiry.c */
 void expiry_open(struct core *core);
 void expiry_close(struct core *core);
-void expiry_add(struct core *core, uint64_t aor_hash, uint64_t wall_ms);
 
 /* flows.c */
 void flows_close(struct core *core);

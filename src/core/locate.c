@@ -149,11 +149,10 @@ static bool binding_target(const struct core *core, const struct binding *bindin
 
 /** A search through bindings that name other users of ours. */
 struct search {
+    const struct locate_query *query;
     struct proxy_target *out;
     uint32_t count, max;
-    uint8_t listener;
     uint8_t depth;
-    bool outside;            /* the caller may be led outside */
     enum core_reason reason; /* why nothing was found */
 };
 
@@ -181,8 +180,8 @@ static void search_binding(struct core *core, const struct binding *binding, str
     bool direct = binding->path.len > 0 || binding->nat || flow_has_conn(&binding->flow);
     if (direct || !is_our_uri(core, &uri)) {
         struct proxy_target *target = &search->out[search->count];
-        if (binding_target(core, binding, &uri, aor, search->listener, target) &&
-            (search->outside || binding->path.len > 0 ||
+        if (binding_target(core, binding, &uri, aor, search->query->listener, target) &&
+            (search->query->outside || binding->path.len > 0 ||
              !leads_outside(core, binding, &target->to)))
             search->count++;
         return;
@@ -212,6 +211,11 @@ static void search_user(struct core *core, const struct sip_uri *uri, struct sea
     if (!locate_aor(core, uri, &b, &aor, &user))
         return;
 
+    if (user != NULL && user->do_not_disturb && search->query->call) {
+        if (search->reason == CORE_R_NOT_FOUND || search->reason == CORE_R_NO_BINDING)
+            search->reason = CORE_R_DO_NOT_DISTURB;
+        return;
+    }
     struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
     if ((user != NULL || block.len > 0) && search->reason == CORE_R_NOT_FOUND)
         search->reason = CORE_R_NO_BINDING;
@@ -225,17 +229,12 @@ static void search_user(struct core *core, const struct sip_uri *uri, struct sea
     }
 }
 
-static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                            bool outside, struct proxy_target *out, uint32_t max,
-                            enum core_reason *reason)
+static uint32_t locate_user(struct core *core, const struct locate_query *query,
+                            struct proxy_target *out, uint32_t max, enum core_reason *reason)
 {
-    struct search search = {.out = out,
-                            .max = max,
-                            .listener = listener,
-                            .outside = outside,
-                            .reason = CORE_R_NOT_FOUND};
+    struct search search = {.query = query, .out = out, .max = max, .reason = CORE_R_NOT_FOUND};
 
-    search_user(core, uri, &search);
+    search_user(core, query->uri, &search);
     *reason = search.reason;
     if (search.count > 0)
         core->counters.location_hits++;
@@ -244,18 +243,17 @@ static uint32_t locate_user(struct core *core, const struct sip_uri *uri, uint8_
     return search.count;
 }
 
-uint32_t locate_targets(struct core *core, const struct sip_uri *uri, uint8_t listener,
-                        bool outside, struct proxy_target *out, uint32_t max,
-                        enum core_reason *reason)
+uint32_t locate_targets(struct core *core, const struct locate_query *query,
+                        struct proxy_target *out, uint32_t max, enum core_reason *reason)
 {
     assert(max > 0);
 
-    if (is_our_uri(core, uri))
-        return locate_user(core, uri, listener, outside, out, max, reason);
+    if (is_our_uri(core, query->uri))
+        return locate_user(core, query, out, max, reason);
 
-    out[0] = (struct proxy_target){.uri = uri->text, .q = 1000};
+    out[0] = (struct proxy_target){.uri = query->uri->text, .q = 1000};
     *reason = CORE_R_UNRESOLVED;
-    return locate_address(core, uri, listener, &out[0].to) ? 1 : 0;
+    return locate_address(core, query->uri, query->listener, &out[0].to) ? 1 : 0;
 }
 
 uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
@@ -268,7 +266,11 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
     (void)now_ms;
     if (sip_uri_parse(uri, &parsed) != OK || (!outside && !is_our_uri(core, &parsed)))
         return 0;
-    return locate_targets(core, &parsed, LISTENER_ANY, outside, out, max, &reason);
+    /* Who wants no calls is not reached by a redirection either; other requests are seldom
+     * redirected. */
+    struct locate_query query = {
+        .uri = &parsed, .listener = LISTENER_ANY, .outside = outside, .call = true};
+    return locate_targets(core, &query, out, max, &reason);
 }
 
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)
@@ -293,8 +295,9 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
             out->listener = pick_listener(core, TRANSPORT_UDP, out->remote.family, LISTENER_ANY);
         return out->listener != LISTENER_ANY;
     }
-    /* A phone on a stream may come back under another contact: take it if there is just one. */
-    if (count == 1 && flow_has_conn(&only.flow))
+    /* A phone on a stream may come back under another contact: take it if there is just one, and
+     * that one does not say that it is another phone. */
+    if (count == 1 && flow_has_conn(&only.flow) && only.instance.len == 0)
         return binding_flow(core, &only, out);
     *out = side->flow;
     out->flags |= FLOW_ONLY_CONN;

@@ -24,6 +24,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_RELAY] = "relay_denied",
     [CORE_R_NOT_FOUND] = "not_found",
     [CORE_R_NO_BINDING] = "no_binding",
+    [CORE_R_DO_NOT_DISTURB] = "do_not_disturb",
     [CORE_R_FLOW_GONE] = "flow_gone",
     [CORE_R_UNRESOLVED] = "unresolved",
     [CORE_R_BAD_EVENT] = "bad_event",
@@ -40,6 +41,13 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_STRAY_ACK] = "stray_ack",
     [CORE_R_MAILBOX] = "mailbox_full",
     [CORE_R_OVERLOAD] = "overload",
+    [CORE_R_BARRED] = "barred",
+    [CORE_R_SOURCE_LIMIT] = "source_limit",
+    [CORE_R_STRANGERS] = "strangers_limit",
+    [CORE_R_STRANGER_CALLS] = "stranger_calls",
+    [CORE_R_USER_LIMIT] = "user_limit",
+    [CORE_R_LOGIN_BARRED] = "login_barred",
+    [CORE_R_SCANNER] = "scanner",
 };
 
 const char *core_reason_name(enum core_reason reason)
@@ -83,13 +91,15 @@ static enum core_log_level level_of(enum core_reason reason)
     return CORE_LOG_INFO;
 }
 
-/** Would the same bytes be refused again, whoever has registered meanwhile? */
+/** Would the same bytes be refused again, whoever has registered meanwhile? A loop may be one of
+ * users who are registered as each other. */
 static const bool is_lasting[CORE_R_COUNT] = {
-    [CORE_R_BAD_REQUEST] = true, [CORE_R_SCHEME] = true,        [CORE_R_TOO_MANY_HOPS] = true,
-    [CORE_R_LOOP] = true,        [CORE_R_PROXY_REQUIRE] = true, [CORE_R_REQUIRE] = true,
-    [CORE_R_CHALLENGED] = true,  [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
-    [CORE_R_RELAY] = true,       [CORE_R_NOT_FOUND] = true,     [CORE_R_BAD_EVENT] = true,
-    [CORE_R_METHOD] = true,
+    [CORE_R_BAD_REQUEST] = true,   [CORE_R_SCHEME] = true,
+    [CORE_R_TOO_MANY_HOPS] = true, [CORE_R_PROXY_REQUIRE] = true,
+    [CORE_R_REQUIRE] = true,       [CORE_R_CHALLENGED] = true,
+    [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
+    [CORE_R_RELAY] = true,         [CORE_R_NOT_FOUND] = true,
+    [CORE_R_BAD_EVENT] = true,     [CORE_R_METHOD] = true,
 };
 
 /**
@@ -113,6 +123,7 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
     char source[ADDR_TEXT_MAX];
 
     core_count(core, reason);
+    limits_refused(core, &r->source->remote, reason);
     if (level_of(reason) != CORE_LOG_DEBUG)
         core_logf(core, level_of(reason), core_reason_name(reason),
                   "%.*s %.*s from %s answered %u, Call-ID %.*s", SLICE_ARG(r->msg->method_name),

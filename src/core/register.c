@@ -48,13 +48,17 @@ static bool to_key(const struct sip_msg *msg, struct sip_uri *to, struct builder
            registrar_aor_key(to, b) == OK;
 }
 
-const struct user *register_like(const struct core *core, const struct sip_msg *msg)
+const struct user *register_like(const struct core *core, const struct sip_msg *msg, bool *known)
 {
     char text[256];
     struct builder b = builder_over(text, sizeof text);
     struct sip_uri to;
 
-    return to_key(msg, &to, &b) ? access_like(core, builder_slice(&b)) : NULL;
+    *known = false;
+    if (!to_key(msg, &to, &b))
+        return NULL;
+    *known = policy_user_by_name(core->policy, builder_slice(&b)) != NULL;
+    return access_like(core, builder_slice(&b));
 }
 
 unsigned register_owner(const struct core *core, const struct sip_msg *msg)
@@ -86,6 +90,34 @@ bool register_known(const struct core *core, const struct sip_msg *msg, const st
     return false;
 }
 
+/** The AOR hash of a REGISTER by a connection; false: it has none, or came otherwise. */
+static bool conn_hash_of(const struct core *core, const struct request *r, uint64_t *hash)
+{
+    char text[1024];
+    struct builder b = builder_over(text, sizeof text);
+    struct sip_uri to;
+
+    if (!flow_has_conn(r->source) || !to_key(r->msg, &to, &b) || b.overflow)
+        return false;
+    *hash = core_aor_hash(&core->config, builder_slice(&b));
+    return true;
+}
+
+void register_watch_conn(struct core *core, const struct request *r)
+{
+    uint64_t hash;
+
+    if (conn_hash_of(core, r, &hash))
+        flows_add(core, r->source, hash);
+}
+
+bool register_lost_conn(const struct core *core, const struct request *r)
+{
+    uint64_t hash;
+
+    return conn_hash_of(core, r, &hash) && !flows_known(core, r->source->conn, hash);
+}
+
 static void answer(struct core *core, struct id server, uint16_t status, struct slice reason,
                    struct slice fields)
 {
@@ -103,8 +135,7 @@ static void count_bindings(struct core *core, uint32_t added, uint32_t refreshed
 }
 
 /** The set is durable (or need not be): it becomes what everybody sees. */
-static enum err publish(struct core *core, struct slice aor, uint64_t hash, struct slice block,
-                        uint64_t next_expiry_ms)
+static enum err publish(struct core *core, struct slice aor, uint64_t hash, struct slice block)
 {
     const struct table_ops *table = &core->config.location;
 
@@ -112,12 +143,7 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
         table->remove(table->user, aor, hash);
         return OK;
     }
-    enum err err = table->put(table->user, aor, hash, block);
-    if (err)
-        return err;
-    if (next_expiry_ms != 0)
-        expiry_add(core, hash, next_expiry_ms);
-    return OK;
+    return table->put(table->user, aor, hash, block);
 }
 
 static struct registration *find_pending(const struct core *core, struct slice aor, uint64_t hash)
@@ -179,7 +205,6 @@ static struct registration *registration_new(struct core *core, struct request *
         .refreshed = result->refreshed,
         .removed = result->removed,
         .source = *r->source,
-        .next_expiry_ms = result->next_expiry_ms,
     };
     list_init(&reg->waiters);
     reg->aor = keep(&bytes, aor);
@@ -202,9 +227,10 @@ static enum verdict commit_now(struct core *core, struct request *r, struct slic
                                uint64_t hash, const struct registrar_result *result)
 {
     flows_add(core, r->source, hash);
-    if (publish(core, aor, hash, result->block, result->next_expiry_ms) != OK)
+    if (publish(core, aor, hash, result->block) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
     count_bindings(core, result->added, result->refreshed, result->removed);
+    limits_registered(core, &r->source->remote, result->block);
     return answer_result(core, r, result);
 }
 
@@ -317,11 +343,12 @@ void register_receipt(struct core *core, struct id token, enum err err)
     if (reg == NULL)
         return;
 
+    core->config.outbox->topic = (uint32_t)reg->aor_hash;
     if (err == OK)
-        err =
-            publish(core, reg->aor, reg->aor_hash, still_connected(core, reg), reg->next_expiry_ms);
+        err = publish(core, reg->aor, reg->aor_hash, still_connected(core, reg));
     if (err == OK) {
         count_bindings(core, reg->added, reg->refreshed, reg->removed);
+        limits_registered(core, &reg->source.remote, reg->block);
         answer(core, reg->server, reg->status, SLICE_EMPTY, reg->fields);
     } else {
         core_count(core, CORE_R_STORE);

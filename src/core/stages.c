@@ -77,17 +77,42 @@ enum verdict stage_validate(struct core *core, struct request *r)
     return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
 }
 
-/** Reads a token of ours. Nothing changes if it is not genuine, or we have one already. */
+/**
+ * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
+ * tag as his own, what is said to be the other's only from where the other is; see also
+ * leaves_dialog().
+ */
+static bool token_suffices(const struct request *r)
+{
+    const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
+    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
+
+    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
+}
+
+/**
+ * Reads a token of ours. Nothing changes if it is not genuine. A request in a call that came
+ * through us more than once on its way (a spiral) has a token of each time, and they are taken off
+ * together: the first one knows its sender, the last one the way to the far end. Both values of a
+ * double Record-Route have the same token.
+ */
 static bool read_token(struct core *core, struct request *r, struct slice text)
 {
-    if (r->in_dialog)
-        return false;
+    if (r->in_dialog && slice_equal(text, r->token_text))
+        return true;
     if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
         return false;
-    r->in_dialog =
-        proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
-                         r->msg->to.tag, r->token_scratch, &r->token, &r->from_caller) == OK;
-    return r->in_dialog;
+
+    char *scratch = r->token_scratch[r->token_in_first ? 1 : 0];
+    if (proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
+                         r->msg->to.tag, scratch, &r->token, &r->from_caller) != OK)
+        return false;
+    if (!r->in_dialog)
+        r->token_suffices = token_suffices(r);
+    r->in_dialog = true;
+    r->token_text = text;
+    r->token_in_first = !r->token_in_first;
+    return true;
 }
 
 /** Our token in a Route value or Request-URI that names us. */
@@ -95,7 +120,7 @@ static void take_token(struct core *core, struct request *r, const struct sip_ur
 {
     struct slice text;
 
-    if (!r->in_dialog && sip_uri_param(uri, SLICE("r"), &text))
+    if (sip_uri_param(uri, SLICE("r"), &text))
         read_token(core, r, text);
 }
 
@@ -272,10 +297,13 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
 {
     if (r->msg->method == SIP_ACK) {
         core_count(core, CORE_R_STRAY_ACK);
+        limits_refused(core, &r->source->remote, CORE_R_STRAY_ACK);
         return DROP;
     }
     if (reason == CORE_R_NO_BINDING)
         return refuse(core, r, reason, 480, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_DO_NOT_DISTURB)
+        return refuse(core, r, reason, 480, "Do not disturb", SLICE_EMPTY);
     if (reason == CORE_R_FLOW_GONE)
         return refuse(core, r, reason, 430, NULL, SLICE_EMPTY);
     if (reason == CORE_R_UNRESOLVED)
@@ -327,12 +355,20 @@ enum verdict stage_forward(struct core *core, struct request *r)
     } else if (is_route_target(r)) {
         count = route_target(core, r, &one, &reason) ? 1 : 0;
     } else {
+        struct locate_query query = {
+            .uri = &r->uri,
+            .listener = r->source->listener,
+            .outside = reaches_outside(core, r),
+            .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
+        };
         targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
         reason = CORE_R_MEMORY;
         if (targets != NULL)
-            count = locate_targets(core, &r->uri, r->source->listener, reaches_outside(core, r),
-                                   targets, PROXY_TARGETS_MAX, &reason);
+            count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
     }
+    enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
+    if (verdict != GO_ON)
+        return verdict;
     if (count == 0)
         return refuse_targets(core, r, reason);
     if (leaves_dialog(core, r, &targets[0].to))
@@ -365,6 +401,9 @@ enum verdict stage_forward(struct core *core, struct request *r)
             return DROP;
     }
     enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);
+    if (err == OK && (core->config.auth_required || request.trusted))
+        for (uint32_t i = 0; i < count; i++) /* what they answer shall not be a stranger's */
+            limits_in_call(core, &targets[i].to.remote);
     return err == OK ? ANSWERED : refuse_forward(core, r, err);
 }
 
@@ -397,9 +436,13 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
 
     char text[2048];
     struct builder b = builder_over(text, sizeof text);
-    auth_challenge(core->auth, &b, false, false, register_like(core, msg), source, core->wall_ms);
+    bool known;
+    const struct user *like = register_like(core, msg, &known);
+    auth_challenge(core->auth, &b, false, false, like, source, core->wall_ms);
     if (b.overflow)
         return false;
+    if (!known) /* he is not told; whoever tries many names is found by it */
+        limits_refused(core, &source->remote, CORE_R_NOT_FOUND);
     struct sip_reply reply = {.status = 401, .fields = builder_slice(&b)};
     core_count(core, CORE_R_CHALLENGED);
     txn_reply_stateless(core->txns, msg, source, &reply);

@@ -10,7 +10,7 @@
  *          thread that sets it up. loops_*() may be called by any other thread.
  * Memory:  loops own everything here; watches and timers are embedded in their owners.
  * Limit:   a mailbox of `mailbox_bytes` per worker, see mailbox.h.
- * Public headers: loop.h log.h mailbox.h quiesce.h table.h
+ * Public headers: live.h loop.h log.h mailbox.h quiesce.h table.h
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -70,6 +70,10 @@ void loops_stop(struct loops *loops);
 bool loops_post(struct loops *loops, unsigned worker, enum mailbox_class class,
                 enum letter_kind kind, const struct slice *parts, size_t part_count);
 
+/** As loops_post(), but waits for room, up to 5 s. Not by a worker. */
+bool loops_post_patiently(struct loops *loops, unsigned worker, enum mailbox_class class,
+                          enum letter_kind kind, const struct slice *parts, size_t part_count);
+
 typedef void loop_run_fn(void *user, unsigned worker);
 
 /** Has `fn` called in that worker's thread, in order. Any thread. False: its mailbox is full. */
@@ -88,6 +92,7 @@ struct loop_counters {
     uint64_t letters;         /* read */
     uint64_t letters_refused; /* that did not fit into its mailbox */
     uint64_t busy_us;         /* spent outside of waiting */
+    uint64_t pauses;          /* in which events gathered */
 };
 void loops_counters(const struct loops *loops, unsigned worker, struct loop_counters *out);
 

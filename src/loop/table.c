@@ -621,6 +621,28 @@ void table_status(const struct table *table, struct table_status *out)
     *out = sum;
 }
 
+uint64_t table_places(const struct table *table, unsigned worker)
+{
+    assert(worker < table->workers);
+    const struct shard *shard = &table->shards[worker];
+    const struct array *old = atomic_load_explicit(&shard->old, memory_order_relaxed);
+    const struct array *array = atomic_load_explicit(&shard->array, memory_order_relaxed);
+    return (old != NULL ? old->mask + 1 : 0) + array->mask + 1;
+}
+
+struct slice table_at(const struct table *table, unsigned worker, uint64_t place, struct slice *key,
+                      uint64_t *hash)
+{
+    assert(worker < table->workers);
+    uint64_t slot = 0;
+    if (!shard_nth(&table->shards[worker], place, &slot) || !slot_holds(slot))
+        return SLICE_EMPTY;
+    const struct entry *entry = slot_entry(slot);
+    *key = entry_key(entry);
+    *hash = entry->hash;
+    return entry_block(entry);
+}
+
 static struct slice op_find(void *user, struct slice key, uint64_t hash)
 {
     return table_find(user, key, hash);
@@ -641,6 +663,17 @@ static void op_remove(void *user, struct slice key, uint64_t hash)
     table_remove(user, key, hash);
 }
 
+static uint64_t op_places(void *user, unsigned worker)
+{
+    return table_places(user, worker);
+}
+
+static struct slice op_at(void *user, unsigned worker, uint64_t place, struct slice *key,
+                          uint64_t *hash)
+{
+    return table_at(user, worker, place, key, hash);
+}
+
 struct table_ops table_interface(struct table *table)
 {
     return (struct table_ops){
@@ -649,5 +682,7 @@ struct table_ops table_interface(struct table *table)
         .find_hash = op_find_hash,
         .put = op_put,
         .remove = op_remove,
+        .places = op_places,
+        .at = op_at,
     };
 }

@@ -45,6 +45,9 @@ struct slice table_find_hash(struct table *table, uint64_t hash, struct slice *k
 MUST_CHECK enum err table_put(struct table *table, struct slice key, uint64_t hash,
                               struct slice block);
 void table_remove(struct table *table, struct slice key, uint64_t hash);
+uint64_t table_places(const struct table *table, unsigned worker);
+struct slice table_at(const struct table *table, unsigned worker, uint64_t place, struct slice *key,
+                      uint64_t *hash);
 
 /** Frees what nobody can see any more. Called by the owner of shard `worker` once per turn. */
 void table_turn(struct table *table, unsigned worker);

@@ -139,7 +139,9 @@ static bool open_tables(struct server *server)
     };
 
     quiesce_init(&server->quiesce);
-    return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK;
+    return table_open(&table, &server->table) == OK && loops_open(&loops, &server->loops) == OK &&
+           live_open((size_t)server->worker_count * server->config->limits.connections,
+                     &server->sources) == OK;
 }
 
 /** Names the process that holds a taken port, where that can be seen. */
@@ -169,6 +171,47 @@ static bool open_sockets(struct server *server)
 }
 
 /* ---- the workers ---- */
+
+enum {
+    BURST_S = 4,             /* of one source or user */
+    SHARED_BURSTS_PER_S = 4, /* of all strangers: short, they come before anything else */
+};
+
+static struct guard_rate own_rate(uint32_t per_second)
+{
+    return (struct guard_rate){per_second, BURST_S * per_second};
+}
+
+/** This worker's part of a rate for the whole node; at least 1. */
+static struct guard_rate shared_rate(uint32_t per_second, unsigned workers)
+{
+    uint32_t part = (per_second + workers - 1) / workers;
+    return (struct guard_rate){part, part / SHARED_BURSTS_PER_S + 1};
+}
+
+static struct guard_config guard_config_of(const struct server *server)
+{
+    const struct config *config = server->config;
+
+    return (struct guard_config){
+        .sources_max = config->guard.sources,
+        .bars_max = SERVER_BARS_MAX,
+        .stranger = own_rate(config->guard.stranger_rate),
+        .strangers = shared_rate(config->guard.strangers_rate, server->worker_count),
+        .vouched = own_rate(config->guard.vouched_rate),
+        .calls = shared_rate(config->guard.stranger_calls, server->worker_count),
+        .user = own_rate(config->guard.user_rate),
+        .points_max = config->guard.glitches,
+        .failures_max = config->guard.login_failures,
+        .address_failures_max = config->guard.address_login_failures,
+        .failure_window_ms = config->guard.login_window_ms,
+        .bar_ms = config->guard.bar_ms,
+        .bar_max_ms = config->guard.bar_max_ms > config->guard.bar_ms ? config->guard.bar_max_ms
+                                                                      : config->guard.bar_ms,
+        .exempt = config->guard.exempt.items,
+        .exempt_count = config->guard.exempt.count,
+    };
+}
 
 static struct core_config core_config_of(struct server_worker *worker)
 {
@@ -206,6 +249,7 @@ static struct core_config core_config_of(struct server_worker *worker)
         .overload_target_ms = config->overload.target_ms,
         .overload_interval_ms = config->overload.interval_ms,
         .overload_last_ms = config->overload.refresh_target_ms,
+        .guard = guard_config_of(server),
         .outbox = net_outbox(worker->net),
         .location = table_interface(server->table),
         .ops = wiring_core_ops(worker),
@@ -429,6 +473,7 @@ static void close_all(struct server *server)
         loops_close(server->loops);
     if (server->table != NULL)
         table_close(server->table);
+    live_close(server->sources);
     policy_free(server->policy);
     if (server->log != NULL)
         log_close(server->log);

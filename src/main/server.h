@@ -21,7 +21,8 @@
 #include "store/store.h"
 
 enum {
-    SERVER_LOCAL_ADDRS_MAX = 128
+    SERVER_LOCAL_ADDRS_MAX = 128,
+    SERVER_BARS_MAX = 4096, /* per worker: addresses, and pairs, that are counted or barred */
 };
 
 struct server;
@@ -49,6 +50,7 @@ struct server {
     struct store *store;
     struct quiesce quiesce;
     struct table *table;
+    struct live *sources; /* connections by remote host */
     struct loops *loops;
     struct listener listeners[LISTENERS_MAX]; /* with the ports that were bound */
     struct net_sockets *sockets;
@@ -63,7 +65,7 @@ struct server {
     struct api *api;
     char control_path[512];
     uint64_t started_wall_ms, started_ms;
-    bool ready, draining;
+    _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };
 
 /** Builds everything and runs until a signal says stop. Returns the exit code. */
@@ -72,6 +74,10 @@ int server_run(const char *config_file);
 /* status.c: for the API's hooks; `user` is the struct server */
 json_t *server_status_json(void *user);
 void server_metrics(void *user, struct api_text *out);
+
+/* bans.c: likewise */
+json_t *server_bans_json(void *user);
+bool server_lift_ban(void *user, const char *name, bool *found);
 
 /**
  * Has each worker copy its counters to struct server_worker; returns when all have. Until

@@ -194,6 +194,17 @@ static json_t *refused_json(const struct server *server, const struct core_count
     return object;
 }
 
+/** Every worker is told of all. */
+static uint32_t most_bars(const struct server *server)
+{
+    uint32_t most = 0;
+
+    for (unsigned w = 0; w < server->worker_count; w++)
+        if (server->workers[w].status.bars > most)
+            most = server->workers[w].status.bars;
+    return most;
+}
+
 static json_t *store_json(const struct store_status *store)
 {
     return json_pack(
@@ -218,7 +229,8 @@ json_t *server_status_json(void *user)
     struct core_counters counters = sum_counters(server);
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
-        "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
+        "s:{s:I, s:I, s:I}}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -227,7 +239,8 @@ json_t *server_status_json(void *user)
         "location", "aors", (json_int_t)table.entries, "bytes", (json_int_t)table.entry_bytes,
         "array_bytes", (json_int_t)table.array_bytes, "store", store_json(&store), "requests",
         requests_json(&counters), "refused", refused_json(server, &counters), "workers",
-        workers_json(server));
+        workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
+        (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed);
     server_collect_end(server);
     return json;
 }
@@ -261,6 +274,18 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
         snprintf(label, sizeof label, "change=\"%s\"", changes[i]);
         api_sample(out, "strowger_bindings_total", label, values[i]);
     }
+}
+
+static void guard_metrics(const struct server *server, const struct core_counters *counters,
+                          struct api_text *out)
+{
+    api_metric(out, "strowger_logins_failed_total", "counter",
+               "Wrong passwords and unknown users, with a challenge of ours.");
+    api_sample(out, "strowger_logins_failed_total", NULL, counters->logins_failed);
+    api_metric(out, "strowger_bans_total", "counter", "Addresses and users at one, barred so far.");
+    api_sample(out, "strowger_bans_total", NULL, counters->bars);
+    api_metric(out, "strowger_bans", "gauge", "The same, barred now.");
+    api_sample(out, "strowger_bans", NULL, most_bars(server));
 }
 
 static void net_metrics(const struct server *server, struct api_text *out)
@@ -310,6 +335,9 @@ static void worker_metrics(const struct server *server, struct api_text *out)
                   net_counters.stream_received);
     WORKER_METRIC("strowger_stream_messages_sent_total", "counter", "Messages on streams.",
                   net_counters.stream_sent);
+    WORKER_METRIC("strowger_stream_reads_denied_total", "counter",
+                  "Times that a stream was not read: its peer had sent more than it may.",
+                  net_counters.reading_denied);
     WORKER_METRIC("strowger_requests_resent_total", "counter", "Retransmissions of requests.",
                   status.txn.requests_resent);
     WORKER_METRIC("strowger_responses_resent_total", "counter", "Retransmissions of responses.",
@@ -365,6 +393,7 @@ void server_metrics(void *user, struct api_text *out)
     api_metric(out, "strowger_info", "gauge", "The version.");
     api_sample(out, "strowger_info", "version=\"" STROWGER_VERSION "\"", 1);
     requests_metrics(&counters, out);
+    guard_metrics(server, &counters, out);
     net_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);

@@ -12,8 +12,9 @@ static bool post_mail(void *user, unsigned to, const struct core_mail *mail)
     struct core_mail head = *mail;
     head.bytes.data = NULL; /* they follow the head in the letter */
     struct slice parts[2] = {{(const char *)&head, sizeof head}, mail->bytes};
-    enum mailbox_class class =
-        mail->kind == CORE_MAIL_MESSAGE ? MAILBOX_ORDINARY : MAILBOX_RESERVED;
+    /* All else is said again, or has a timer that notices. */
+    bool reserved = mail->kind == CORE_MAIL_CONN_LOST || mail->kind == CORE_MAIL_BAR;
+    enum mailbox_class class = reserved ? MAILBOX_RESERVED : MAILBOX_ORDINARY;
 
     return loop_post(worker->loop, to, class, LETTER_CORE, parts, 2);
 }
@@ -26,6 +27,8 @@ static void read_mail(void *user, const struct letter *letter)
     assert(letter->body.len >= sizeof mail);
     memcpy(&mail, letter->body.data, sizeof mail);
     mail.bytes = slice_from(letter->body, sizeof mail);
+    if (mail.kind == CORE_MAIL_MESSAGE && mail.flow.transport == TRANSPORT_UDP)
+        net_heard(worker->net, &mail.flow.remote);
     core_mail(worker->core, &mail, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
@@ -81,16 +84,23 @@ static bool received(void *user, struct slice bytes, bool stream, const struct f
                         loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
+static bool may_read(void *user, const struct addr *remote)
+{
+    struct server_worker *worker = user;
+    return core_may_read(worker->core, remote, loop_now_ms(worker->loop));
+}
+
 static void send_failed(void *user, struct slice sent)
 {
     struct server_worker *worker = user;
     core_send_failed(worker->core, sent, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
-static void conn_lost(void *user, struct conn_id conn)
+static bool conn_lost(void *user, struct conn_id conn, uint32_t *told)
 {
     struct server_worker *worker = user;
-    core_conn_lost(worker->core, conn, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
+    return core_conn_lost(worker->core, conn, told, loop_now_ms(worker->loop),
+                          loop_wall_ms(worker->loop));
 }
 
 struct net_config wiring_net_config(struct server_worker *worker)
@@ -102,10 +112,12 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .listeners = server->listeners,
         .listener_count = server->config->listener_count,
         .hash_seed = store_keys(server->store)->hash.k[0],
+        .sources = server->sources,
         .boot = store_boot(server->store),
         .limits = net_limits_default(),
         .ops = {.user = worker,
                 .receive = received,
+                .may_read = may_read,
                 .send_failed = send_failed,
                 .conn_lost = conn_lost,
                 .waited = waited},
@@ -178,9 +190,10 @@ void wiring_receipts(void *user, unsigned worker, const struct store_receipt *re
     for (size_t at = 0; at < count;) {
         size_t some = count - at < per_letter ? count - at : per_letter;
         struct slice body = {(const char *)&receipts[at], some * sizeof *receipts};
-        /* The reserve holds all receipts that can be under way (STORE_PENDING); so this
-         * does not fail, and if it did the phones would register again. */
-        if (!loops_post(server->loops, worker, MAILBOX_RESERVED, LETTER_RECEIPT, &body, 1))
+        /* The reserve has room for all receipts that can be under way (STORE_PENDING), if not many
+         * lost connections are told at the same time. */
+        if (!loops_post_patiently(server->loops, worker, MAILBOX_RESERVED, LETTER_RECEIPT, &body,
+                                  1))
             server_log(server, LOG_ERROR, "receipts", "a mailbox is full: receipts were lost");
         at += some;
     }
@@ -320,6 +333,8 @@ struct api_config wiring_api_config(struct server *server)
         .status = server_status_json,
         .metrics = server_metrics,
         .ready = is_ready,
+        .bans = server_bans_json,
+        .lift_ban = server_lift_ban,
         .domains = server->config->domains.items,
         .domain_count = server->config->domains.count,
         .digest_done = end,

@@ -7,7 +7,8 @@
  *                    |          |   CLOSING (queue goes out) -> ENDED (peer's end is awaited)
  *                    v          v      v                          v
  *                  DEAD: closed, forgotten by all maps; freed at the turn's end, so that whoever
- *                  is still working with it in this turn may look at its state.
+ *                  is still working with it in this turn may look at its state; and not before
+ *                  all workers know that it is lost.
  *
  * Messages are read into the worker's one buffer; only what is incomplete is kept, in a block of
  * its own: an idle connection has no buffer.
@@ -52,34 +53,17 @@ static uint64_t remote_hash(const struct net *net, enum transport transport,
     return hash_bytes(net->config.hash_seed + transport, bytes_of(remote, sizeof *remote));
 }
 
-/* --- Sources --------------------------------------------------------------------------------- */
-
-/* The count of the remote host, made if there is none; NULL: no memory. */
-static struct source *source_of(struct net *net, const struct addr *remote)
+/* One more connection from this host, over all workers. False (counted): there are too many. */
+static bool source_take(struct net *net, const struct addr *remote, uint32_t *place)
 {
     struct addr host = *remote;
     host.port = 0;
     uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&host, sizeof host));
-
-    for (struct map_node *n = map_first(&net->sources, hash); n != NULL; n = map_next(n)) {
-        struct source *source = CONTAINER_OF(n, struct source, node);
-        if (addr_equal(&source->host, &host))
-            return source;
-    }
-    struct source *source = mem_zalloc(&net->mem, sizeof *source);
-    if (source == NULL)
-        return NULL;
-    source->host = host;
-    map_add(&net->sources, &source->node, hash);
-    return source;
-}
-
-static void source_drop(struct net *net, struct source *source)
-{
-    if (source == NULL || source->count > 0)
-        return;
-    map_remove(&net->sources, &source->node);
-    mem_free(&net->mem, source, sizeof *source);
+    enum live_answer answer =
+        live_take(net->config.sources, hash, net->config.limits.connections_per_source_max, place);
+    if (answer != LIVE_TAKEN)
+        net_count(net, answer == LIVE_LIMIT ? NET_R_SOURCE : NET_R_SOURCES);
+    return answer == LIVE_TAKEN;
 }
 
 /* --- Timers ---------------------------------------------------------------------------------- */
@@ -229,20 +213,18 @@ static void conn_learn_local(struct conn *conn)
 
 static void conn_accepted(struct net *net, uint8_t listener, int fd, const struct addr *remote)
 {
-    struct source *source = source_of(net, remote);
+    uint32_t source;
 
-    if (source == NULL || source->count >= net->config.limits.connections_per_source_max) {
-        net_count(net, source == NULL ? NET_R_MEMORY : NET_R_SOURCE);
+    if (!source_take(net, remote, &source)) {
         close(fd);
         return;
     }
     struct conn *conn = conn_new(net, fd, listener, remote);
     if (conn == NULL) {
-        source_drop(net, source);
+        live_give(net->config.sources, source);
         return;
     }
     conn->source = source;
-    source->count++;
     conn->state = CONN_OPEN;
     net->counters.accepted++;
     conn_learn_local(conn);
@@ -442,11 +424,9 @@ static void conn_die(struct conn *conn)
 
     if (conn->outgoing)
         map_remove(&net->by_remote, &conn->by_remote);
-    if (conn->source != NULL) {
-        conn->source->count--;
-        source_drop(net, conn->source);
-        conn->source = NULL;
-    }
+    if (conn->source != 0)
+        live_give(net->config.sources, conn->source);
+    conn->source = 0;
     timer_stop(loop_timers(net->loop), &conn->timer);
     loop_unwatch(net->loop, &conn->watch);
     list_remove(&conn->list);
@@ -468,7 +448,7 @@ void conn_lose(struct conn *conn, enum net_reason reason)
     conn_fail_unheard(conn);
     conn_drop_queue(conn);
     if (!failed_early)
-        net_report_lost(conn->net, conn_name(conn));
+        list_push(&conn->net->lost, &conn->lost);
 }
 
 /* The peer has ended the stream in order: nothing to count. */
@@ -480,7 +460,7 @@ static void conn_ended_by_peer(struct conn *conn)
     }
     conn_die(conn);
     conn_fail_unheard(conn);
-    net_report_lost(conn->net, conn_name(conn));
+    list_push(&conn->net->lost, &conn->lost);
 }
 
 /* Says our end of the stream; the peer's is awaited, or what we have sent last might be lost. */
@@ -702,12 +682,11 @@ static void on_resume(struct timer *timer, uint64_t now_ms)
     }
 }
 
-/* A mailbox is getting full: the peer's TCP is made to wait instead of losing messages. */
+/* The peer's TCP is made to wait instead of losing messages. */
 static void conn_pause(struct conn *conn)
 {
     struct net *net = conn->net;
 
-    net->counters.reading_paused++;
     conn->paused = true;
     list_push(&net->paused, &conn->list);
     conn_watch(conn);
@@ -844,10 +823,26 @@ static bool conn_read(struct conn *conn)
     return conn->state != CONN_DEAD && got == capacity - have;
 }
 
+/* A mailbox is getting full, or this peer has sent more than he may. */
+static bool conn_must_wait(struct conn *conn)
+{
+    struct net *net = conn->net;
+    const struct net_ops *ops = &net->config.ops;
+
+    if (loop_pressed(net->loop)) {
+        net->counters.reading_paused++;
+        return true;
+    }
+    if (ops->may_read == NULL || ops->may_read(ops->user, &conn->flow.remote))
+        return false;
+    net->counters.reading_denied++;
+    return true;
+}
+
 static void conn_readable(struct conn *conn)
 {
     for (unsigned n = 0; n < READS_PER_TURN; n++) {
-        if (conn->state == CONN_OPEN && loop_pressed(conn->net->loop)) {
+        if (conn->state == CONN_OPEN && conn_must_wait(conn)) {
             conn_pause(conn);
             return;
         }
@@ -905,12 +900,39 @@ void conns_end_closing(struct net *net)
     }
 }
 
+/* The loop's turn ends with another try. */
+static void on_lost_again(struct timer *timer, uint64_t now_ms)
+{
+    (void)timer;
+    (void)now_ms;
+}
+
+bool conns_tell_lost(struct net *net)
+{
+    const struct net_ops *ops = &net->config.ops;
+
+    while (!list_empty(&net->lost)) {
+        struct conn *conn = CONTAINER_OF(net->lost.next, struct conn, lost);
+        if (!ops->conn_lost(ops->user, conn_name(conn), &conn->told)) {
+            net->lost_timer.fn = on_lost_again;
+            timer_start(loop_timers(net->loop), &net->lost_timer,
+                        loop_now_ms(net->loop) + LOST_AGAIN_MS);
+            return false;
+        }
+        list_remove(&conn->lost);
+        list_remove(&conn->list);
+        list_push(&net->dead, &conn->list);
+    }
+    return true;
+}
+
 void conns_bury(struct net *net)
 {
     for (struct list *node = list_pop(&net->dead); node != NULL; node = list_pop(&net->dead)) {
         struct conn *conn = CONTAINER_OF(node, struct conn, list);
         conn_free_in(conn);
-        pool_free(&net->conns, conn->id);
+        if (conn->lost.next == NULL)
+            pool_free(&net->conns, conn->id);
     }
 }
 
@@ -925,8 +947,6 @@ enum err conns_open(struct net *net)
     net->conns.first_generation = net->config.boot * UINT32_C(2654435769) & ~UINT32_C(1);
     if (err == OK)
         err = map_init(&net->by_remote, 64);
-    if (err == OK)
-        err = map_init(&net->sources, 64);
     if (err == OK && (net->read_buffer = malloc(READ_BYTES)) == NULL)
         err = ERR_MEMORY;
     return err;
@@ -948,8 +968,8 @@ void conns_close(struct net *net)
         conns_bury(net);
     }
     timer_stop(loop_timers(net->loop), &net->pause_timer);
+    timer_stop(loop_timers(net->loop), &net->lost_timer);
     pool_release(&net->conns);
     map_release(&net->by_remote);
-    map_release(&net->sources);
     free(net->read_buffer);
 }

@@ -120,11 +120,11 @@ enum framing_kind framing_next(struct framing *framing, struct slice input, size
     if (framing->message_len == 0) {
         size_t head_len = find_head(framing, input);
         size_t body_len;
-        if (head_len > FRAMING_MESSAGE_MAX)
+        if (head_len == 0 && input.len <= FRAMING_MESSAGE_MAX)
+            return FRAMING_MORE;
+        *len = head_len != 0 ? head_len : input.len;
+        if (*len > FRAMING_MESSAGE_MAX)
             return FRAMING_TOO_LONG;
-        if (head_len == 0)
-            return input.len > FRAMING_MESSAGE_MAX ? FRAMING_TOO_LONG : FRAMING_MORE;
-        *len = head_len;
         if (!find_length((struct slice){input.data, head_len}, &body_len))
             return FRAMING_BROKEN;
         if (body_len > FRAMING_MESSAGE_MAX - head_len)

@@ -25,7 +25,7 @@ enum framing_kind {
     FRAMING_PING,     /* `len` bytes that end a CRLFCRLF: the answer is CRLF */
     FRAMING_MESSAGE,  /* `len` bytes are one message */
     FRAMING_BROKEN,   /* where the message ends cannot be known; `len`: its header section, or 0 */
-    FRAMING_TOO_LONG, /* header section or message; `len`: its header section, or 0 if unknown */
+    FRAMING_TOO_LONG, /* header section or message; `len`: its header section, or what is there */
 };
 
 /** Zeroed: at the beginning of a stream. */

@@ -21,9 +21,11 @@ enum {
     READS_PER_TURN = 4,       /* of one connection */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
+    LOST_AGAIN_MS = 5,         /* a lost connection that not all could be told about */
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
+    HEARD_PLACES = 1024,       /* a power of two; the newer of two in one place stays */
     LOCAL_CACHE = 256,
     LOCAL_CACHE_MS = 30000,
 };
@@ -48,8 +50,9 @@ struct udp_socket {
     struct net *net;
     uint8_t listener;
     bool wildcard;
-    bool stamped;        /* the kernel says when each datagram came */
-    uint64_t crowded_ms; /* a batch was of STAMP_BATCH or more */
+    uint64_t single_until_ms; /* until then no bursts: the kernel refused one */
+    bool stamped;             /* the kernel says when each datagram came */
+    uint64_t crowded_ms;      /* a batch was of STAMP_BATCH or more */
 };
 
 /** One listening TCP socket. */
@@ -64,7 +67,7 @@ enum conn_state {
     CONN_OPEN,
     CONN_CLOSING, /* what is queued goes out, nothing is taken any more */
     CONN_ENDED,   /* our end is said; waits for the peer's, so that nothing of ours gets lost */
-    CONN_DEAD,    /* freed at the turn's end */
+    CONN_DEAD,    /* freed at the turn's end, when all have been told that it is lost */
 };
 
 /** A message, or the rest of one, that waits for the socket. */
@@ -73,13 +76,6 @@ struct out_chunk {
     uint32_t len;
     uint32_t sent; /* bytes of `bytes` that are out */
     char bytes[];
-};
-
-/** Connections from one host. */
-struct source {
-    struct map_node node;
-    struct addr host; /* port 0 */
-    uint32_t count;
 };
 
 struct conn {
@@ -94,8 +90,10 @@ struct conn {
     struct loop_watch watch;
     struct timer timer;
     struct list list;          /* in net.paused, net.closing or net.dead */
+    struct list lost;          /* in net.lost */
+    uint32_t told;             /* how far ops.conn_lost() has come */
     struct map_node by_remote; /* outgoing ones, in net.by_remote */
-    struct source *source;     /* accepted ones */
+    uint32_t source;           /* accepted ones: its place in config.sources; 0: none */
     struct flow flow;          /* of messages received here */
     struct framing framing;
     char *in; /* an incomplete message, in_capacity bytes of net->mem; NULL: none */
@@ -109,10 +107,9 @@ struct conn {
     uint64_t stalled_ms; /* since when the queue has not got shorter */
 };
 
-/** Something to be told when the core is not in the middle of something else. */
+/** A message that failed: told when the core is not in the middle of something else. */
 struct report {
     struct list node;
-    struct conn_id lost; /* generation 0: a message failed */
     uint32_t len;
     char bytes[];
 };
@@ -121,6 +118,12 @@ struct local_entry {
     struct addr remote; /* port 0; family NONE: empty */
     struct addr local;
     uint64_t until_ms;
+};
+
+/** When a datagram came from an address last. */
+struct heard {
+    uint64_t hash; /* of the address; 0: free */
+    uint64_t at_ms;
 };
 
 struct net {
@@ -135,18 +138,22 @@ struct net {
 
     struct pool conns;
     struct map by_remote;
-    struct map sources;
     struct list paused; /* struct conn: reading waits */
     struct timer pause_timer;
     struct list closing; /* struct conn: end when this turn's sends are out */
     struct list dead;    /* struct conn: to be freed */
     struct list reports; /* struct report */
+    struct list lost;    /* struct conn: to be told; it needs no memory, so that it is */
+    struct timer lost_timer;
 
     struct outbox outbox;
     char *read_buffer; /* one read of a stream */
     char *udp_buffers;
     struct udp_batch *batch;
-    int local_fd[2]; /* v4, v6; for net_local_address() */
+    struct udp_out *out;
+    struct heard heard[HEARD_PLACES];
+    struct addr refused; /* the last of this turn, of which the other workers know */
+    int local_fd[2];     /* v4, v6; for net_local_address() */
     struct local_entry local_cache[LOCAL_CACHE];
 };
 
@@ -158,7 +165,6 @@ static inline void net_count(struct net *net, enum net_reason reason)
 /* net.c */
 /** Remembers that a message failed, with the reason; told at the turn's end. */
 void net_report_failed(struct net *net, enum net_reason reason, struct slice message);
-void net_report_lost(struct net *net, struct conn_id conn);
 /** The listener of this transport by which `remote` can be reached; LISTENER_ANY: none. */
 uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 
@@ -168,10 +174,20 @@ void udp_close(struct net *net, uint8_t listener);
 /** Makes the buffers for both directions. */
 MUST_CHECK enum err udp_buffers_open(struct net *net);
 void udp_buffers_close(struct net *net);
-/** Adds to the batch; sends it first when it is full or another socket's. */
-void udp_send(struct net *net, const struct flow *to, struct slice bytes);
-/** Sends the batch. */
+/** Takes the returned datagrams off the error queue and reports those that were refused. */
+void udp_read_errors(struct udp_socket *socket);
+
+/* udp_send.c */
+MUST_CHECK enum err udp_out_open(struct net *net);
+void udp_out_close(struct net *net);
+/** Collects a datagram, borrowed until udp_flush(). `topic`: see struct outbox_item. */
+void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct slice bytes);
+/** Sends all that was collected. */
 void udp_flush(struct net *net);
+/** A datagram to this address was refused: it gets each of ours alone until it is heard again. */
+void udp_refused(struct net *net, const struct addr *remote);
+/** The same for this worker, who was told by another. */
+void udp_not_heard(struct net *net, const struct addr *remote);
 
 /* conn.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
@@ -183,6 +199,8 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes);
 void conn_lose(struct conn *conn, enum net_reason reason);
 /** Ends the streams that are to be closed and have nothing left to send. */
 void conns_end_closing(struct net *net);
+/** Tells that connections are lost. False: not all could be told now. */
+bool conns_tell_lost(struct net *net);
 /** Frees what died in this turn. */
 void conns_bury(struct net *net);
 void conns_close(struct net *net);

@@ -13,6 +13,7 @@ const char *net_reason_name(enum net_reason reason)
     static const char *const names[NET_R_COUNT] = {
         [NET_R_CONNECTIONS] = "connections",
         [NET_R_SOURCE] = "connections_per_source",
+        [NET_R_SOURCES] = "sources",
         [NET_R_DESCRIPTORS] = "descriptors",
         [NET_R_WRITE_QUEUE] = "write_queue",
         [NET_R_MEMORY] = "memory",
@@ -36,34 +37,20 @@ const char *net_reason_name(enum net_reason reason)
 
 /* --- Reports --------------------------------------------------------------------------------- */
 
-/* One more report, at the end; NULL: no memory (the one who waits for it has his timers). */
-static struct report *report_add(struct net *net, size_t len)
-{
-    struct report *report = mem_alloc(&net->mem, sizeof *report + len);
-    if (report == NULL) {
-        net_count(net, NET_R_MEMORY);
-        return NULL;
-    }
-    *report = (struct report){.len = (uint32_t)len};
-    list_push(&net->reports, &report->node);
-    return report;
-}
-
 void net_report_failed(struct net *net, enum net_reason reason, struct slice message)
 {
     size_t len = message.len < REPORT_BYTES_MAX ? message.len : REPORT_BYTES_MAX;
 
     net_count(net, reason);
-    struct report *report = report_add(net, len);
-    if (report != NULL && len > 0)
+    struct report *report = mem_alloc(&net->mem, sizeof *report + len);
+    if (report == NULL) {
+        net_count(net, NET_R_MEMORY); /* who waits for it has his timers */
+        return;
+    }
+    *report = (struct report){.len = (uint32_t)len};
+    list_push(&net->reports, &report->node);
+    if (len > 0)
         memcpy(report->bytes, message.data, len);
-}
-
-void net_report_lost(struct net *net, struct conn_id conn)
-{
-    struct report *report = report_add(net, 0);
-    if (report != NULL)
-        report->lost = conn;
 }
 
 /* Tells what has been reported so far; what that leads to comes in the next round. */
@@ -75,10 +62,7 @@ static void reports_tell(struct net *net)
     while (!list_empty(&net->reports)) {
         struct list *node = list_pop(&net->reports);
         struct report *report = CONTAINER_OF(node, struct report, node);
-        if (report->lost.id.generation != 0)
-            ops->conn_lost(ops->user, report->lost);
-        else
-            ops->send_failed(ops->user, (struct slice){report->bytes, report->len});
+        ops->send_failed(ops->user, (struct slice){report->bytes, report->len});
         mem_free(&net->mem, report, sizeof *report + report->len);
         if (node == last)
             break;
@@ -124,11 +108,11 @@ static void net_send_all(struct outbox *outbox, void *user)
         const struct outbox_item *item = &outbox->items[i];
         struct slice bytes = {outbox->buffer + item->offset, item->len};
         if (item->to.transport == TRANSPORT_UDP)
-            udp_send(net, &item->to, bytes);
+            udp_send(net, &item->to, item->topic, bytes);
         else
             stream_send(net, &item->to, bytes);
     }
-    udp_flush(net); /* the batch points into the outbox */
+    udp_flush(net); /* what it has collected points into the outbox */
     outbox->count = 0;
     outbox->used = 0;
 }
@@ -140,19 +124,23 @@ struct outbox *net_outbox(struct net *net)
 
 bool net_turn(struct net *net)
 {
+    bool all_told = true;
+
     for (unsigned round = 0; round < ROUNDS_PER_TURN; round++) {
         if (net->outbox.count > 0)
             net_send_all(&net->outbox, net);
         conns_end_closing(net);
-        if (list_empty(&net->reports))
+        if (list_empty(&net->reports) && (list_empty(&net->lost) || !all_told))
             break;
         reports_tell(net);
+        all_told = conns_tell_lost(net);
     }
     conns_bury(net);
-    return net->outbox.count > 0 || !list_empty(&net->reports) || !list_empty(&net->closing);
+    return net->outbox.count > 0 || !list_empty(&net->reports) || !list_empty(&net->closing) ||
+           (all_told && !list_empty(&net->lost));
 }
 
-/* Another worker's message for a connection of ours. */
+/* Another worker's message for a connection of ours, or an address that refuses datagrams. */
 static void on_letter(void *user, const struct letter *letter)
 {
     struct net *net = user;
@@ -162,7 +150,10 @@ static void on_letter(void *user, const struct letter *letter)
     assert(rest.len >= sizeof to);
     memcpy(&to, slice_take(&rest, sizeof to).data, sizeof to);
     net->counters.letters_received++;
-    stream_send(net, &to, rest);
+    if (to.transport == TRANSPORT_UDP)
+        udp_not_heard(net, &to.remote);
+    else
+        stream_send(net, &to, rest);
 }
 
 /* --- Opening and closing --------------------------------------------------------------------- */
@@ -189,6 +180,7 @@ enum err net_open(const struct net_config *config, struct net **out)
     net->loop = config->loop;
     net->local_fd[0] = net->local_fd[1] = -1;
     list_init(&net->reports);
+    list_init(&net->lost);
     mem_init(&net->mem, config->limits.memory_max);
     net->outbox.flush = net_send_all;
     net->outbox.user = net;

@@ -18,6 +18,7 @@
 #define NET_NET_H
 
 #include "base/outbox.h"
+#include "loop/live.h"
 #include "loop/loop.h"
 
 struct net;
@@ -41,7 +42,8 @@ void net_sockets_close(struct net_sockets *sockets);
 
 struct net_limits {
     uint32_t connections_max;            /* per worker; one more: closed at once */
-    uint32_t connections_per_source_max; /* per worker and remote host; one more: closed at once */
+    uint32_t connections_per_source_max; /* per remote host, over all workers; one more: closed at
+                                            once. At most LIVE_COUNT_MAX */
     uint32_t write_queue_bytes;          /* per connection; one more: that message failed */
     uint32_t message_ms; /* from the first byte of a message to its last; then closed */
     uint32_t first_ms;   /* from accepting to the first message; then closed */
@@ -73,8 +75,14 @@ struct net_ops {
     bool (*receive)(void *user, struct slice bytes, bool stream, const struct flow *source);
     /** A message could not be delivered; `sent` is its beginning, as it was sent. */
     void (*send_failed)(void *user, struct slice sent);
-    /** A connection of this worker is gone. */
-    void (*conn_lost)(void *user, struct conn_id conn);
+    /**
+     * A connection of this worker is gone. False: not all have been told; it is called again,
+     * with `*told` as it was left (0 at first). Until then the connection counts.
+     */
+    bool (*conn_lost)(void *user, struct conn_id conn, uint32_t *told);
+    /** May a stream of this peer be read now? No: it is asked again some milliseconds later, and
+     * until then his TCP waits. NULL: always. */
+    bool (*may_read)(void *user, const struct addr *remote);
     /** What comes next by UDP of this listener has waited so long in its socket; 0 when that has
      * become empty. Told as long as there are queues. NULL: nobody asks. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
@@ -85,8 +93,9 @@ struct net_config {
     struct net_sockets *sockets;
     const struct listener *listeners; /* as net_sockets_open() left them */
     uint32_t listener_count;
-    uint64_t hash_seed; /* the same in all workers */
-    uint32_t boot;      /* number of this start: names of connections differ by it */
+    uint64_t hash_seed;   /* the same in all workers, secret */
+    struct live *sources; /* accepted connections by remote host; the same in all workers */
+    uint32_t boot;        /* number of this start: names of connections differ by it */
     struct net_limits limits;
     struct net_ops ops;
 };
@@ -106,6 +115,12 @@ bool net_turn(struct net *net);
 /** Closes a connection of this worker once its queue is out. An unknown one is fine. */
 void net_close_conn(struct net *net, struct conn_id conn);
 
+/**
+ * A datagram from this address reached another worker, who gave it to ours: bursts to it are safe
+ * (udp_send.c). For those that come by this worker's own sockets net knows it by itself.
+ */
+void net_heard(struct net *net, const struct addr *remote);
+
 /** No new connection is accepted from now on. */
 void net_stop_listening(struct net *net);
 
@@ -117,6 +132,7 @@ struct addr net_local_address(struct net *net, uint8_t listener, const struct ad
 enum net_reason {
     NET_R_CONNECTIONS = 0, /* limits.connections_max */
     NET_R_SOURCE,          /* limits.connections_per_source_max */
+    NET_R_SOURCES,         /* the table `sources` is full */
     NET_R_DESCRIPTORS,     /* the process has no descriptor left */
     NET_R_WRITE_QUEUE,     /* limits.write_queue_bytes */
     NET_R_MEMORY,          /* limits.memory_max, or the system's */
@@ -140,11 +156,13 @@ const char *net_reason_name(enum net_reason reason);
 /** This worker's; to be read in its thread. */
 struct net_counters {
     uint64_t udp_received, udp_sent, udp_receive_calls, udp_send_calls, udp_keepalives;
+    uint64_t udp_bursts; /* of several datagrams that went down the kernel as one */
     uint64_t stream_received, stream_sent, stream_pings;
     uint64_t bytes_received, bytes_sent;
     uint64_t accepted, connected, closed;
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
+    uint64_t reading_denied; /* by ops.may_read */
     uint64_t refused[NET_R_COUNT];
     uint32_t connections; /* now */
     size_t memory_used;   /* now */

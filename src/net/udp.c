@@ -33,18 +33,12 @@ struct control {
                                        CMSG_SPACE(sizeof(struct timespec))];
 };
 
-/* The arrays of recvmmsg and sendmmsg, used in turn by both. */
+/* The arrays of recvmmsg. */
 struct udp_batch {
-    struct udp_socket *socket; /* of the datagrams to send */
-    unsigned count;
     struct mmsghdr in[UDP_BATCH];
-    struct mmsghdr out[UDP_BATCH];
     struct iovec in_pieces[UDP_BATCH];
-    struct iovec out_pieces[UDP_BATCH];
     union sockaddr_any in_names[UDP_BATCH];
-    union sockaddr_any out_names[UDP_BATCH];
     struct control in_control[UDP_BATCH];
-    struct control out_control[UDP_BATCH];
 };
 
 /* --- Receiving ------------------------------------------------------------------------------- */
@@ -146,6 +140,7 @@ static void udp_received(struct udp_socket *socket, struct mmsghdr *datagram, un
         .remote = addr_of(&net->batch->in_names[n]),
         .local = local_of(socket, &datagram->msg_hdr),
     };
+    net_heard(net, &source.remote);
     net->config.ops.receive(net->config.ops.user, bytes, false, &source);
 }
 
@@ -174,14 +169,17 @@ static bool is_refusal(const struct sock_extended_err *error)
 }
 
 /* Takes the returned datagrams off the error queue and reports those that were refused. */
-static void udp_read_errors(struct udp_socket *socket)
+void udp_read_errors(struct udp_socket *socket)
 {
     char bytes[ERROR_BYTES];
     alignas(struct cmsghdr) char control[512];
+    union sockaddr_any to;
 
     for (unsigned n = 0; n < ERRORS_PER_TURN; n++) {
         struct iovec piece = {bytes, sizeof bytes};
         struct msghdr header = {
+            .msg_name = &to,
+            .msg_namelen = sizeof to,
             .msg_iov = &piece,
             .msg_iovlen = 1,
             .msg_control = control,
@@ -197,8 +195,13 @@ static void udp_read_errors(struct udp_socket *socket)
             if (!v4 && !v6)
                 continue;
             memcpy(&error, CMSG_DATA(c), sizeof error);
-            if (is_refusal(&error))
-                net_report_failed(socket->net, NET_R_ICMP, (struct slice){bytes, (size_t)len});
+            if (!is_refusal(&error))
+                continue;
+            if (header.msg_namelen > 0) {
+                struct addr remote = addr_of(&to);
+                udp_refused(socket->net, &remote);
+            }
+            net_report_failed(socket->net, NET_R_ICMP, (struct slice){bytes, (size_t)len});
         }
     }
 }
@@ -239,110 +242,6 @@ static void on_udp(struct loop_watch *watch, uint32_t events)
     }
 }
 
-/* --- Sending --------------------------------------------------------------------------------- */
-
-/* Which of our addresses the datagram leaves by, where the socket has several. */
-static void set_local(struct msghdr *header, struct control *control, const struct addr *local)
-{
-    memset(control, 0, sizeof *control);
-    struct cmsghdr *c = (struct cmsghdr *)(void *)control;
-    header->msg_control = control;
-    if (local->family == ADDR_V4) {
-        struct in_pktinfo info = {0};
-        memcpy(&info.ipi_spec_dst, local->bytes, 4);
-        header->msg_controllen = CMSG_SPACE(sizeof info);
-        c->cmsg_level = IPPROTO_IP;
-        c->cmsg_type = IP_PKTINFO;
-        c->cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(c), &info, sizeof info);
-        return;
-    }
-    struct in6_pktinfo info = {.ipi6_ifindex = local->scope};
-    memcpy(&info.ipi6_addr, local->bytes, 16);
-    header->msg_controllen = CMSG_SPACE(sizeof info);
-    c->cmsg_level = IPPROTO_IPV6;
-    c->cmsg_type = IPV6_PKTINFO;
-    c->cmsg_len = CMSG_LEN(sizeof info);
-    memcpy(CMSG_DATA(c), &info, sizeof info);
-}
-
-static struct slice piece_of(const struct iovec *piece)
-{
-    return (struct slice){piece->iov_base, piece->iov_len};
-}
-
-/* The first datagram of the rest was refused: whose fault, and shall it be tried again? */
-static bool udp_try_again(struct udp_socket *socket, struct slice datagram, bool second_try)
-{
-    switch (errno) {
-    case EINTR:
-        return true;
-    case EAGAIN:
-    case ENOBUFS:
-        net_count(socket->net, NET_R_SEND_BUFFER); /* as if the network had lost it */
-        return false;
-    default:
-        if (!second_try) {
-            udp_read_errors(socket); /* perhaps the error of an earlier one, told only now */
-            return true;
-        }
-        net_report_failed(socket->net, NET_R_SEND, datagram);
-        return false;
-    }
-}
-
-void udp_flush(struct net *net)
-{
-    struct udp_batch *batch = net->batch;
-    unsigned at = 0;
-    bool second_try = false;
-
-    while (at < batch->count) {
-        int sent =
-            sendmmsg(batch->socket->watch.fd, batch->out + at, batch->count - at, MSG_DONTWAIT);
-        net->counters.udp_send_calls++;
-        if (sent > 0) {
-            at += (unsigned)sent;
-            net->counters.udp_sent += (unsigned)sent;
-            second_try = false;
-        } else if (udp_try_again(batch->socket, piece_of(&batch->out_pieces[at]), second_try)) {
-            second_try = true;
-        } else {
-            at++;
-            second_try = false;
-        }
-    }
-    batch->count = 0;
-}
-
-void udp_send(struct net *net, const struct flow *to, struct slice bytes)
-{
-    struct udp_batch *batch = net->batch;
-    uint8_t listener = net_pick_listener(net, to);
-    if (listener == LISTENER_ANY) {
-        net_report_failed(net, NET_R_NO_LISTENER, bytes);
-        return;
-    }
-    struct udp_socket *socket = &net->udp[listener];
-    if (batch->count == UDP_BATCH || (batch->count > 0 && batch->socket != socket))
-        udp_flush(net);
-
-    unsigned n = batch->count++;
-    batch->socket = socket;
-    /* The kernel only reads what an iovec of sendmmsg points to. */
-    batch->out_pieces[n].iov_base = (void *)(uintptr_t)bytes.data;
-    batch->out_pieces[n].iov_len = bytes.len;
-    batch->out[n].msg_hdr = (struct msghdr){
-        .msg_name = &batch->out_names[n],
-        .msg_namelen = sockaddr_of(&to->remote, &batch->out_names[n]),
-        .msg_iov = &batch->out_pieces[n],
-        .msg_iovlen = 1,
-    };
-    if (socket->wildcard && to->local.family == to->remote.family && !addr_is_any(&to->local))
-        set_local(&batch->out[n].msg_hdr, &batch->out_control[n], &to->local);
-    net->counters.bytes_sent += bytes.len;
-}
-
 /* --- Opening and closing --------------------------------------------------------------------- */
 
 enum err udp_buffers_open(struct net *net)
@@ -351,7 +250,7 @@ enum err udp_buffers_open(struct net *net)
     void *buffers = mmap(NULL, (size_t)UDP_STRIDE * UDP_BATCH, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     net->udp_buffers = buffers != MAP_FAILED ? buffers : NULL;
-    if (net->batch == NULL || net->udp_buffers == NULL)
+    if (net->batch == NULL || net->udp_buffers == NULL || udp_out_open(net) != OK)
         return ERR_MEMORY;
 
     /* Without this a huge page would make every untouched byte cost. */
@@ -365,6 +264,7 @@ enum err udp_buffers_open(struct net *net)
 
 void udp_buffers_close(struct net *net)
 {
+    udp_out_close(net);
     free(net->batch);
     if (net->udp_buffers != NULL)
         munmap(net->udp_buffers, (size_t)UDP_STRIDE * UDP_BATCH);

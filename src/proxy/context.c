@@ -641,7 +641,7 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 }
 
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
-                       const struct sip_msg *response, uint64_t now_ms)
+                       const struct sip_msg *response, bool trusted, uint64_t now_ms)
 {
     unsigned index;
     struct context *c = context_find(proxy, context, &index);
@@ -652,6 +652,7 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
         return;
 
     context_hold(c);
+    proxy->response_trusted = trusted;
     if (response->status < 200)
         on_provisional(c, branch, response, now_ms);
     else if (!has_way_back(response) && branch->state == BRANCH_PENDING)

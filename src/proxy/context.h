@@ -80,14 +80,15 @@ struct context {
     uint8_t breadth; /* incoming Max-Breadth */
     uint8_t held;    /* calls that are at work on it: not freed before they are done */
     bool invite;
-    bool secure;      /* the Request-URI was sips: no recursion to less (§16.7 step 4) */
-    bool answered;    /* a final response went to the caller */
-    bool closed;      /* to be freed when no longer held */
-    bool cancelled;   /* by the caller */
-    bool timed_out;   /* a branch ended by timeout: counts as 408 */
-    bool unreachable; /* a branch ended by a transport error: counts as 503 */
-    bool silent;      /* waits for its end without an answer (RFC 4320 §4.2) */
-    bool oc;          /* the caller asks for overload control (RFC 7339) */
+    bool secure;       /* the Request-URI was sips: no recursion to less (§16.7 step 4) */
+    bool best_trusted; /* its sender may say who he is (RFC 3325) */
+    bool answered;     /* a final response went to the caller */
+    bool closed;       /* to be freed when no longer held */
+    bool cancelled;    /* by the caller */
+    bool timed_out;    /* a branch ended by timeout: counts as 408 */
+    bool unreachable;  /* a branch ended by a transport error: counts as 503 */
+    bool silent;       /* waits for its end without an answer (RFC 4320 §4.2) */
+    bool oc;           /* the caller asks for overload control (RFC 7339) */
 };
 
 /** What is needed while one message is written. Here and not on the stack, which is cleared. */
@@ -104,6 +105,7 @@ struct proxy {
     struct pool contexts;
     struct proxy_counters counters;
     struct proxy_work work;
+    bool response_trusted; /* of the one at hand */
 };
 
 /* context.c */
@@ -150,6 +152,9 @@ MUST_CHECK enum err forward_write(struct proxy *proxy, const struct proxy_reques
 /* response.c */
 
 /** The order of §16.7 step 6: the lowest is the best. `cancelled`: the caller waits for 487. */
+/** Takes off what a sender whom we do not trust says of his identity. forward.c */
+void edit_drop_identity(struct sip_edits *edits);
+
 unsigned response_rank(uint16_t status, bool cancelled);
 
 /** A response of 300 or more: kept if it is the best, its challenges if they may be needed. */

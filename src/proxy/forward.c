@@ -434,19 +434,26 @@ static void edit_max_breadth(struct forward *f, unsigned breadth, char text[stat
         sip_edit_drop_field(f->edits, field);
 }
 
+/*
+ * RFC 3325 §5: what those we do not trust assert of themselves is taken off. So is what they would
+ * like to be asserted (§9.2: whoever forwards it does), and the field of old for both.
+ */
+void edit_drop_identity(struct sip_edits *edits)
+{
+    static const uint8_t fields[] = {SIP_F_P_ASSERTED_IDENTITY, SIP_F_P_PREFERRED_IDENTITY,
+                                     SIP_F_REMOTE_PARTY_ID};
+
+    for (size_t i = 0; i < COUNT_OF(fields); i++)
+        if (edits->msg->first[fields[i]] != 0)
+            sip_edit_drop_all(edits, (enum sip_field_id)fields[i]);
+}
+
 static void edit_identity(struct forward *f)
 {
-    const struct sip_msg *msg = f->msg;
-
     if (f->request->credentials != NULL)
         sip_edit_drop_field(f->edits, f->request->credentials);
-    if (f->request->trusted)
-        return;
-    /* RFC 3325 §5: what those we do not trust assert is taken off. */
-    if (msg->first[SIP_F_P_ASSERTED_IDENTITY] != 0)
-        sip_edit_drop_all(f->edits, SIP_F_P_ASSERTED_IDENTITY);
-    if (msg->first[SIP_F_P_PREFERRED_IDENTITY] != 0)
-        sip_edit_drop_all(f->edits, SIP_F_P_PREFERRED_IDENTITY);
+    if (!f->request->trusted)
+        edit_drop_identity(f->edits);
 }
 
 /* §16.6 step 9: a stream needs to know where the message ends. */

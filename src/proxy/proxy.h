@@ -49,7 +49,7 @@ struct proxy_request {
     bool route_last_drop; /* the last Route value went into the Request-URI (strict predecessor) */
     const struct sip_field *credentials; /* Proxy-Authorization we consumed; NULL: none (§22.3) */
     bool record_route;                   /* dialog-forming: insert ours (§16.6 step 4) */
-    bool trusted;                        /* keep P-Asserted-Identity (RFC 3325) */
+    bool trusted;                        /* its sender may say who he is (RFC 3325) */
     bool reaches_outside;                /* the caller may be led outside, by a redirection */
     struct proxy_side caller;            /* for the token */
     bool guarded;                        /* for the token */
@@ -113,9 +113,9 @@ void proxy_cancel(struct proxy *proxy, struct id server, uint64_t now_ms);
 void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice fields, uint64_t now_ms);
 
 /** To be called by the owner of struct txn_user: events of transactions whose context is the
- * proxy's. */
+ * proxy's. `trusted`: who sent the response may say who he is (RFC 3325). */
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
-                       const struct sip_msg *response, uint64_t now_ms);
+                       const struct sip_msg *response, bool trusted, uint64_t now_ms);
 void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
                       enum txn_failure failure, uint64_t now_ms);
 void proxy_on_server_end(struct proxy *proxy, struct id server, uint64_t context, uint64_t now_ms);

@@ -119,6 +119,7 @@ void response_store(struct context *c, const struct sip_msg *response)
     }
     mem_free(mem, c->best, c->best_len);
     c->best_status = status;
+    c->best_trusted = c->proxy->response_trusted;
     c->best_len = (uint32_t)response->buf.len;
     c->best = mem_alloc(mem, c->best_len);
     if (c->best == NULL)
@@ -174,14 +175,16 @@ static void add_oc(const struct context *c, struct sip_edits *edits)
         sip_oc_edit(edits, c->proxy->config.oc(c->proxy->config.user, source));
 }
 
-static enum err send_up(struct context *c, const struct sip_msg *response, struct slice challenges,
-                        uint64_t now_ms)
+static enum err send_up(struct context *c, const struct sip_msg *response, bool trusted,
+                        struct slice challenges, uint64_t now_ms)
 {
     struct proxy *proxy = c->proxy;
     struct sip_edits *edits = &proxy->work.edits;
 
     sip_edits_init(edits, response);
     drop_our_via(edits);
+    if (!trusted)
+        edit_drop_identity(edits);
     if (c->oc)
         add_oc(c, edits);
     if (challenges.len > 0)
@@ -193,7 +196,8 @@ void response_forward(struct context *c, const struct sip_msg *response, uint64_
 {
     c->proxy->counters.responses++;
     count_final(c->proxy, response->status);
-    if (send_up(c, response, SLICE_EMPTY, now_ms) == OK || response->status < 200)
+    if (send_up(c, response, c->proxy->response_trusted, SLICE_EMPTY, now_ms) == OK ||
+        response->status < 200)
         return;
     /* A final response that cannot be sent on: one of our own may be small enough. */
     reply(c, 500, now_ms);
@@ -208,7 +212,7 @@ static enum err send_best(struct context *c, uint64_t now_ms)
         return ERR_NOT_FOUND;
     if (is_challenge(c->best_status))
         challenges = (struct slice){c->challenges, c->challenges_len};
-    return send_up(c, msg, challenges, now_ms);
+    return send_up(c, msg, c->best_trusted, challenges, now_ms);
 }
 
 /* Nothing was received: what the failures here count as (§16.7 step 6, §16.8, §16.9). */

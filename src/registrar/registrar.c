@@ -676,9 +676,6 @@ static bool count_changes(const struct work *w, struct registrar_result *result)
 
     for (uint32_t i = 0; i < w->entry_count; i++) {
         const struct entry *entry = &w->entries[i];
-        if (!entry->gone &&
-            (result->next_expiry_ms == 0 || entry->binding.expires_ms < result->next_expiry_ms))
-            result->next_expiry_ms = entry->binding.expires_ms;
         if (!entry->touched || (entry->gone && !entry->current))
             continue;
         changed = true;
@@ -814,26 +811,20 @@ static bool keep_unexpired(const void *user, struct binding *binding)
 }
 
 enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,
-                          struct slice *out, bool *changed, uint64_t *next_expiry_ms)
+                          struct slice *out, bool *changed)
 {
     struct binding binding;
     uint32_t cursor = 0;
-    uint64_t next_ms = 0;
     bool any = false;
 
-    while (binding_next(block, &cursor, &binding)) {
-        if (binding.expires_ms <= now_ms)
-            any = true;
-        else if (next_ms == 0 || binding.expires_ms < next_ms)
-            next_ms = binding.expires_ms;
-    }
+    while (!any && binding_next(block, &cursor, &binding))
+        any = binding.expires_ms <= now_ms;
     struct slice rest = block;
     enum err err = any ? rewrite(block, arena, keep_unexpired, &now_ms, &rest) : OK;
     if (err)
         return err;
     *out = rest;
     *changed = any;
-    *next_expiry_ms = next_ms;
     return OK;
 }
 

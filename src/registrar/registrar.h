@@ -42,7 +42,6 @@ struct registrar_result {
                             Unsupported ... */
     struct slice block;  /* packed set; empty: the AOR has no bindings any more */
     uint32_t added, refreshed, removed; /* bindings */
-    uint64_t next_expiry_ms;            /* wall clock of the first binding to expire; 0: none */
 };
 
 /**
@@ -66,7 +65,7 @@ MUST_CHECK enum err registrar_aor_key(const struct sip_uri *uri, struct builder 
 
 /** The set without bindings that expired by now_ms; OK with *changed false when none did. */
 MUST_CHECK enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,
-                                     struct slice *out, bool *changed, uint64_t *next_expiry_ms);
+                                     struct slice *out, bool *changed);
 
 /** The set with `flow_lost` set on all bindings of a connection that is gone. */
 MUST_CHECK enum err registrar_flow_lost(struct slice block, struct conn_id conn,

@@ -204,11 +204,15 @@ static void take_max_forwards(struct sip_msg *msg, struct slice value)
         msg->max_forwards = (int32_t)number;
 }
 
-/** Content-Length = 1*DIGIT (RFC 3261 §20.14). */
+/** Content-Length = 1*DIGIT (RFC 3261 §20.14). One that no message may have counts as the next. */
 static void take_content_length(struct sip_msg *msg, struct slice value)
 {
     uint32_t number = 0;
-    if (sip_number_parse(value, &number) || number > SIP_MESSAGE_MAX)
+    enum err err = sip_number_parse(value, &number);
+
+    if (err == ERR_TOO_BIG || number > SIP_MESSAGE_MAX)
+        msg->content_length = SIP_MESSAGE_MAX + 1;
+    else if (err)
         fault(msg, 400, "Malformed Content-Length");
     else
         msg->content_length = (int32_t)number;
@@ -404,6 +408,8 @@ static void take_body(struct parser *p, enum sip_framing framing)
 
     if (framing == SIP_STREAM && msg->content_length < 0)
         fault(msg, 400, "Missing Content-Length");
+    if (framing == SIP_STREAM && msg->content_length > SIP_MESSAGE_MAX - (int64_t)msg->head_end)
+        fault(msg, 513, "Message Too Large"); /* the rest of it was not read */
     if (msg->content_length > (int64_t)present)
         fault(msg, 400, "Content-Length Too Large");
     else if (msg->content_length >= 0)

@@ -86,6 +86,7 @@ static const struct name names[] = {
     NAME("Service-Route", SIP_F_SERVICE_ROUTE),
     NAME("Content-Length", SIP_F_CONTENT_LENGTH),
     NAME("Session-Expires", SIP_F_SESSION_EXPIRES),
+    NAME("Remote-Party-ID", SIP_F_REMOTE_PARTY_ID),
     NAME("WWW-Authenticate", SIP_F_WWW_AUTHENTICATE),
     NAME("Content-Encoding", SIP_F_CONTENT_ENCODING),
     NAME("Proxy-Authenticate", SIP_F_PROXY_AUTHENTICATE),
@@ -100,8 +101,8 @@ static const struct name names[] = {
 static const uint8_t first_of_length[NAME_MAX_LEN + 2] = {
     [0] = 0,   [1] = 0,   [2] = 16,  [3] = 17,  [4] = 18,  [5] = 24,  [6] = 27,  [7] = 31,
     [8] = 38,  [9] = 42,  [10] = 44, [11] = 45, [12] = 50, [13] = 56, [14] = 59, [15] = 60,
-    [16] = 61, [17] = 63, [18] = 63, [19] = 65, [20] = 68, [21] = 69, [22] = 69, [23] = 69,
-    [24] = 69, [25] = 69,
+    [16] = 62, [17] = 64, [18] = 64, [19] = 66, [20] = 69, [21] = 70, [22] = 70, [23] = 70,
+    [24] = 70, [25] = 70,
 };
 
 static const struct slice full_names[SIP_F_COUNT] = {
@@ -149,6 +150,7 @@ static const struct slice full_names[SIP_F_COUNT] = {
     [SIP_F_MIN_SE] = {"Min-SE", 6},
     [SIP_F_P_ASSERTED_IDENTITY] = {"P-Asserted-Identity", 19},
     [SIP_F_P_PREFERRED_IDENTITY] = {"P-Preferred-Identity", 20},
+    [SIP_F_REMOTE_PARTY_ID] = {"Remote-Party-ID", 15},
     [SIP_F_PRIVACY] = {"Privacy", 7},
     [SIP_F_IDENTITY] = {"Identity", 8},
     [SIP_F_SUBJECT] = {"Subject", 7},

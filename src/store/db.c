@@ -9,6 +9,10 @@ enum {
     BUSY_MS = 5000
 };
 
+#define USER_COLUMNS                                                                               \
+    "SELECT name, display_name, title, extension, email, role, caller_number, language,"           \
+    " do_not_disturb, disabled, algorithms, realm, md5, sha_256, sha_512_256 FROM users"
+
 static const char *const texts[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -22,9 +26,17 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_BINDING_CLEAN] = "DELETE FROM bindings WHERE aor IN (SELECT aor FROM bindings"
                           " GROUP BY aor HAVING max(expires) <= ?1)",
     [SQL_BINDING_LOAD] = "SELECT aor, block FROM bindings WHERE position = 0",
-    [SQL_USER_LOAD] = "SELECT name, display_name, title, extension, email, role, caller_number,"
-                      " language, do_not_disturb, disabled, algorithms, realm, md5, sha_256,"
-                      " sha_512_256 FROM users ORDER BY name",
+    [SQL_USER_LOAD] = USER_COLUMNS " ORDER BY name",
+    [SQL_USER_FIND] = USER_COLUMNS " WHERE name = ?1",
+    [SQL_USER_NAME_UP] = USER_COLUMNS " WHERE name > ?1 ORDER BY name",
+    [SQL_USER_NAME_DOWN] = USER_COLUMNS " WHERE name < ?1 ORDER BY name DESC",
+    [SQL_USER_EXTENSION_UP] = USER_COLUMNS " WHERE (extension, name) > (?2, ?1)"
+                                           " ORDER BY extension, name",
+    [SQL_USER_EXTENSION_DOWN] = USER_COLUMNS " WHERE (extension, name) < (?2, ?1)"
+                                             " ORDER BY extension DESC, name DESC",
+    [SQL_USER_BARE_UP] = USER_COLUMNS " WHERE extension IS NULL AND name > ?1 ORDER BY name",
+    [SQL_USER_BARE_DOWN] = USER_COLUMNS " WHERE extension IS NULL AND name < ?1"
+                                        " ORDER BY name DESC",
     [SQL_USER_PUT] = "INSERT INTO users (name, display_name, title, extension, email, role,"
                      " caller_number, language, do_not_disturb, disabled, algorithms, realm, md5,"
                      " sha_256, sha_512_256) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"

@@ -21,6 +21,13 @@ enum db_sql {
     SQL_BINDING_CLEAN,
     SQL_BINDING_LOAD,
     SQL_USER_LOAD,
+    SQL_USER_FIND,
+    SQL_USER_NAME_UP, /* the orders of store_users_walk() */
+    SQL_USER_NAME_DOWN,
+    SQL_USER_EXTENSION_UP,
+    SQL_USER_EXTENSION_DOWN,
+    SQL_USER_BARE_UP, /* those without extension */
+    SQL_USER_BARE_DOWN,
     SQL_USER_PUT,
     SQL_USER_DELETE,
     SQL_HISTORY_ADD,

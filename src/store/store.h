@@ -132,6 +132,24 @@ struct store_users {
 /** `*out` and all its texts are one piece of memory: store_users_free(). */
 MUST_CHECK enum err store_users_load(struct store *store, struct store_users **out);
 void store_users_free(struct store_users *users);
+/** The same with the user of this name alone, or with none. */
+MUST_CHECK enum err store_users_find(struct store *store, struct slice name,
+                                     struct store_users **out);
+
+/** In which order users are walked, and where the walk begins. */
+struct store_users_order {
+    bool by_extension; /* those of one, or without one: by name; else all by name */
+    bool down;
+    bool resumes; /* after this one, who may be gone: */
+    struct slice extension, name;
+};
+
+/** One user; borrowed until return. False: enough. No other call of the store's from here. */
+typedef bool store_user_fn(void *user, const struct user *found);
+
+/** Reads users one by one, in order, until `on_user` has enough. */
+MUST_CHECK enum err store_users_walk(struct store *store, const struct store_users_order *order,
+                                     store_user_fn *on_user, void *user);
 
 enum store_verb {
     STORE_PUT = 1, /* create or replace whole */

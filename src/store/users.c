@@ -42,11 +42,12 @@ static struct slice keep(char **room, struct slice text)
     return kept;
 }
 
-static void read_user(sqlite3_stmt *row, struct user *user, char **room)
+/* Borrows the texts from the row. */
+static void read_user(sqlite3_stmt *row, struct user *user)
 {
-#define KEEP(column, field) user->field = keep(room, db_text(row, column));
-    USER_TEXTS(KEEP)
-#undef KEEP
+#define READ(column, field) user->field = db_text(row, column);
+    USER_TEXTS(READ)
+#undef READ
     user->do_not_disturb = db_u64(row, 8) != 0;
     user->disabled = db_u64(row, 9) != 0;
     struct slice algorithms = db_blob(row, 10);
@@ -61,10 +62,26 @@ static void read_user(sqlite3_stmt *row, struct user *user, char **room)
     }
 }
 
-/* Counts the rows, then reads them into memory of their size. */
-static enum err load_users(struct db *db, struct store_users *users)
+static void keep_texts(struct user *user, char **room)
 {
-    sqlite3_stmt *row = db_statement(db, SQL_USER_LOAD);
+#define KEEP(column, field) user->field = keep(room, user->field);
+    USER_TEXTS(KEEP)
+#undef KEEP
+}
+
+/* All users, or the one of this name. */
+static sqlite3_stmt *users_statement(struct db *db, const struct slice *name)
+{
+    sqlite3_stmt *row = db_statement(db, name != NULL ? SQL_USER_FIND : SQL_USER_LOAD);
+    if (row != NULL && name != NULL)
+        db_bind_text(row, 1, *name);
+    return row;
+}
+
+/* Counts the rows, then reads them into memory of their size. */
+static enum err load_users(struct db *db, const struct slice *name, struct store_users *users)
+{
+    sqlite3_stmt *row = users_statement(db, name);
     size_t bytes = 0;
     size_t count = 0;
     int step = SQLITE_ERROR;
@@ -79,23 +96,26 @@ static enum err load_users(struct db *db, struct store_users *users)
     if (users->items == NULL)
         return ERR_MEMORY;
     char *room = (char *)(users->items + count);
-    row = db_statement(db, SQL_USER_LOAD);
-    while (row != NULL && (step = sqlite3_step(row)) == SQLITE_ROW && users->count < count)
-        read_user(row, &users->items[users->count++], &room);
+    row = users_statement(db, name);
+    while (row != NULL && (step = sqlite3_step(row)) == SQLITE_ROW && users->count < count) {
+        struct user *user = &users->items[users->count++];
+        read_user(row, user);
+        keep_texts(user, &room);
+    }
     sqlite3_reset(row);
     if (step != SQLITE_DONE)
         return ERR_IO;
     return db_meta_get(db, "policy_version", &users->version);
 }
 
-enum err store_users_load(struct store *store, struct store_users **out)
+static enum err load(struct store *store, const struct slice *name, struct store_users **out)
 {
     struct store_users *users = calloc(1, sizeof *users);
     if (users == NULL)
         return ERR_MEMORY;
 
     pthread_mutex_lock(&store->api_lock);
-    enum err err = load_users(&store->api_db, users);
+    enum err err = load_users(&store->api_db, name, users);
     pthread_mutex_unlock(&store->api_lock);
     if (err) {
         store_users_free(users);
@@ -105,12 +125,96 @@ enum err store_users_load(struct store *store, struct store_users **out)
     return OK;
 }
 
+enum err store_users_load(struct store *store, struct store_users **out)
+{
+    return load(store, NULL, out);
+}
+
+enum err store_users_find(struct store *store, struct slice name, struct store_users **out)
+{
+    return load(store, &name, out);
+}
+
 void store_users_free(struct store_users *users)
 {
     if (users == NULL)
         return;
     free(users->items);
     free(users);
+}
+
+/* --- Walking -------------------------------------------------------------------------------- */
+
+/* A part of a walk: what one statement gives, after (before, downwards) a name and an extension. */
+struct walk_part {
+    enum db_sql sql;
+    struct slice name, extension;
+};
+
+/* Before and after everything that is a name or an extension. */
+static const struct slice lowest = {"", 0}, highest = {"\x7f", 1};
+
+/* The parts of a walk, at most two: who has no extension comes before all who have one. */
+static size_t walk_parts(const struct store_users_order *order, struct walk_part parts[static 2])
+{
+    struct slice end = order->down ? highest : lowest;
+    struct slice name = order->resumes ? order->name : end;
+    struct slice extension = order->resumes ? order->extension : end;
+    bool in_bare = order->resumes ? order->extension.len == 0 : !order->down;
+    size_t count = 0;
+
+    if (!order->by_extension) {
+        parts[0] =
+            (struct walk_part){order->down ? SQL_USER_NAME_DOWN : SQL_USER_NAME_UP, name, lowest};
+        return 1;
+    }
+    if (order->down) {
+        if (!in_bare)
+            parts[count++] = (struct walk_part){SQL_USER_EXTENSION_DOWN, name, extension};
+        parts[count++] = (struct walk_part){SQL_USER_BARE_DOWN, in_bare ? name : highest, lowest};
+        return count;
+    }
+    if (in_bare)
+        parts[count++] = (struct walk_part){SQL_USER_BARE_UP, name, lowest};
+    parts[count++] = (struct walk_part){SQL_USER_EXTENSION_UP, in_bare ? lowest : name,
+                                        in_bare ? lowest : extension};
+    return count;
+}
+
+/* `*enough`: on_user() said so. */
+static enum err walk_part(struct db *db, const struct walk_part *part, store_user_fn *on_user,
+                          void *user, bool *enough)
+{
+    sqlite3_stmt *row = db_statement(db, part->sql);
+    int step = SQLITE_ERROR;
+
+    if (row == NULL)
+        return ERR_IO;
+    db_bind_text(row, 1, part->name);
+    if (sqlite3_bind_parameter_count(row) > 1)
+        db_bind_text(row, 2, part->extension);
+    while (!*enough && (step = sqlite3_step(row)) == SQLITE_ROW) {
+        struct user found = {0};
+        read_user(row, &found);
+        *enough = !on_user(user, &found);
+    }
+    sqlite3_reset(row);
+    return *enough || step == SQLITE_DONE ? OK : ERR_IO;
+}
+
+enum err store_users_walk(struct store *store, const struct store_users_order *order,
+                          store_user_fn *on_user, void *user)
+{
+    struct walk_part parts[2];
+    size_t count = walk_parts(order, parts);
+    bool enough = false;
+    enum err err = OK;
+
+    pthread_mutex_lock(&store->api_lock);
+    for (size_t i = 0; i < count && !err && !enough; i++)
+        err = walk_part(&store->api_db, &parts[i], on_user, user, &enough);
+    pthread_mutex_unlock(&store->api_lock);
+    return err;
 }
 
 /* --- Changing ------------------------------------------------------------------------------- */

@@ -93,13 +93,19 @@ static struct slice line_next(struct slice *rest)
     return slice_trim(line);
 }
 
-/* The value of the topmost Via of a message that may be cut off anywhere; empty: none. */
+/*
+ * The value of the topmost Via of a message that may be cut off anywhere; empty: none. We wrote it,
+ * in one line; all other lines, and how they are folded, are a stranger's.
+ */
 static struct slice top_via(struct slice rest)
 {
     while (rest.len > 0) {
+        bool folded = rest.data[0] == ' ' || rest.data[0] == '\t';
         struct slice line = line_next(&rest);
+        if (line.len == 0 && !folded)
+            break; /* the body */
         size_t colon = slice_find(line, ':');
-        if (colon == SIZE_MAX)
+        if (folded || colon == SIZE_MAX)
             continue;
         struct slice name = slice_trim((struct slice){line.data, colon});
         if (slice_equal_nocase(name, SLICE("Via")) || slice_equal_nocase(name, SLICE("v")))
@@ -133,18 +139,24 @@ static bool is_what_was_sent(const struct client *client, enum sip_method method
     return method == client->method;
 }
 
+bool txn_sent_branch(struct slice sent, struct txn_branch *out)
+{
+    struct slice rest = sent;
+
+    if (slice_starts_with(sent, SLICE("SIP/")))
+        return false;
+    line_next(&rest);
+    return find_branch(top_via(rest), out);
+}
+
 void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms)
 {
     struct txn_branch branch;
-    struct slice rest = sent;
     size_t space = slice_find(sent, ' ');
 
-    if (space == SIZE_MAX || slice_starts_with(sent, SLICE("SIP/")))
-        return; /* a response: changes no state (RFC 6026 §8.8) */
+    if (space == SIZE_MAX || !txn_sent_branch(sent, &branch))
+        return; /* a response changes no state (RFC 6026 §8.8) */
     enum sip_method method = sip_method_parse((struct slice){sent.data, space});
-    line_next(&rest);
-    if (!find_branch(top_via(rest), &branch))
-        return;
 
     struct client *client = client_get(table, branch.id);
     if (client == NULL || branch.boot != table->config.boot ||

@@ -17,8 +17,9 @@ enum {
 /* Hashes that go on from each other: each piece's length counts, so pieces cannot be confused. */
 static void key_add(struct server_key *key, struct slice s)
 {
-    key->a = hash_bytes(key->a, s);
-    key->b = hash_bytes(key->b, s);
+    struct hash_pair pair = hash_bytes_pair(key->a ^ (key->b << 1 | key->b >> 63), s);
+    key->a = pair.a;
+    key->b = pair.b;
 }
 
 /*

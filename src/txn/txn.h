@@ -257,6 +257,9 @@ struct txn_branch {
 
 /** Decodes; false when it is not of our form. Says nothing about it being genuine. */
 bool txn_branch_parse(struct slice branch, struct txn_branch *out);
+/** The branch in the topmost Via of a request that we sent; it may be cut off. False: none of ours.
+ */
+bool txn_sent_branch(struct slice sent, struct txn_branch *out);
 void txn_branch_write(const struct txn_branch *branch, char out[static TXN_BRANCH_LEN]);
 
 #endif

@@ -133,8 +133,9 @@ bool needs_credentials(const struct sim *sim, const char *request)
     unsigned user;
 
     text_method(request, method, sizeof method);
-    if (!sim->knobs.auth)
-        return false;
+    text_field(request, "Via", 0, to, sizeof to);
+    if (!sim->knobs.auth || strstr(to, SIM_ROUTER_HOST) != NULL)
+        return false; /* the other proxy is trusted */
     if (strcmp(method, "REGISTER") == 0)
         return true;
     text_field(request, "To", 0, to, sizeof to);
@@ -200,6 +201,41 @@ static bool nonce_doubtful(struct sim *sim, uint32_t phone, const char *request)
            sim->now_ms - nonce->made_ms + SKEW_MS > sim->knobs.nonce_lifetime_ms;
 }
 
+/** The challenges are those of the user's algorithms, in their order. */
+static void check_offers(struct sim *sim, const char *request, const char *answer)
+{
+    char challenge[512], wanted[256], value[256], method[16], first[64] = "";
+    unsigned found = 0;
+
+    text_method(request, method, sizeof method);
+    text_field(request, strcmp(method, "REGISTER") == 0 ? "To" : "From", 0, value, sizeof value);
+    unsigned user = aors_user_of(value);
+    if (user >= sim->knobs.phones)
+        return;
+    if (sim->algorithm_counts[user] == 0)
+        user = SIM_PHONES_MAX;
+    const char *name = text_status(answer) == 401 ? "WWW-Authenticate" : "Proxy-Authenticate";
+    for (; text_field(answer, name, found, challenge, sizeof challenge); found++) {
+        char nonce[64];
+        if (found == sim->algorithm_counts[user])
+            break;
+        if (!quoted(challenge, "nonce=\"", nonce, sizeof nonce) || nonce[0] == '\0' ||
+            (found > 0 && strcmp(nonce, first) != 0))
+            sim_fail(sim, "a challenge without the nonce: %s", challenge);
+        if (found == 0)
+            snprintf(first, sizeof first, "%s", nonce);
+        snprintf(wanted, sizeof wanted,
+                 "Digest realm=\"sim.example\", nonce=\"%s\", algorithm=%s%s, qop=\"auth\"", nonce,
+                 creds_algorithm_name(sim->algorithms[user][found]),
+                 strstr(challenge, "stale=true") != NULL ? ", stale=true" : "");
+        if (strcmp(challenge, wanted) != 0)
+            sim_fail(sim, "the challenge is %s, not %s", challenge, wanted);
+    }
+    if (found != sim->algorithm_counts[user] || text_count(answer, name) != found)
+        sim_fail(sim, "%u algorithms were offered, not %u", text_count(answer, name),
+                 sim->algorithm_counts[user]);
+}
+
 /** An answer of the node's own to a request: was access refused, or given, rightly? */
 void check_refused_access(struct sim *sim, uint32_t phone, const char *request, const char *answer)
 {
@@ -230,6 +266,7 @@ void check_refused_access(struct sim *sim, uint32_t phone, const char *request, 
     if (!text_field(answer, status == 401 ? "WWW-Authenticate" : "Proxy-Authenticate", 0, challenge,
                     sizeof challenge))
         sim_fail(sim, "a %u without a challenge", status);
+    check_offers(sim, request, answer);
     bool stale = strstr(challenge, "stale=true") != NULL;
     if (state == STALE && !stale && !disabled)
         sim_fail(sim, "a stale nonce with the right password got no stale=true");

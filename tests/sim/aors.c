@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 #include "sim.h"
 
 enum {
-    SLACK_MS = 2000 /* whole seconds are told, and a receipt takes its time */
+    DEPTH_MAX = 8,    /* users registered as users */
+    WAITERS_MAX = 16, /* REGISTERs of one user behind the one at work */
+    SLACK_MS = 2000   /* whole seconds are told, and a receipt takes its time */
 };
 
 static struct sim_binding *find(struct sim_aor *aor, const char *uri)
@@ -21,6 +24,21 @@ static struct sim_binding *find(struct sim_aor *aor, const char *uri)
         if (strcmp(aor->bindings[i].uri, uri) == 0)
             return &aor->bindings[i];
     return NULL;
+}
+
+/** Does a Contact speak of this binding (RFC 5626 section 6, RFC 3261 section 10.3)? */
+static bool speaks_of(const char *contact, const struct sim_binding *binding)
+{
+    char uri[128], instance[64], reg_id[16];
+
+    text_uri(contact, uri, sizeof uri);
+    text_param(contact, "+sip.instance", instance, sizeof instance);
+    text_param(contact, "reg-id", reg_id, sizeof reg_id);
+    bool same_instance = instance[0] != '\0' && strcmp(instance, binding->instance) == 0;
+    if (instance[0] != '\0' && binding->instance[0] != '\0' && reg_id[0] != '\0' &&
+        binding->reg_id != 0)
+        return same_instance && strtoul(reg_id, NULL, 10) == binding->reg_id;
+    return (same_instance && !binding->touched) || strcmp(uri, binding->uri) == 0;
 }
 
 static void remove_at(struct sim_aor *aor, unsigned at)
@@ -94,22 +112,59 @@ static bool is_repeat(const struct sim_aor *aor, const struct asked *asked)
     return false;
 }
 
+/** Is all that it asks for as it asks, and all of its CSeq asked for? Then nothing is to be done.
+ */
+static bool is_done(const char *request, const struct sim_aor *aor, const struct asked *asked)
+{
+    unsigned same = 0, done = 0;
+
+    if (asked->star)
+        return false;
+    for (unsigned i = 0; i < aor->count; i++)
+        same += aor->bindings[i].cseq == asked->cseq &&
+                strcmp(aor->bindings[i].call_id, asked->call_id) == 0;
+    for (unsigned k = 0; k < asked->count; k++) {
+        const char *contact = asked->contacts[k];
+        uint32_t expires = expires_of(request, contact);
+        bool found = false;
+        char uri[128];
+        text_uri(contact, uri, sizeof uri);
+        for (unsigned i = 0; i < aor->count; i++) {
+            const struct sim_binding *binding = &aor->bindings[i];
+            if (expires == 0 && speaks_of(contact, binding))
+                return false;
+            found |= strcmp(uri, binding->uri) == 0 && binding->cseq == asked->cseq &&
+                     strcmp(binding->call_id, asked->call_id) == 0 && binding->q == q_of(contact) &&
+                     binding->granted_s == expires;
+        }
+        if (expires > 0 && !found)
+            return false;
+        done += found;
+    }
+    return done == same;
+}
+
 /** Does it speak of a binding that a later request of the same Call-ID has made? */
 static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
 {
     for (unsigned i = 0; i < aor->count; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
         bool spoken_of = asked->star;
-        for (unsigned k = 0; k < asked->count; k++) {
-            char uri[128];
-            text_uri(asked->contacts[k], uri, sizeof uri);
-            spoken_of |= strcmp(uri, binding->uri) == 0;
-        }
+        for (unsigned k = 0; k < asked->count; k++)
+            spoken_of |= speaks_of(asked->contacts[k], binding);
         if (spoken_of && strcmp(binding->call_id, asked->call_id) == 0 &&
             binding->cseq >= asked->cseq)
             return true;
     }
     return false;
+}
+
+/** Does its contact name another machine than its REGISTER came from? */
+static bool is_elsewhere(const struct sim *sim, const struct sim_binding *binding)
+{
+    uint32_t at = phone_by_uri(sim, binding->uri);
+    return binding->path[0] == '\0' && strstr(binding->uri, "@10.0.1.") != NULL &&
+           at != SIM_ROUTER && at != binding->phone;
 }
 
 static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const char *request,
@@ -118,16 +173,19 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
     if (asked->star)
         aor->count = 0;
     for (unsigned i = 0; i < asked->count && !asked->star; i++) {
-        char uri[128];
+        char uri[128], reg_id[16];
         text_uri(asked->contacts[i], uri, sizeof uri);
         uint32_t expires = expires_of(request, asked->contacts[i]);
-        struct sim_binding *binding = find(aor, uri);
-        if (expires == 0) {
-            if (binding != NULL)
-                remove_at(aor, (unsigned)(binding - aor->bindings));
-            continue;
+        struct sim_binding *binding = NULL;
+        for (unsigned k = 0; k < aor->count; k++) {
+            if (!speaks_of(asked->contacts[i], &aor->bindings[k]))
+                continue;
+            if (binding == NULL && expires > 0)
+                binding = &aor->bindings[k];
+            else
+                remove_at(aor, k--);
         }
-        if (binding == NULL && aor->count == COUNT_OF(aor->bindings))
+        if (expires == 0 || (binding == NULL && aor->count == COUNT_OF(aor->bindings)))
             continue;
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
@@ -139,6 +197,14 @@ static void apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, const ch
                                         .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};
         snprintf(binding->uri, sizeof binding->uri, "%s", uri);
         snprintf(binding->call_id, sizeof binding->call_id, "%s", asked->call_id);
+        text_field(request, "Path", 0, binding->path, sizeof binding->path);
+        text_param(asked->contacts[i], "+sip.instance", binding->instance,
+                   sizeof binding->instance);
+        text_param(asked->contacts[i], "reg-id", reg_id, sizeof reg_id);
+        binding->reg_id = (unsigned)strtoul(reg_id, NULL, 10);
+        binding->touched = true;
+        binding->granted_s = expires;
+        binding->elsewhere = is_elsewhere(sim, binding);
     }
 }
 
@@ -147,6 +213,30 @@ static bool is_near_end(const struct sim *sim, const struct sim_binding *binding
 {
     uint64_t now_ms = sim_wall(sim);
     return binding->expires_ms < now_ms + SLACK_MS && binding->expires_ms + SLACK_MS > now_ms;
+}
+
+static bool repeat_near_end(const struct sim *sim, const struct sim_aor *aor)
+{
+    for (unsigned i = 0; i < aor->count; i++)
+        if (is_near_end(sim, &aor->bindings[i]))
+            return true;
+    return false;
+}
+
+static void check_date(struct sim *sim, const char *answer)
+{
+    char text[64];
+    struct tm tm = {0};
+
+    if (!text_field(answer, "Date", 0, text, sizeof text)) {
+        sim_fail(sim, "a 200 to a REGISTER without Date");
+        return;
+    }
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    uint64_t told_ms = (uint64_t)timegm(&tm) * 1000, slack_ms = 20u * sim->knobs.store_delay_max_ms;
+    if (end == NULL || *end != '\0' || told_ms > sim_wall(sim) ||
+        told_ms + SLACK_MS + slack_ms < sim_wall(sim))
+        sim_fail(sim, "a 200 to a REGISTER with the Date %s", text);
 }
 
 static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, const char *answer)
@@ -167,6 +257,12 @@ static void check_listed(struct sim *sim, struct sim_aor *aor, unsigned user, co
         uint64_t slack_ms = SLACK_MS + 20u * sim->knobs.store_delay_max_ms;
         if (told_ms > binding->expires_ms + slack_ms || binding->expires_ms > told_ms + slack_ms)
             sim_fail(sim, "the 200 to u%u says that %s lives %s s more", user, uri, text);
+        char instance[64], reg_id[16];
+        text_param(value, "+sip.instance", instance, sizeof instance);
+        text_param(value, "reg-id", reg_id, sizeof reg_id);
+        if (strcmp(instance, binding->instance) != 0 ||
+            strtoul(reg_id, NULL, 10) != binding->reg_id)
+            sim_fail(sim, "the 200 to u%u lists %s with another instance", user, uri);
         if (q_of(value) != binding->q)
             sim_fail(sim, "the 200 to u%u lists %s with another q", user, uri);
     }
@@ -193,7 +289,8 @@ static void check_durable(struct sim *sim, const struct sim_aor *aor, unsigned u
         bool known = false;
         for (unsigned i = 0; i < aor->count; i++)
             known |= slice_equal(slice_of(aor->bindings[i].uri), binding.contact) &&
-                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq;
+                     aor->bindings[i].q == binding.q && aor->bindings[i].cseq == binding.cseq &&
+                     slice_equal(slice_of(aor->bindings[i].path), binding.path);
         if (!known && binding.expires_ms > sim_wall(sim) + SLACK_MS)
             sim_fail(sim, "at the 200 to u%u another binding is durable: %.*s", user,
                      SLICE_ARG(binding.contact));
@@ -223,6 +320,17 @@ static bool is_bad_star(const char *request, const struct asked *asked)
             strtol(text, NULL, 10) != 0);
 }
 
+/** The 200 repeats the Path (RFC 3327 section 5.3). */
+static void check_path(struct sim *sim, const char *request, const char *answer)
+{
+    char sent[128], told[128];
+
+    text_field(request, "Path", 0, sent, sizeof sent);
+    text_field(answer, "Path", 0, told, sizeof told);
+    if (strcmp(sent, told) != 0)
+        sim_fail(sim, "the 200 has the Path \"%s\", not \"%s\"", told, sent);
+}
+
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer)
 {
     char to[256];
@@ -232,11 +340,16 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     text_field(request, "To", 0, to, sizeof to);
     unsigned user = aors_user_of(to);
     read_register(request, &asked);
-    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404)
-        return; /* access: elsewhere */
+    if (user >= SIM_PHONES_MAX || status == 401 || status == 403 || status == 404 || status == 482)
+        return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
     drop_expired(aor, sim_wall(sim));
+    for (unsigned i = 0; i < aor->count; i++)
+        aor->bindings[i].touched = false;
     bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
+    if (repeat && status != 503 && !is_brief(request, &asked) && !is_bad_star(request, &asked) &&
+        (status == 200) != is_done(request, aor, &asked) && !repeat_near_end(sim, aor))
+        sim_fail(sim, "a REGISTER of u%u that came once more was answered %u", user, status);
     bool brief = is_brief(request, &asked), bad = is_bad_star(request, &asked);
 
     if (status != 200) {
@@ -244,7 +357,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
         bool right = (status == 400 && bad) || (status == 423 && brief) ||
                      (status == 500 && (overtaken || repeat || store)) ||
                      (status == 503 && store) ||
-                     (status == 503 && strstr(answer, "Too many") != NULL);
+                     (status == 503 && strstr(answer, "Too many") != NULL &&
+                      watch_registers(sim, user) > WAITERS_MAX);
         if (!right)
             sim_fail(sim, "a sound REGISTER of u%u was answered %u", user, status);
         return;
@@ -258,24 +372,55 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     }
     if (!repeat)
         apply(sim, aor, phone, request, &asked);
+    check_path(sim, request, answer);
+    check_date(sim, answer);
     check_listed(sim, aor, user, answer);
     check_durable(sim, aor, user);
+}
+
+/** Bindings that name users of ours lead to theirs (section 16.5). False: too deep. */
+static bool collect(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
+                    unsigned *count, bool *certain, unsigned depth)
+{
+    struct sim_aor *aor = &sim->aors[user];
+
+    drop_expired(aor, sim_wall(sim));
+    for (unsigned i = 0; i < aor->count && *count < max; i++) {
+        const struct sim_binding *binding = &aor->bindings[i];
+        if (is_near_end(sim, binding))
+            *certain = false;
+        if (strstr(binding->uri, "@sim.example") == NULL) {
+            out[(*count)++] = *binding;
+            continue;
+        }
+        unsigned other = aors_user_of(binding->uri);
+        if (depth == DEPTH_MAX)
+            return false;
+        if (other < sim->knobs.phones && !sim->disabled[other] &&
+            !collect(sim, other, out, max, count, certain, depth + 1))
+            return false;
+    }
+    return true;
 }
 
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain)
 {
-    struct sim_aor *aor = &sim->aors[user];
     unsigned count = 0;
 
     *certain = true;
-    drop_expired(aor, sim_wall(sim));
-    for (unsigned i = 0; i < aor->count && count < max; i++) {
-        if (is_near_end(sim, &aor->bindings[i]))
-            *certain = false;
-        out[count++] = aor->bindings[i];
-    }
+    if (!collect(sim, user, out, max, &count, certain, 0))
+        *certain = false; /* of users who are registered as each other: some, or 482 */
     return count;
+}
+
+bool aors_is_round(struct sim *sim, unsigned user)
+{
+    struct sim_binding out[64];
+    unsigned count = 0;
+    bool certain = true;
+
+    return user < SIM_PHONES_MAX && !collect(sim, user, out, COUNT_OF(out), &count, &certain, 0);
 }
 
 void aors_conn_lost(struct sim *sim, uint32_t phone)
@@ -323,7 +468,15 @@ void aors_restore(struct sim *sim)
                 .q = binding.q, .cseq = binding.cseq, .expires_ms = binding.expires_ms};
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
-            made->phone = phone_by_uri(sim, made->uri);
+            snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));
+            made->phone = binding.flow.remote.family == ADDR_V6 ? binding.flow.remote.bytes[15]
+                                                                : binding.flow.remote.bytes[3];
+            made->granted_s = (uint32_t)((binding.expires_ms - binding.registered_ms) / 1000);
+            made->elsewhere = is_elsewhere(sim, made);
+            made->reg_id = binding.reg_id;
+            if (binding.instance.len > 0)
+                snprintf(made->instance, sizeof made->instance, "\"%.*s\"",
+                         SLICE_ARG(binding.instance));
             made->lost = binding.flow.transport != TRANSPORT_UDP;
         }
         drop_expired(aor, sim_wall(sim));

@@ -41,7 +41,7 @@ static void check_response(struct sim *sim, uint32_t to, const char *text)
     unsigned status = text_status(text);
 
     text_method(text, method, sizeof method);
-    if (text_count(text, "Via") != 1 && to != SIM_NODE) {
+    if (text_count(text, "Via") != 1 && to != SIM_NODE && to != SIM_ROUTER) {
         sim_fail(sim, "a response to phone %u has %u Via fields", to, text_count(text, "Via"));
         return;
     }
@@ -63,10 +63,10 @@ static void check_request(struct sim *sim, uint32_t to, const char *text)
 
     text_method(text, method, sizeof method);
     text_field(text, "Via", 0, via, sizeof via);
-    if (strstr(via, "10.0.0.1:5060") == NULL)
+    if (!text_names_node(via) || (strchr(via, '[') != NULL) != sim->phones[to].v6)
         sim_fail(sim, "a request to phone %u without our Via on top", to);
     bool hop_by_hop = strcmp(method, "CANCEL") == 0 || (strcmp(method, "ACK") == 0 && vias == 1);
-    if (!hop_by_hop && vias != 2 && !sim->knobs.looped)
+    if (!hop_by_hop && vias != 2 && !sim->knobs.looped && !sim->knobs.router)
         sim_fail(sim, "a forwarded %s has %u Via fields", method, vias);
     if (!text_field(text, "Max-Forwards", 0, value, sizeof value))
         sim_fail(sim, "a request without Max-Forwards");
@@ -77,11 +77,37 @@ static void check_request(struct sim *sim, uint32_t to, const char *text)
         sim_fail(sim, "credentials for us were passed on (RFC 3261 section 22.3)");
 }
 
+/** Every line is a field, and the body is as long as it says. */
+static void check_form(struct sim *sim, const char *bytes, size_t len)
+{
+    char value[32];
+    const char *head_end = strstr(bytes, "\r\n\r\n");
+
+    if (head_end == NULL) {
+        sim_fail(sim, "a message without an end of its head: %.60s", bytes);
+        return;
+    }
+    for (const char *line = strstr(bytes, "\r\n") + 2; line < head_end;
+         line = strstr(line, "\r\n") + 2) {
+        size_t name = strcspn(line, ": \r");
+        if (name == 0 || line[name] != ':' || line[name + 1] != ' ')
+            sim_fail(sim, "this is no header field: %.*s", (int)strcspn(line, "\r"), line);
+    }
+    if (text_count(bytes, "Content-Length") != 1 ||
+        !text_field(bytes, "Content-Length", 0, value, sizeof value) ||
+        strtoul(value, NULL, 10) != len - (size_t)(head_end + 4 - bytes))
+        sim_fail(sim, "Content-Length does not fit: %.60s", bytes);
+    if (text_count(bytes, "Max-Forwards") + text_count(bytes, "Max-Breadth") > 2)
+        sim_fail(sim, "Max-Forwards or Max-Breadth twice: %.60s", bytes);
+}
+
 void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t len)
 {
     if (count_same(sim, to, bytes, len) > SAME_BYTES_MAX)
         sim_fail(sim, "a storm: the same message to phone %u over %d times: %.60s", to,
                  SAME_BYTES_MAX, bytes);
+    if (!sim->knobs.looped)
+        check_form(sim, bytes, len);
     watch_out(sim, to, bytes);
     if (text_status(bytes) != 0)
         check_response(sim, to, bytes);
@@ -104,7 +130,8 @@ static void check_call(struct sim *sim, const struct call *call, unsigned index)
         sim_fail(sim, "call %u was accepted by us (100) and never got a final answer", index);
     if (call->final_status == 0 && call->answers == 0 && !call->gave_up)
         sim_fail(sim, "call %u is still open", index);
-    if (call->answers > 0 && !call->bye_done && call->crashes_before == sim->crashes)
+    bool unheard = sim->knobs.mailbox_full_pct > 0 && phone_any_tcp(sim); /* of a lost stream */
+    if (call->answers > 0 && !call->bye_done && call->crashes_before == sim->crashes && !unheard)
         sim_fail(sim, "call %u was up and could not be hung up", index);
 }
 
@@ -118,12 +145,23 @@ static bool lost_its_stream(const struct sim *sim, const struct leg *leg)
     return false;
 }
 
+/** Could the node take another phone of its user for it: both on streams, without names? */
+static bool is_mistakable(const struct sim *sim, const struct leg *leg)
+{
+    const struct phone *phone = &sim->phones[leg->phone];
+
+    for (uint32_t i = 1; i <= sim->knobs.phones && phone->tcp; i++)
+        if (i != leg->phone && sim->phones[i].user == phone->user && sim->phones[i].tcp &&
+            !sim->phones[i].instance)
+            return true;
+    return false;
+}
+
 static void check_leg(struct sim *sim, const struct leg *leg, unsigned index)
 {
-    char boot[9] = "";
-    snprintf(boot, sizeof boot, "%.8s", leg->branch + strlen("z9hG4bK"));
-    bool of_this_boot = strtoul(boot, NULL, 16) == sim->boot; /* who sent the INVITE lives */
-    if (leg->crashes_before != sim->crashes || !of_this_boot || lost_its_stream(sim, leg))
+    bool of_this_boot = leg->boot == sim->boot; /* who sent the INVITE lives */
+    if (leg->crashes_before != sim->crashes || !of_this_boot || lost_its_stream(sim, leg) ||
+        is_mistakable(sim, leg))
         return;
     if (leg->state == LEG_RINGING)
         sim_fail(sim, "leg %u at phone %u rings for ever: no CANCEL came", index, leg->phone);
@@ -160,6 +198,8 @@ void check_node_empty(struct sim *sim)
             sim_fail(sim, "worker %u: %llu timers leaked", i,
                      (unsigned long long)(status.timers - 1));
     }
+    if (node_pending(sim) != 0)
+        sim_fail(sim, "%u transactions are said to wait for an answer", node_pending(sim));
     if (sim->node_up && sim->location.count != 0 && !sim->knobs.scarce)
         sim_fail(sim, "%zu AORs are in the table long after all expired", sim->location.count);
 }

@@ -45,6 +45,9 @@ static void draw_knobs(struct sim *sim)
     knobs->looped = !knobs->scarce && sim_chance(sim, 5);
     knobs->starved = knobs->scarce || knobs->looped;
     knobs->tcp_pct = !knobs->starved && sim_chance(sim, 30) ? 40 : 0;
+    knobs->v6_pct = !knobs->starved && sim_chance(sim, 30) ? 40 : 0;
+    knobs->router = !knobs->starved && sim_chance(sim, 40);
+    knobs->strict = knobs->router && sim_chance(sim, 30);
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);
@@ -75,7 +78,9 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_DATAGRAM:
         if (event->c != 0 && !node_has_conn(sim, event->to + event->from, event->c))
             break; /* it was on its way when the connection was lost */
-        if (event->to == SIM_NODE)
+        if (event->to == SIM_ROUTER)
+            router_receive(sim, event->bytes);
+        else if (event->to == SIM_NODE)
             node_receive(sim, event->from, event->bytes, event->len);
         else
             phone_receive(sim, event->to, event->bytes);
@@ -171,7 +176,8 @@ static void simulate(uint64_t seed, bool trace)
     sim->wall_offset_ms = UINT64_C(1700000000000);
     sim->calls = calloc(SIM_CALLS_MAX, sizeof *sim->calls);
     sim->legs = calloc(SIM_LEGS_MAX, sizeof *sim->legs);
-    if (sim->calls == NULL || sim->legs == NULL)
+    sim->asks = calloc(SIM_ASKS_MAX, sizeof *sim->asks);
+    if (sim->calls == NULL || sim->legs == NULL || sim->asks == NULL)
         abort();
     rng_seed(&sim->rng, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
     draw_knobs(sim);
@@ -205,6 +211,7 @@ static void simulate(uint64_t seed, bool trace)
     free(sim->seen);
     free(sim->calls);
     free(sim->legs);
+    free(sim->asks);
     free(sim);
 }
 

@@ -135,6 +135,29 @@ static void table_remove(void *user, struct slice key, uint64_t hash)
     map_put(&sim->location, key, hash, SLICE_EMPTY);
 }
 
+static uint64_t table_places(void *user, unsigned worker)
+{
+    const struct sim *sim = user;
+    (void)worker;
+    return COUNT_OF(sim->location.heads) * (uint64_t)SIM_PHONES_MAX;
+}
+
+/** Place n: the entry number n / heads of its list. */
+static struct slice table_at(void *user, unsigned worker, uint64_t place, struct slice *key,
+                             uint64_t *hash)
+{
+    const struct sim *sim = user;
+    const struct stored *at = sim->location.heads[place % COUNT_OF(sim->location.heads)];
+
+    for (uint64_t n = place / COUNT_OF(sim->location.heads); at != NULL && n > 0; n--)
+        at = at->next;
+    if (at == NULL || table_owner(at->hash, sim->knobs.workers) != worker)
+        return SLICE_EMPTY;
+    *key = (struct slice){at->key, at->key_len};
+    *hash = at->hash;
+    return (struct slice){at->block, at->block_len};
+}
+
 uint64_t node_key_hash(const struct sim *sim, struct slice key)
 {
     (void)sim;
@@ -232,6 +255,25 @@ void node_receipt(struct sim *sim, const struct sim_event *event)
 
 /* ---- what the core reaches the world through ---- */
 
+/** Who is at the other end of a flow: a phone or the other proxy; UINT32_MAX: nobody. */
+static uint32_t peer_at(const struct sim *sim, const struct flow *flow)
+{
+    bool v6 = flow->remote.family == ADDR_V6;
+    uint32_t index = flow->remote.bytes[v6 ? 15 : 3];
+    bool known =
+        (index >= 1 && index <= sim->knobs.phones) || (index == SIM_ROUTER && sim->knobs.router);
+    if (!known || sim->phones[index].v6 != v6)
+        return UINT32_MAX;
+
+    struct addr addr = sim_addr(index, v6);
+    if (!addr_same_host(&addr, &flow->remote))
+        return UINT32_MAX;
+    const struct phone *phone = &sim->phones[index];
+    if (flow->listener != (phone->v6 ? 2 : phone->tcp ? 1 : 0))
+        return UINT32_MAX; /* it would leave by another socket */
+    return phone->tcp || flow->remote.port == phone_port(phone) ? index : UINT32_MAX;
+}
+
 static void flush_outbox(struct outbox *outbox, void *user)
 {
     struct sim *sim = user;
@@ -239,16 +281,13 @@ static void flush_outbox(struct outbox *outbox, void *user)
     for (uint32_t i = 0; i < outbox->count; i++) {
         const struct outbox_item *item = &outbox->items[i];
         const char *bytes = outbox->buffer + item->offset;
-        uint32_t to = item->to.remote.bytes[2] == 1 ? item->to.remote.bytes[3] : UINT32_MAX;
-        bool tcp = to <= sim->knobs.phones && sim->phones[to].tcp;
-        if (to <= sim->knobs.phones && !tcp && item->to.remote.port != phone_port(&sim->phones[to]))
-            to = UINT32_MAX;
+        uint32_t to = peer_at(sim, &item->to);
+        bool tcp = to != UINT32_MAX && sim->phones[to].tcp;
 
         sim->sent_by_node++;
         if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
             to = SIM_NODE; /* to itself */
-        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX ||
-            to > sim->knobs.phones) {
+        if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
         }
@@ -260,6 +299,8 @@ static void flush_outbox(struct outbox *outbox, void *user)
         check_sent_by_node(sim, to, text, item->len);
         bool gone = tcp && (!flow_has_conn(&item->to) ||
                             !node_has_conn(sim, to, item->to.conn.id.generation));
+        if (gone)
+            watch_gone(sim, text);
         if (gone || (sim->phones[to].manner == MANNER_CLOSED && sim->knobs.dead_pct > 0)) {
             struct sim_event event = {
                 .due_ms = sim->now_ms + 1,
@@ -288,9 +329,8 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
         sim->posted = true;
     /* A stream is not read while a mailbox has little room (loop_pressed()): nothing of it is lost.
      */
-    bool kept = mail->kind == CORE_MAIL_CONN_LOST ||
-                (mail->kind == CORE_MAIL_MESSAGE &&
-                 transport_reliable((enum transport)mail->flow.transport));
+    bool kept =
+        mail->kind == CORE_MAIL_MESSAGE && transport_reliable((enum transport)mail->flow.transport);
     if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
@@ -365,10 +405,21 @@ void node_change_policy(struct sim *sim)
     sim_trace(sim, "    u%u is %s", user, sim->disabled[user] ? "disabled" : "enabled");
 }
 
+/** One to three algorithms in some order. */
+static void draw_algorithms(struct sim *sim, unsigned at)
+{
+    unsigned first = (unsigned)sim_range(sim, 0, 2), count = (unsigned)sim_range(sim, 1, 3);
+
+    for (unsigned i = 0; i < count; i++)
+        sim->algorithms[at][i] = SIP_MD5 + (first + i) % 3;
+    sim->algorithm_counts[at] = count;
+}
+
 static void make_users(struct sim *sim)
 {
     unsigned count = sim->knobs.phones;
 
+    draw_algorithms(sim, SIM_PHONES_MAX);
     for (unsigned i = 0; i < count; i++) {
         snprintf(sim->user_names[i], sizeof sim->user_names[i], "u%u", i);
         snprintf(sim->extensions[i], sizeof sim->extensions[i], "%u", 100 + i);
@@ -377,6 +428,10 @@ static void make_users(struct sim *sim)
                               .extension = slice_of(sim->extensions[i]),
                               .realm = SLICE("sim.example"),
                               .has_digest = true};
+        if (sim_chance(sim, 30))
+            draw_algorithms(sim, i);
+        for (unsigned k = 0; k < sim->algorithm_counts[i]; k++)
+            user->algorithms[k] = (uint8_t)sim->algorithms[i][k];
         for (int algorithm = SIP_MD5; algorithm < SIP_ALGORITHM_COUNT; algorithm++)
             sip_digest_a1((enum sip_algorithm)algorithm, user->name, user->realm, SLICE("secret"),
                           user->digests[algorithm]);
@@ -386,8 +441,9 @@ static void make_users(struct sim *sim)
 
 void node_prepare(struct sim *sim)
 {
-    sim->listeners[0] = (struct listener){.transport = TRANSPORT_UDP, .bound = sim_addr(SIM_NODE)};
-    sim->listeners[1] = (struct listener){.transport = TRANSPORT_TCP, .bound = sim_addr(SIM_NODE)};
+    for (unsigned i = 0; i < COUNT_OF(sim->listeners); i++)
+        sim->listeners[i] = (struct listener){.transport = i == 1 ? TRANSPORT_TCP : TRANSPORT_UDP,
+                                              .bound = sim_addr(SIM_NODE, i == 2)};
     sim->ops_end = &sim->ops;
     make_users(sim);
     for (unsigned i = 0; i < sim->knobs.workers; i++) {
@@ -401,8 +457,11 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
 {
     static const struct hash_key key = {{1, 2}};
 
+    static const struct addr_net router_net = {{.family = ADDR_V4, .bytes = {10, 0, 1, SIM_ROUTER}},
+                                               32};
+
     append_users[worker] = (struct append_user){sim, worker};
-    return (struct core_config){
+    struct core_config config = {
         .worker = worker,
         .workers = sim->knobs.workers,
         .boot = sim->boot,
@@ -416,10 +475,11 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .registrations_max = sim->knobs.scarce ? 2 : 4096,
         .nonce_windows_max = sim->knobs.scarce ? 4 : 4096,
         .listeners = sim->listeners,
-        .listener_count = 2,
+        .listener_count = COUNT_OF(sim->listeners),
         .auth_required = sim->knobs.auth,
         .realm = SLICE("sim.example"),
-        .algorithms = {SIP_MD5},
+        .trusted = &router_net,
+        .trusted_count = sim->knobs.router ? 1 : 0,
         .nonce_lifetime_ms = sim->knobs.nonce_lifetime_ms,
         .registrar = {.default_expires = 3600,
                       .min_expires = SIM_MIN_EXPIRES,
@@ -435,12 +495,17 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                      .find = table_find,
                      .find_hash = table_find_hash,
                      .put = table_put,
-                     .remove = table_remove},
+                     .remove = table_remove,
+                     .places = table_places,
+                     .at = table_at},
         .durable = {.user = &append_users[worker],
                     .append = sim->knobs.memory_store ? NULL : store_append},
         .ops = {.user = sim, .post = post_mail, .log = log_line},
         .policy = sim->policy,
     };
+    for (unsigned i = 0; i < sim->algorithm_counts[SIM_PHONES_MAX]; i++)
+        config.algorithms[i] = (uint8_t)sim->algorithms[SIM_PHONES_MAX][i];
+    return config;
 }
 
 static void restore(struct sim *sim)
@@ -530,7 +595,9 @@ void node_conn_lost(struct sim *sim, uint32_t phone)
         return;
     aors_conn_lost(sim, phone);
     watch_conn_lost(sim, phone);
-    core_conn_lost(sim->workers[conn.worker].core, conn, sim->now_ms, sim_wall(sim));
+    uint32_t told = 0; /* net/ tries again until all know */
+    while (!core_conn_lost(sim->workers[conn.worker].core, conn, &told, sim->now_ms, sim_wall(sim)))
+        ;
     end_turn(sim);
 }
 
@@ -549,16 +616,18 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 {
     if (!sim->node_up)
         return;
-    bool tcp = sim->phones[from].tcp;
+    bool tcp = sim->phones[from].tcp, v6 = sim->phones[from].v6;
     struct flow source = {.transport = tcp ? TRANSPORT_TCP : TRANSPORT_UDP,
-                          .listener = tcp ? 1 : 0,
+                          .listener = tcp  ? 1
+                                      : v6 ? 2
+                                           : 0,
                           .conn = tcp ? conn_of(sim, from) : (struct conn_id){0},
-                          .remote = sim_addr(from)};
+                          .remote = sim_addr(from, v6)};
     source.remote.port = (uint16_t)phone_port(&sim->phones[from]);
     unsigned arrives = from % sim->knobs.workers; /* as SO_REUSEPORT: by the source */
 
     sim->received_by_node++;
-    source.local = sim->listeners[0].bound;
+    source.local = sim->listeners[v6 ? 2 : 0].bound;
     sim->turn_from = from;
     sim->posted = false;
     struct mem *mem = &sim->workers[arrives].core->mem;
@@ -599,6 +668,15 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
     if (!sim->posted)
         watch_refused(sim, bytes, true);
     end_turn(sim);
+}
+
+unsigned node_pending(const struct sim *sim)
+{
+    unsigned pending = 0;
+
+    for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++)
+        pending += txn_pending(sim->workers[i].core->txns);
+    return pending;
 }
 
 uint64_t node_next_ms(const struct sim *sim)

@@ -25,6 +25,9 @@ enum phone_timer {
     PT_MESSAGE, /* b: phone */
     PT_MESSAGE_AGAIN,
     PT_PROBE,
+    PT_ASK,
+    PT_CALL_ASK, /* b: call */
+    PT_LEG_ASK,  /* b: leg */
 };
 
 enum {
@@ -43,16 +46,52 @@ static void set_timer(struct sim *sim, enum phone_timer what, uint32_t which, ui
                                      .c = generation});
 }
 
-static void send_to_node(struct sim *sim, uint32_t phone, const char *text)
+/** Who is next: the other proxy stands before the node for some. */
+static uint32_t hop_of(const struct sim *sim, uint32_t phone, const char *text)
 {
-    sim_send(sim, phone, SIM_NODE, text, strlen(text));
+    char value[512];
+
+    if (text_status(text) != 0) {
+        text_field(text, "Via", 0, value, sizeof value);
+        value[strcspn(value, ",")] = '\0';
+        return strstr(value, SIM_ROUTER_HOST) != NULL ? SIM_ROUTER : SIM_NODE;
+    }
+    if (strncmp(text, "REGISTER ", 9) == 0)
+        return sim->phones[phone].behind == BEHIND_EDGE && !sim->phones[phone].direct ? SIM_ROUTER
+                                                                                      : SIM_NODE;
+    text_request_uri(text, value, sizeof value);
+    bool named = strstr(value, SIM_ROUTER_HOST) != NULL;
+    if (!named && !text_names_node(value) && text_field(text, "Route", 0, value, sizeof value)) {
+        value[strcspn(value, ",")] = '\0';
+        named = strstr(value, SIM_ROUTER_HOST) != NULL;
+    }
+    return named ? SIM_ROUTER : SIM_NODE;
 }
 
-/** The same again, by Timers A, E or G: not on streams. */
+static void send_to_node(struct sim *sim, uint32_t phone, const char *text)
+{
+    sim_send(sim, phone, hop_of(sim, phone, text), text, strlen(text));
+}
+
+void phone_send(struct sim *sim, uint32_t phone, const char *text)
+{
+    send_to_node(sim, phone, text);
+}
+
 static void send_again(struct sim *sim, uint32_t phone, const char *text)
 {
     if (!sim->phones[phone].tcp)
         send_to_node(sim, phone, text);
+}
+
+void phone_send_again(struct sim *sim, uint32_t phone, const char *text)
+{
+    send_again(sim, phone, text);
+}
+
+void phone_set_ask_timer(struct sim *sim, uint32_t which, uint32_t generation, uint64_t in_ms)
+{
+    set_timer(sim, PT_ASK, which, generation, in_ms);
 }
 
 static void make_branch(struct sim *sim, char *out, size_t size)
@@ -62,15 +101,20 @@ static void make_branch(struct sim *sim, char *out, size_t size)
 
 void phone_host(const struct phone *phone, char out[static 40])
 {
-    snprintf(out, 40, "%s.%u:5060", phone->nat ? "192.168.7" : "10.0.1", phone->index);
+    if (phone->v6)
+        snprintf(out, 40, "[fd00::1:%x]:5060", phone->index);
+    else
+        snprintf(out, 40, "%s.%u:5060", phone->nat ? "192.168.7" : "10.0.1", phone->index);
 }
 
 unsigned phone_port(const struct phone *phone)
 {
-    return phone->tcp ? 50000 + phone->index : phone->nat ? 40000 + phone->index : 5060;
+    if (phone->tcp)
+        return 50000 + phone->index;
+    return phone->nat ? 40000 + phone->index : phone->odd ? 30000 + phone->index : 5060;
 }
 
-static void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
+void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
 {
     char host[40];
     phone_host(phone, host);
@@ -82,10 +126,14 @@ uint32_t phone_by_uri(const struct sim *sim, const char *uri)
     const char *at = strchr(uri, '@');
     unsigned a, b, c, d;
 
-    if (at == NULL || sscanf(at + 1, "%u.%u.%u.%u:5060", &a, &b, &c, &d) != 4)
+    at = at != NULL ? at + 1 : strchr(uri, ':') != NULL ? strchr(uri, ':') + 1 : uri;
+    if (sscanf(at, "[fd00::1:%x]:5060", &d) == 1)
+        return d >= 1 && d <= sim->knobs.phones ? d : 0;
+    if (sscanf(at, "%u.%u.%u.%u:5060", &a, &b, &c, &d) != 4)
         return 0;
     bool phone = (a == 10 && b == 0 && c == 1) || (a == 192 && b == 168 && c == 7);
-    return phone && d >= 1 && d <= sim->knobs.phones ? d : 0;
+    bool known = (d >= 1 && d <= sim->knobs.phones) || (d == SIM_ROUTER && sim->knobs.router);
+    return phone && known ? d : 0;
 }
 
 bool phone_any_tcp(const struct sim *sim)
@@ -102,75 +150,43 @@ void phone_via(const struct phone *phone, const char *branch, char *out)
              host, phone->rport ? ";rport" : "", branch);
 }
 
-/* ---- credentials ---- */
-
-/** An Authorization line for the challenge in `response`, or nothing. */
-static void write_credentials(struct phone *phone, const char *method, const char *uri,
-                              const char *password, char *out, size_t size)
-{
-    char name[16], nc[16];
-    bool proxy = strcmp(method, "REGISTER") != 0;
-
-    snprintf(nc, sizeof nc, "%08x", ++phone->nc);
-    uint8_t a1[SIP_HASH_MAX];
-    char hex[SIP_HASH_HEX_MAX];
-    snprintf(name, sizeof name, "u%u", phone->user);
-    struct sip_credentials credentials = {
-        .algorithm = SIP_MD5,
-        .has_qop = true,
-        .qop_auth = true,
-        .nc = phone->nc,
-        .nc_text = slice_of(nc),
-        .username = slice_of(name),
-        .realm = SLICE("sim.example"),
-        .nonce = slice_of(phone->nonce),
-        .uri = slice_of(uri),
-        .cnonce = SLICE("abc"),
-        .qop = SLICE("auth"),
-    };
-    sip_digest_a1(SIP_MD5, credentials.username, credentials.realm, slice_of(password), a1);
-    sip_digest_response(&credentials, a1, slice_of(method), SLICE_EMPTY, hex);
-    text_add(out, size,
-             "%s: Digest username=\"%s\", realm=\"sim.example\", nonce=\"%s\", uri=\"%s\", "
-             "response=\"%.32s\", algorithm=MD5, qop=auth, nc=%s, cnonce=\"abc\"\r\n",
-             proxy ? "Proxy-Authorization" : "Authorization", name, phone->nonce, uri, hex, nc);
-}
-
-/** Takes the nonce of a challenge of ours; false: it is another's. */
-static bool take_challenge(struct phone *phone, const char *response)
-{
-    char challenge[512];
-    const char *name = text_status(response) == 407 ? "Proxy-Authenticate" : "WWW-Authenticate";
-
-    for (unsigned i = 0; text_field(response, name, i, challenge, sizeof challenge); i++) {
-        const char *at = strstr(challenge, "nonce=\"");
-        if (strstr(challenge, "realm=\"sim.example\"") == NULL || at == NULL)
-            continue;
-        snprintf(phone->nonce, sizeof phone->nonce, "%.*s", (int)strcspn(at + 7, "\""), at + 7);
-        phone->nc = 0;
-        return true;
-    }
-    return false;
-}
-
-/** Credentials for the next request, if a nonce is at hand; now and then wrong ones, which say so.
- */
-static void add_credentials(struct sim *sim, struct phone *phone, const char *method,
-                            const char *uri, char *out, size_t size)
-{
-    if (!sim->knobs.auth || phone->nonce[0] == '\0' || phone->nc + 2 >= SIM_COUNTS)
-        return;
-    if (sim_chance(sim, 4)) {
-        write_credentials(phone, method, uri, "wrong", out, size);
-        text_add(out, size, "X-Creds: wrong\r\n");
-        return;
-    }
-    if (sim_chance(sim, 4) && phone->nc > 0)
-        phone->nc--; /* the count of the request before */
-    write_credentials(phone, method, uri, "secret", out, size);
-}
-
 /* ---- registration ---- */
+
+/** Where it wants to be called. */
+static void registered_uri(const struct phone *phone, char out[static 80])
+{
+    if (phone->behind == BEHIND_SPIRAL)
+        snprintf(out, 80, "sip:s%u@" SIM_ROUTER_HOST, phone->leads_to);
+    else if (phone->behind == BEHIND_LOOP)
+        snprintf(out, 80, "sip:l%u@" SIM_ROUTER_HOST, phone->user);
+    else if (phone->behind == BEHIND_ALIAS)
+        snprintf(out, 80, "sip:u%u@sim.example", phone->leads_to);
+    else if (phone->behind == BEHIND_ELSEWHERE)
+        snprintf(out, 80, "sip:gw%u@10.0.1.%u:5060", phone->index, phone->elsewhere);
+    else
+        phone_uri(phone, phone->user, out);
+    if (phone->moved > 0 && phone->behind <= BEHIND_EDGE) {
+        char host[60];
+        snprintf(host, sizeof host, "%.59s", strchr(out, '@'));
+        snprintf(out, 80, "sip:u%u-%u%s", phone->user, phone->moved, host);
+    }
+}
+
+/** Has it a second line? */
+static bool has_two(const struct phone *phone)
+{
+    return phone->index % 4 == 1 && phone->behind <= BEHIND_EDGE;
+}
+
+/** +sip.instance, and reg-id where a phone has several flows (RFC 5626). */
+static void add_instance(const struct phone *phone, unsigned reg_id, char *out)
+{
+    if (!phone->instance)
+        return;
+    text_add(out, SIM_TEXT_MAX, ";+sip.instance=\"<urn:uuid:0000-%u>\"", phone->index);
+    if (reg_id != 0)
+        text_add(out, SIM_TEXT_MAX, ";reg-id=%u", reg_id);
+}
 
 /** The first lines of a REGISTER. */
 static void begin_register(struct sim *sim, const struct phone *phone, uint32_t cseq, char *out)
@@ -191,7 +207,7 @@ static void begin_register(struct sim *sim, const struct phone *phone, uint32_t 
 
 static void end_register(struct sim *sim, struct phone *phone, char *out)
 {
-    add_credentials(sim, phone, "REGISTER", "sip:sim.example", out, SIM_TEXT_MAX);
+    creds_add(sim, phone, "REGISTER", "sip:sim.example", out, SIM_TEXT_MAX);
     text_add(out, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, phone->index, out);
 }
@@ -202,11 +218,13 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
 {
     char text[SIM_TEXT_MAX], uri[80];
 
-    phone_uri(phone, phone->user, uri);
+    registered_uri(phone, uri);
     switch (sim_range(sim, 0, 4)) {
     case 0: /* an old one, late */
         begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
-        text_add(text, sizeof text, "Contact: <%s>;expires=%u\r\n", uri, phone->cseq % 2 ? 0 : 90);
+        text_add(text, sizeof text, "Contact: <%s>;expires=%u", uri, phone->cseq % 2 ? 0 : 90);
+        add_instance(phone, has_two(phone) ? 1 : 0, text);
+        text_add(text, sizeof text, "\r\n");
         break;
     case 1: /* one good contact and one too brief: nothing at all */
         begin_register(sim, phone, ++phone->cseq, text);
@@ -229,10 +247,25 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
     end_register(sim, phone, text);
 }
 
+/** The REGISTER under way comes by a second way, too (RFC 3261 section 8.2.2.2). */
+static void send_merged(struct sim *sim, const struct phone *phone)
+{
+    char text[SIM_TEXT_MAX], branch[48];
+    const char *old = strstr(phone->request, "z9hG4bK");
+
+    make_branch(sim, branch, sizeof branch);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(old - phone->request), phone->request, branch,
+             old + strlen(branch));
+    send_to_node(sim, phone->index, text);
+}
+
 static void send_register(struct sim *sim, struct phone *phone)
 {
     char uri[80];
 
+    phone->direct = sim_chance(sim, 15);
+    if (phone->instance && sim_chance(sim, 15))
+        phone->moved++;
     if (sim_chance(sim, 20))
         send_vain_register(sim, phone);
     phone->cseq++;
@@ -240,7 +273,7 @@ static void send_register(struct sim *sim, struct phone *phone)
     phone->tries = 0;
     phone->generation++;
     begin_register(sim, phone, phone->cseq, phone->request);
-    phone_uri(phone, phone->user, uri);
+    registered_uri(phone, uri);
     if (sim->knobs.looped && phone->index % 2 == 0)
         snprintf(uri, sizeof uri, "sip:u%u@" SIM_NODE_HOST,
                  sim->phones[phone->index + 2 <= sim->knobs.phones ? phone->index + 2 : 2].user);
@@ -249,14 +282,22 @@ static void send_register(struct sim *sim, struct phone *phone)
     } else {
         text_add(phone->request, SIM_TEXT_MAX, "Contact: <%s>;expires=%u", uri,
                  phone->wants_gone ? 0 : phone->expires_s);
+        bool two = has_two(phone);
         if (phone->q < 1000)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
+        add_instance(phone, two ? 1 : 0, phone->request);
         text_add(phone->request, SIM_TEXT_MAX, "\r\n");
-        if (phone->index % 4 == 1) /* a second line of this phone */
-            text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.3\r\n",
-                     uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30);
+        if (two) { /* a second line of this phone */
+            text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.%u",
+                     uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30,
+                     phone->index % 8 == 1 ? 3 : phone->q / 100 % 10);
+            add_instance(phone, 2, phone->request);
+            text_add(phone->request, SIM_TEXT_MAX, "\r\n");
+        }
     }
     end_register(sim, phone, phone->request);
+    if (!sim->knobs.starved && sim_chance(sim, 8))
+        send_merged(sim, phone);
     set_timer(sim, PT_REGISTER_AGAIN, phone->index, phone->generation, T1);
 }
 
@@ -303,7 +344,7 @@ static void on_register_response(struct sim *sim, struct phone *phone, const cha
     snprintf(wanted, sizeof wanted, "%u REGISTER", phone->cseq);
     if (!phone->waiting || strcmp(cseq, wanted) != 0 || status < 200)
         return;
-    if (status == 401 && phone->auth_tries++ < 4 && take_challenge(phone, text)) {
+    if (status == 401 && phone->auth_tries++ < 4 && creds_take(phone, text)) {
         send_register(sim, phone);
         return;
     }
@@ -325,6 +366,7 @@ static void send_invite(struct sim *sim, uint32_t index)
     snprintf(uri, sizeof uri, "%.*s", (int)strcspn(call->invite + 7, " "), call->invite + 7);
     make_branch(sim, call->branch, sizeof call->branch);
     call->cseq++;
+    call->next_cseq = call->cseq + 1;
     call->tries = 0;
     call->gap_ms = T1;
     call->generation++;
@@ -337,17 +379,24 @@ static void send_invite(struct sim *sim, uint32_t index)
     phone_uri(phone, phone->user, contact);
     if (index % 7 != 0)
         text_add(call->invite, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
+    if (index % 5 == 1)
+        text_add(call->invite, SIM_TEXT_MAX, "Max-Breadth: %u\r\n", 1 + index % 4);
+    if (index % 6 == 2)
+        text_add(call->invite, SIM_TEXT_MAX,
+                 "P-Asserted-Identity: <sip:boss@far.example>\r\nSupported: 100rel\r\n"
+                 "P-Preferred-Identity: <sip:boss@far.example>\r\n");
     text_add(call->invite, SIM_TEXT_MAX,
              "From: <sip:u%u@sim.example>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
              "CSeq: %u INVITE\r\nContact: <%s>\r\nX-Nobody-Knows: \"%u\"; this ,,\r\n",
              phone->user, call->tag, uri, call->call_id, call->cseq, contact, index);
-    add_credentials(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
+    creds_add(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
     if (index % 3 == 0)
         text_add(call->invite, SIM_TEXT_MAX,
                  "Content-Type: application/sdp\r\nContent-Length: 11\r\n\r\nv=0\r\nc=%04u", index);
     else
         text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     send_to_node(sim, call->phone, call->invite);
+    call->conn = phone->conn;
     set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
 }
 
@@ -445,37 +494,41 @@ static void on_cancel_again(struct sim *sim, uint32_t index, uint32_t generation
     set_timer(sim, PT_CANCEL_AGAIN, index, generation, gap > T2 ? T2 : gap);
 }
 
-/** A request inside the dialog, by the route set of `response` (caller: reversed) . */
-static void in_dialog(struct sim *sim, const char *method, uint32_t cseq, const char *from,
-                      const char *to, const char *call_id, const char *source, bool reversed,
-                      uint32_t phone, char *out)
+void phone_in_dialog(struct sim *sim, const char *method, uint32_t cseq, const char *from,
+                     const char *to, const char *call_id, const char *source, bool reversed,
+                     uint32_t phone, const char *extra, char *out)
 {
-    char contact[256], uri[128], branch[48], value[1024];
-    unsigned routes = text_count(source, "Record-Route");
-    bool strict = routes == 1 && sim_chance(sim, 10); /* a strict router is before the node */
+    char contact[256], uri[128], branch[48], value[1024], first[256] = "";
+    unsigned routes = text_count(source, "Record-Route"), i = 0;
 
     text_field(source, "Contact", 0, contact, sizeof contact);
     text_uri(contact, uri, sizeof uri);
     make_branch(sim, branch, sizeof branch);
-    out[0] = '\0';
-    if (strict) {
-        text_field(source, "Record-Route", 0, value, sizeof value);
-        char route[256];
-        text_uri(value, route, sizeof route);
-        text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\nRoute: <%s>\r\n", method, route, uri);
-        routes = 0;
-    } else {
-        text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, uri);
+    if (routes > 0) {
+        text_field(source, "Record-Route", reversed ? routes - 1 : 0, value, sizeof value);
+        text_uri(value, first, sizeof first);
     }
+    /* The next hop routes strictly, or does so before the node. */
+    bool strict = routes > 0 &&
+                  (strstr(first, ";lr") == NULL || (text_names_node(first) && sim_chance(sim, 10)));
+    out[0] = '\0';
+    text_add(out, SIM_TEXT_MAX, "%s %s SIP/2.0\r\n", method, strict ? first : uri);
     phone_via(&sim->phones[phone], branch, out);
     text_add(out, SIM_TEXT_MAX, "Max-Forwards: 70\r\n");
-    for (unsigned i = 0; i < routes; i++) {
+    bool joined = sim_chance(sim, 30); /* all in one line */
+    const char *before = "Route: ";
+    for (i = strict ? 1 : 0; i < routes; i++) {
         text_field(source, "Record-Route", reversed ? routes - 1 - i : i, value, sizeof value);
-        text_add(out, SIM_TEXT_MAX, "Route: %s\r\n", value);
+        text_add(out, SIM_TEXT_MAX, "%s%s%s", before, value, joined ? "" : "\r\n");
+        before = joined ? ", " : before;
     }
+    if (strict)
+        text_add(out, SIM_TEXT_MAX, "%s<%s>\r\n", before, uri);
+    else if (joined && i > 0)
+        text_add(out, SIM_TEXT_MAX, "\r\n");
     text_add(out, SIM_TEXT_MAX,
-             "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContent-Length: 0\r\n\r\n", from,
-             to, call_id, cseq, method);
+             "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n%sContent-Length: 0\r\n\r\n",
+             from, to, call_id, cseq, method, extra);
 }
 
 static void on_answer(struct sim *sim, uint32_t index, const char *text, const char *to_tag)
@@ -487,8 +540,8 @@ static void on_answer(struct sim *sim, uint32_t index, const char *text, const c
         if (strcmp(call->answer_tags[i], to_tag) == 0) { /* again: so is the ACK */
             text_field(text, "From", 0, from, sizeof from);
             text_field(text, "To", 0, to, sizeof to);
-            in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone,
-                      call->ack);
+            phone_in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true,
+                            call->phone, "", call->ack);
             send_to_node(sim, call->phone, call->ack);
             return;
         }
@@ -501,12 +554,13 @@ static void on_answer(struct sim *sim, uint32_t index, const char *text, const c
         sim_fail(sim, "a 2xx to INVITE without Record-Route");
 
     char ack[SIM_TEXT_MAX];
-    in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone, ack);
+    phone_in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone, "",
+                    ack);
     send_to_node(sim, call->phone, ack);
     if (call->answers > 1) { /* a second phone answered: hung up at once */
         char bye[SIM_TEXT_MAX];
-        in_dialog(sim, "BYE", call->cseq + 1, from, to, call->call_id, text, true, call->phone,
-                  bye);
+        phone_in_dialog(sim, "BYE", call->next_cseq++, from, to, call->call_id, text, true,
+                        call->phone, "", bye);
         send_to_node(sim, call->phone, bye);
         return;
     }
@@ -514,10 +568,11 @@ static void on_answer(struct sim *sim, uint32_t index, const char *text, const c
     call->state = CALL_UP;
     call->final_ms = sim->now_ms;
     call->generation++;
-    in_dialog(sim, "BYE", call->cseq + 1, from, to, call->call_id, text, true, call->phone,
-              call->bye);
+    snprintf(call->answer, sizeof call->answer, "%s", text);
     set_timer(sim, PT_BYE, index, call->generation,
               call->hangs_up ? sim_range(sim, 1000, 40000) : 120000);
+    if (!sim->knobs.starved && sim_chance(sim, 50))
+        set_timer(sim, PT_CALL_ASK, index, call->generation, sim_range(sim, 500, 20000));
 }
 
 static void on_bye_timer(struct sim *sim, uint32_t index, uint32_t generation)
@@ -526,11 +581,43 @@ static void on_bye_timer(struct sim *sim, uint32_t index, uint32_t generation)
 
     if (call->generation != generation || call->state != CALL_UP)
         return;
+    char from[256], to[256];
+    text_field(call->answer, "From", 0, from, sizeof from);
+    text_field(call->answer, "To", 0, to, sizeof to);
+    phone_in_dialog(sim, "BYE", call->next_cseq++, from, to, call->call_id, call->answer, true,
+                    call->phone, "", call->bye);
     call->state = CALL_BYE;
     call->tries = 0;
     call->crashes_before = sim->crashes;
     send_to_node(sim, call->phone, call->bye);
     set_timer(sim, PT_BYE_AGAIN, index, generation, T1);
+}
+
+static const char *draw_ask(struct sim *sim)
+{
+    static const char *const methods[] = {"INFO", "UPDATE", "INVITE"};
+    return methods[sim_range(sim, 0, COUNT_OF(methods) - 1)];
+}
+
+static void on_call_ask(struct sim *sim, uint32_t index, uint32_t generation)
+{
+    const struct call *call = &sim->calls[index];
+
+    if (call->generation != generation || call->state != CALL_UP || sim->now_ms > sim->quiet_at_ms)
+        return;
+    ask_send(sim, draw_ask(sim), index, UINT32_MAX);
+    set_timer(sim, PT_CALL_ASK, index, generation, sim_range(sim, 3000, 20000));
+}
+
+static void on_leg_ask(struct sim *sim, uint32_t which, uint32_t generation)
+{
+    const struct leg *leg = &sim->legs[which];
+
+    if (leg->generation != generation || leg->state != LEG_CONFIRMED || leg->bye_done ||
+        sim->now_ms > sim->quiet_at_ms)
+        return;
+    ask_send(sim, draw_ask(sim), UINT32_MAX, which);
+    set_timer(sim, PT_LEG_ASK, which, generation, sim_range(sim, 3000, 20000));
 }
 
 static void on_bye_again(struct sim *sim, uint32_t index, uint32_t generation)
@@ -562,7 +649,7 @@ static void on_invite_failure(struct sim *sim, uint32_t index, const char *text,
     if (call->state != CALL_CALLING && call->state != CALL_PROCEEDING)
         return;
     if ((status == 407 || status == 401) && call->auth_tries++ < 4 && !call->cancelled &&
-        take_challenge(&sim->phones[call->phone], text)) {
+        creds_take(&sim->phones[call->phone], text)) {
         send_invite(sim, index);
         return;
     }
@@ -621,6 +708,8 @@ static void on_call_response(struct sim *sim, uint32_t phone, const char *text)
         if (call->state == CALL_CALLING)
             call->state = CALL_PROCEEDING;
         call->provisional = true;
+        if (text_count(text, "RSeq") > 0 && call->state == CALL_PROCEEDING)
+            ask_prack(sim, index, text);
         return;
     }
     if (status < 300)
@@ -644,18 +733,33 @@ static uint32_t leg_index(const struct sim *sim, const struct leg *leg)
     return (uint32_t)(leg - sim->legs);
 }
 
+/** A Contact of a redirection: a phone, or a user. */
+static void add_redirection(struct sim *sim, char *extra, size_t size)
+{
+    const struct phone *other = &sim->phones[sim_range(sim, 1, sim->knobs.phones)];
+    char uri[80];
+
+    phone_uri(other, other->user, uri);
+    if (other->nat || other->tcp || other->behind != BEHIND_NOTHING || other->odd ||
+        sim_chance(sim, 40))
+        snprintf(uri, sizeof uri, "sip:u%u@sim.example", other->user);
+    text_add(extra, size, "Contact: <%s>", uri);
+    if (sim_chance(sim, 60))
+        text_add(extra, size, ";q=0.%u", (unsigned)sim_range(sim, 1, 9));
+    text_add(extra, size, "\r\n");
+}
+
 static void leg_respond(struct sim *sim, struct leg *leg, unsigned status)
 {
-    char extra[400] = "", uri[80];
-    uint32_t other = (uint32_t)sim_range(sim, 1, sim->knobs.phones);
+    char extra[600] = "", uri[80];
 
     phone_uri(&sim->phones[leg->phone], sim->phones[leg->phone].user, uri);
-    if (status == 302 && sim_chance(sim, 70))
-        phone_uri(&sim->phones[other], sim->phones[other].user, uri);
-    if (status == 302 && (sim->phones[other].nat || strstr(uri, "192.168") != NULL))
-        snprintf(uri, sizeof uri, "sip:u%u@sim.example", sim->phones[other].user);
-    if ((status > 100 && status < 300) || status == 302)
+    if (status > 100 && status < 300)
         snprintf(extra, sizeof extra, "Contact: <%s>\r\nX-Leg: %s\r\n", uri, leg->tag);
+    if (status > 100 && status < 200 && text_count(leg->invite, "Supported") > 0)
+        text_add(extra, sizeof extra, "Require: 100rel\r\nRSeq: 7\r\n");
+    for (uint64_t left = status == 302 ? sim_range(sim, 1, 3) : 0; left > 0; left--)
+        add_redirection(sim, extra, sizeof extra);
     if (status == 401 || status == 407)
         snprintf(extra, sizeof extra, "%s-Authenticate: Digest realm=\"%s\", nonce=\"n\"\r\n",
                  status == 401 ? "WWW" : "Proxy", leg->tag);
@@ -669,6 +773,12 @@ static void leg_respond(struct sim *sim, struct leg *leg, unsigned status)
     leg->tries = 0;
     leg->generation++;
     set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), leg->generation, T1);
+    if (status == 200 && leg_index(sim, leg) % 8 == 0) { /* a fork behind it: two have answered */
+        char twin[SIM_TEXT_MAX], tag[32];
+        snprintf(tag, sizeof tag, "%st", leg->tag);
+        text_response(leg->invite, 200, tag, extra, twin, sizeof twin);
+        send_to_node(sim, leg->phone, twin);
+    }
 }
 
 static void leg_act(struct sim *sim, struct leg *leg)
@@ -718,6 +828,22 @@ static void on_leg_again(struct sim *sim, struct leg *leg, uint32_t generation)
     set_timer(sim, PT_LEG_AGAIN, leg_index(sim, leg), generation, leg->gap_ms);
 }
 
+/** The boot of the node when it saw a request first: the last of its own Vias says it. */
+static uint32_t boot_of(const char *text)
+{
+    char via[512], branch[128], boot[9];
+    uint32_t oldest = 0;
+
+    for (unsigned i = 0; text_field(text, "Via", i, via, sizeof via); i++) {
+        if (!text_names_node(via))
+            continue;
+        text_param(via, "branch", branch, sizeof branch);
+        snprintf(boot, sizeof boot, "%.8s", branch + strlen("z9hG4bK"));
+        oldest = (uint32_t)strtoul(boot, NULL, 16);
+    }
+    return oldest;
+}
+
 static void on_invite(struct sim *sim, uint32_t phone, const char *text, const char *branch)
 {
     struct leg *leg = find_leg(sim, phone, branch);
@@ -740,6 +866,9 @@ static void on_invite(struct sim *sim, uint32_t phone, const char *text, const c
     leg->crashes_before = sim->crashes;
     leg->began_ms = sim->now_ms;
     snprintf(leg->branch, sizeof leg->branch, "%s", branch);
+    leg->boot = boot_of(text);
+    leg->conn = sim->phones[phone].conn;
+    leg->next_cseq = 77;
     snprintf(leg->tag, sizeof leg->tag, "leg%u", leg_index(sim, leg));
     snprintf(leg->invite, sizeof leg->invite, "%s", text);
     text_field(text, "Call-ID", 0, leg->call_id, sizeof leg->call_id);
@@ -775,7 +904,8 @@ static void leg_hang_up(struct sim *sim, struct leg *leg, uint32_t generation)
     text_field(leg->invite, "To", 0, text, sizeof text);
     snprintf(from, sizeof from, "%.200s;tag=%s", text, leg->tag);
     text_field(leg->invite, "From", 0, to, sizeof to);
-    in_dialog(sim, "BYE", 77, from, to, leg->call_id, leg->invite, false, leg->phone, leg->bye);
+    phone_in_dialog(sim, "BYE", leg->next_cseq++, from, to, leg->call_id, leg->invite, false,
+                    leg->phone, "", leg->bye);
     leg->tries = 0;
     leg->crashes_before = sim->crashes;
     send_to_node(sim, leg->phone, leg->bye);
@@ -805,6 +935,8 @@ static void on_ack(struct sim *sim, uint32_t phone, const char *text, const char
         leg->acked = true;
         return;
     }
+    if (ask_ack(sim, phone, text))
+        return;
     text_field(text, "To", 0, to, sizeof to);
     text_param(to, "tag", tag, sizeof tag);
     for (uint32_t i = 0; i < sim->leg_count; i++) {
@@ -815,6 +947,8 @@ static void on_ack(struct sim *sim, uint32_t phone, const char *text, const char
         leg->state = LEG_CONFIRMED;
         leg->generation++;
         set_timer(sim, PT_LEG_BYE, i, leg->generation, sim_range(sim, 2000, 60000));
+        if (!sim->knobs.starved && sim_chance(sim, 50))
+            set_timer(sim, PT_LEG_ASK, i, leg->generation, sim_range(sim, 500, 20000));
     }
 }
 
@@ -882,7 +1016,7 @@ static void on_message_timer(struct sim *sim, uint32_t index)
         "Call-ID: m%llx\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n",
         phone->user, sim->phones[callee].user, (unsigned long long)rng_u64(&sim->rng));
     snprintf(uri, sizeof uri, "sip:u%u@sim.example", sim->phones[callee].user);
-    add_credentials(sim, phone, "MESSAGE", uri, text, sizeof text);
+    creds_add(sim, phone, "MESSAGE", uri, text, sizeof text);
     text_add(text, sizeof text, "Content-Length: 2\r\n\r\nhi");
     sim->messages_sent++;
     snprintf(phone->message, sizeof phone->message, "%s", text);
@@ -914,7 +1048,7 @@ static void on_message_response(struct sim *sim, struct phone *phone, const char
         return;
     phone->message_done = true;
     if (text_status(text) == 407)
-        (void)take_challenge(phone, text);
+        (void)creds_take(phone, text);
     sim->messages_answered++;
 }
 
@@ -954,6 +1088,8 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
 
     text_method(text, method, sizeof method);
     if (text_status(text) != 0) {
+        if (ask_response(sim, index, text))
+            return;
         if (strcmp(method, "REGISTER") == 0) {
             on_register_response(sim, &sim->phones[index], text);
             return;
@@ -968,6 +1104,8 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
             on_call_response(sim, index, text);
         return;
     }
+    if (ask_request(sim, index, text))
+        return;
     text_field(text, "Via", 0, via, sizeof via);
     text_param(via, "branch", branch, sizeof branch);
     if (strcmp(method, "INVITE") == 0)
@@ -1037,6 +1175,15 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
         probe_send(sim, which);
         set_timer(sim, PT_PROBE, which, 0, sim_range(sim, 1000, 15000));
         return;
+    case PT_ASK:
+        ask_again(sim, which, generation);
+        return;
+    case PT_CALL_ASK:
+        on_call_ask(sim, which, generation);
+        return;
+    case PT_LEG_ASK:
+        on_leg_ask(sim, which, generation);
+        return;
     case PT_MESSAGE_AGAIN:
         on_message_again(sim, &sim->phones[which], generation);
         return;
@@ -1045,6 +1192,7 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
 
 void phone_conn_lost(struct sim *sim, uint32_t phone)
 {
+    asks_conn_lost(sim, phone);
     for (uint32_t i = 0; i < sim->knobs.calls; i++) {
         struct call *call = &sim->calls[i];
         if (call->phone != phone)
@@ -1065,8 +1213,32 @@ void phone_conn_lost(struct sim *sim, uint32_t phone)
     set_timer(sim, PT_REGISTER, phone, 0, sim_range(sim, 100, 5000));
 }
 
+static void draw_behind(struct sim *sim, struct phone *phone)
+{
+    static const enum phone_behind kinds[] = {BEHIND_EDGE, BEHIND_EDGE, BEHIND_SPIRAL, BEHIND_LOOP};
+    bool plain = !phone->nat && !phone->tcp && !phone->v6 && !sim->knobs.starved;
+
+    phone->leads_to = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
+    if (plain && sim->knobs.router && sim_chance(sim, 40))
+        phone->behind = kinds[sim_range(sim, 0, COUNT_OF(kinds) - 1)];
+    else if (plain && sim_chance(sim, 8))
+        phone->behind = BEHIND_ALIAS;
+    else if (plain && phone->index > 1 && sim_chance(sim, 10))
+        phone->behind = BEHIND_ELSEWHERE;
+    else if (plain && phone->rport)
+        phone->odd = sim_chance(sim, 20);
+    for (uint32_t i = 1; i < phone->index && phone->behind == BEHIND_ELSEWHERE; i++) {
+        const struct phone *other = &sim->phones[i];
+        if (!other->nat && !other->tcp && !other->v6 && !other->odd)
+            phone->elsewhere = i;
+    }
+    if (phone->elsewhere == 0 && phone->behind == BEHIND_ELSEWHERE)
+        phone->behind = BEHIND_NOTHING;
+}
+
 void phones_start(struct sim *sim)
 {
+    sim->phones[SIM_ROUTER].index = SIM_ROUTER;
     for (uint32_t i = 1; i <= sim->knobs.phones; i++) {
         struct phone *phone = &sim->phones[i];
         phone->index = i;
@@ -1077,9 +1249,12 @@ void phones_start(struct sim *sim)
             phone->manner = MANNER_ODD;
         phone->q = sim_chance(sim, 50) ? 1000 : 100 * (unsigned)sim_range(sim, 1, 9);
         phone->nat = sim_chance(sim, sim->knobs.nat_pct);
-        phone->tcp =
-            !phone->nat && phone->manner != MANNER_CLOSED && sim_chance(sim, sim->knobs.tcp_pct);
+        phone->v6 = !phone->nat && sim_chance(sim, sim->knobs.v6_pct);
+        phone->tcp = !phone->nat && !phone->v6 && phone->manner != MANNER_CLOSED &&
+                     sim_chance(sim, sim->knobs.tcp_pct);
+        phone->instance = !sim->knobs.looped && sim_chance(sim, 40);
         phone->rport = phone->nat || sim_chance(sim, 80);
+        draw_behind(sim, phone);
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;
         if (sim_chance(sim, sim->knobs.dead_pct) && i > 1) /* somebody must be able to call */

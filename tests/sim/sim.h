@@ -17,6 +17,9 @@
  *   watch.c   every transaction of the node, as the network sees it
  *   probe.c   single requests whose answers are known
  *   phone.c   registrations, calls as caller and as callee
+ *   creds.c   what phones answer to challenges
+ *   ask.c     requests within a dialog, from both sides
+ *   router.c  somebody else's proxy beside the node
  *   check.c   what must hold
  *   main.c    the runs
  */
@@ -32,7 +35,9 @@ enum {
     SIM_LEGS_MAX = 1024,
     SIM_TEXT_MAX = 4096,
     SIM_HEADS = 8,
-    SIM_NODE = 0,     /* address of the node; phones are 1.. */
+    SIM_NODE = 0,                    /* address of the node; phones are 1.. */
+    SIM_ROUTER = SIM_PHONES_MAX + 1, /* of the other proxy */
+    SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
     SIM_TIMER_C_MS = 181000,
@@ -41,7 +46,9 @@ enum {
     SIM_OVERLOAD_LAST_MS = 200,
     SIM_OVERLOAD_SPELL_MS = 15000,
 };
-#define SIM_NODE_HOST "10.0.0.1:5060"
+#define SIM_NODE_HOST    "10.0.0.1:5060"
+#define SIM_NODE_HOST_V6 "[fd00::1]:5060"
+#define SIM_ROUTER_HOST  "10.0.1.17:5060"
 
 struct sim;
 
@@ -81,7 +88,9 @@ struct sim_knobs {
     unsigned mailbox_full_pct;
     unsigned crashes;
     unsigned dead_pct; /* phones whose port is closed or that say nothing */
-    unsigned nat_pct, tcp_pct, policies;
+    unsigned nat_pct, tcp_pct, v6_pct, policies;
+    bool router; /* there is another proxy */
+    bool strict; /* it knows nothing of lr */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool overload; /* queues stand at times, and new requests are refused */
@@ -106,6 +115,16 @@ enum phone_manner {
     MANNER_COUNT,
 };
 
+/** What a phone has to do with the other proxy. */
+enum phone_behind {
+    BEHIND_NOTHING = 0,
+    BEHIND_EDGE,      /* registers through it */
+    BEHIND_SPIRAL,    /* is registered at it, and called by way of another user of ours */
+    BEHIND_LOOP,      /* is registered at it, and it sends all back */
+    BEHIND_ALIAS,     /* is registered as another user of ours */
+    BEHIND_ELSEWHERE, /* is registered at another phone's address */
+};
+
 struct phone {
     uint32_t index; /* 1.. : its address */
     uint32_t user;  /* AOR uN; several phones may share one */
@@ -114,13 +133,21 @@ struct phone {
     uint32_t cseq, branch;
     uint32_t expires_s;
     unsigned q; /* thousandths */
-    bool nat, tcp, rport;
+    bool nat, tcp, rport, v6;
+    bool odd;           /* sends from another port than it names */
+    uint32_t elsewhere; /* phone */
+    enum phone_behind behind;
+    bool instance;                     /* it says +sip.instance, and so may move */
+    unsigned moved;                    /* how often */
+    bool direct;                       /* this time not through the other proxy */
+    unsigned leads_to;                 /* user */
     uint32_t conn;                     /* generation of its connection; 0: none */
     uint32_t conns;                    /* that it ever had */
     uint64_t to_node_ms, from_node_ms; /* streams keep their order */
     char nonce[64];                    /* given last, and how often it was used */
     uint32_t nc;
-    char message[SIM_TEXT_MAX]; /* the MESSAGE under way */
+    unsigned offered[3], offered_count; /* algorithms of the last challenge, in its order */
+    char message[SIM_TEXT_MAX];         /* the MESSAGE under way */
     uint32_t message_tries, message_generation;
     bool message_done;
     /* the REGISTER under way */
@@ -158,8 +185,11 @@ struct call {
     char final_tag[64];
     unsigned answers; /* 2xx with different To tags */
     char answer_tags[8][64];
-    char ack[SIM_TEXT_MAX];  /* for the first answer */
-    uint32_t crashes_before; /* count when the transaction began */
+    char ack[SIM_TEXT_MAX];    /* for the first answer */
+    char answer[SIM_TEXT_MAX]; /* the first 2xx */
+    uint32_t next_cseq;        /* of the dialog */
+    uint32_t conn;             /* of its phone, when it began */
+    uint32_t crashes_before;   /* count when the transaction began */
     uint64_t began_ms, final_ms;
     bool hangs_up; /* the caller, else the callee */
     bool bye_done;
@@ -181,6 +211,9 @@ struct leg {
     enum leg_state state;
     uint32_t generation;
     char call_id[64], tag[24], branch[128], from_tag[64];
+    uint32_t next_cseq;
+    uint32_t boot; /* of the node that sent it */
+    uint32_t conn; /* of its phone, when it came */
     char invite[SIM_TEXT_MAX];
     char response[SIM_TEXT_MAX];
     char bye[SIM_TEXT_MAX];
@@ -189,6 +222,16 @@ struct leg {
     bool acked, cancelled, bye_done;
     uint32_t crashes_before;
     uint64_t began_ms;
+};
+
+/** A request within a dialog, or the answer to an INVITE within one. */
+struct ask {
+    uint32_t phone, generation, tries, gap_ms, crashes_before;
+    uint32_t call, leg; /* of the sender; UINT32_MAX: not his */
+    bool answers;       /* a 2xx that waits for its ACK */
+    bool open, vague;   /* vague: nobody can say whether it must be answered */
+    char branch[128], method[16];
+    char text[SIM_TEXT_MAX];
 };
 
 /* ---- the store and the node ---- */
@@ -225,8 +268,13 @@ struct node_worker {
 
 /** A binding as it must be. */
 struct sim_binding {
-    char uri[128], call_id[64];
+    char uri[128], call_id[64], path[96], instance[64];
+    unsigned reg_id, granted_s;
+    bool elsewhere; /* another machine than its REGISTER came from */
+    bool touched;   /* by the REGISTER at hand */
     uint32_t phone, cseq;
+    bool added; /* by a redirection, at: */
+    uint64_t added_ms;
     unsigned q;
     bool lost; /* its connection is gone, since: */
     uint64_t lost_ms;
@@ -272,7 +320,9 @@ struct sim {
     uint32_t boot, crashes;
     uint64_t crashed_at_ms;
     struct node_worker workers[SIM_WORKERS_MAX];
-    struct listener listeners[2]; /* UDP, TCP */
+    struct listener listeners[3]; /* UDP, TCP, UDP over IPv6 */
+    unsigned algorithms[SIM_PHONES_MAX + 1][3], algorithm_counts[SIM_PHONES_MAX + 1]; /* of users;
+                                                                     the last: of all others */
     struct policy *policy;
     uint32_t policies;
     size_t memory_max;   /* of a worker in scarce runs */
@@ -296,7 +346,9 @@ struct sim {
     bool disabled[SIM_PHONES_MAX];
     struct sim_nonce *nonces;
 
-    struct phone phones[SIM_PHONES_MAX + 1];
+    struct phone phones[SIM_PHONES_MAX + 2]; /* the last: the other proxy */
+    struct ask *asks;
+    uint32_t ask_count;
     struct call *calls;
     struct leg *legs;
     uint32_t leg_count;
@@ -314,7 +366,7 @@ bool sim_chance(struct sim *sim, unsigned pct);
 uint64_t sim_range(struct sim *sim, uint64_t from, uint64_t to);
 /** A datagram enters the network. */
 void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, size_t len);
-struct addr sim_addr(uint32_t index);
+struct addr sim_addr(uint32_t index, bool v6);
 uint64_t sim_wall(const struct sim *sim);
 
 /* node.c */
@@ -330,6 +382,8 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
 void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
+/** Transactions of all workers that wait for an answer. */
+unsigned node_pending(const struct sim *sim);
 /** How long a message that comes now has waited: nothing to speak of, or too long, in spells. */
 uint32_t node_waited_ms(const struct sim *sim);
 uint64_t node_next_ms(const struct sim *sim);
@@ -356,6 +410,37 @@ void text_add(char *out, size_t size, const char *format, ...)
 void text_response(const char *request, unsigned status, const char *tag, const char *extra,
                    char *out, size_t size);
 
+/** Is an address of the node in it? */
+bool text_names_node(const char *text);
+/** The Request-URI. */
+void text_request_uri(const char *request, char *out, size_t size);
+
+/* creds.c */
+/** Credentials for the next request, if a nonce is at hand; now and then wrong ones, which say so.
+ */
+void creds_add(struct sim *sim, struct phone *phone, const char *method, const char *uri, char *out,
+               size_t size);
+/** Takes the nonce of a challenge of ours; false: it is another's. */
+bool creds_take(struct phone *phone, const char *response);
+const char *creds_algorithm_name(unsigned algorithm);
+
+/* ask.c */
+/** A request in the dialog of a call (its caller), or of a leg (its callee). */
+void ask_send(struct sim *sim, const char *method, uint32_t call, uint32_t leg);
+/** PRACK for a provisional response that asks for one. */
+void ask_prack(struct sim *sim, uint32_t call, const char *response);
+/** A response to one of them? */
+bool ask_response(struct sim *sim, uint32_t phone, const char *text);
+/** A request within a dialog; false: it is none. */
+bool ask_request(struct sim *sim, uint32_t phone, const char *text);
+/** The ACK of an INVITE within a dialog? */
+bool ask_ack(struct sim *sim, uint32_t phone, const char *text);
+void ask_again(struct sim *sim, uint32_t which, uint32_t generation);
+void asks_conn_lost(struct sim *sim, uint32_t phone);
+
+/* router.c */
+void router_receive(struct sim *sim, const char *text);
+
 /* phone.c */
 void phones_start(struct sim *sim);
 /** Its connection is gone: what it was about cannot be expected any more, and it registers anew. */
@@ -369,6 +454,16 @@ void phone_host(const struct phone *phone, char out[static 40]);
 unsigned phone_port(const struct phone *phone);
 /** The phone whose Contact this is; 0: nobody's. */
 uint32_t phone_by_uri(const struct sim *sim, const char *uri);
+void phone_uri(const struct phone *phone, unsigned user, char out[static 80]);
+/** Sends to the node, or where its Route says. */
+void phone_send(struct sim *sim, uint32_t phone, const char *text);
+/** The same again, by Timers A, E or G: not on streams. */
+void phone_send_again(struct sim *sim, uint32_t phone, const char *text);
+void phone_set_ask_timer(struct sim *sim, uint32_t which, uint32_t generation, uint64_t in_ms);
+/** A request inside the dialog, by the route set of `source` (caller: reversed). */
+void phone_in_dialog(struct sim *sim, const char *method, uint32_t cseq, const char *from,
+                     const char *to, const char *call_id, const char *source, bool reversed,
+                     uint32_t phone, const char *extra, char *out);
 /** Adds its Via line. */
 void phone_via(const struct phone *phone, const char *branch, char *out);
 bool phone_any_tcp(const struct sim *sim);
@@ -378,8 +473,13 @@ void probe_send(struct sim *sim, uint32_t phone);
 
 /* same.c */
 /** Is `out` the request `in` from this phone, changed only as a proxy may? `why` says where not. */
-bool same_request(const struct sim *sim, uint32_t from, const char *in, const char *out, char *why,
-                  size_t size);
+bool same_request(const struct sim *sim, uint32_t from, const char *path, const char *in,
+                  const char *out, char *why, size_t size);
+/** The URI that a request is for at last: before a strict router it stands in its last Route. */
+void same_final_uri(const struct sim *sim, const char *text, char *out, size_t size);
+/** Does an answer of the node's own repeat what section 8.2.6.2 says? */
+bool same_answer(const struct sim *sim, uint32_t from, const char *request, const char *answer,
+                 char *why, size_t size);
 /** Is `out` the response `in` without its first Via? `challenges`: more of them may follow. */
 bool same_response(const char *in, const char *out, bool challenges);
 
@@ -390,6 +490,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
 /** Bindings of a user now; *certain false: one of them is about to expire. */
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain);
+/** Are users registered as each other, round and round? */
+bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);
 void aors_conn_lost(struct sim *sim, uint32_t phone);
 
@@ -410,8 +512,12 @@ void watch_close(struct sim *sim);
 void watch_in(struct sim *sim, uint32_t from, const char *text);
 void watch_out(struct sim *sim, uint32_t to, const char *text);
 void watch_refused(struct sim *sim, const char *text, bool known);
+/** What was sent went nowhere: its stream is gone, and the worker hears of it any time now. */
+void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
+/** REGISTERs of this user that have no answer yet. */
+unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */
 void watch_turn(struct sim *sim);
 void watch_sweep(struct sim *sim);

@@ -64,7 +64,7 @@ void text_param(const char *value, const char *name, char *out, size_t size)
     if (at == NULL)
         return;
     at += strlen(wanted);
-    size_t len = strcspn(at, ";,> \r");
+    size_t len = *at == '"' ? strcspn(at + 1, "\"") + 2 : strcspn(at, ";,> \r");
     if (len >= size)
         len = size - 1;
     memcpy(out, at, len);
@@ -127,8 +127,11 @@ void text_response(const char *request, unsigned status, const char *tag, const 
 
     out[0] = '\0';
     text_add(out, size, "SIP/2.0 %u %s\r\n", status, status < 200 ? "Progress" : "Done");
+    text_field(request, "Call-ID", 0, value, sizeof value);
+    bool joined = hash_bytes(3, slice_of(value)) % 4 == 0; /* all in one line */
     for (unsigned i = 0; text_field(request, "Via", i, value, sizeof value); i++)
-        text_add(out, size, "Via: %s\r\n", value);
+        text_add(out, size, "%s%s", i == 0 ? "Via: " : joined ? ", " : "\r\nVia: ", value);
+    text_add(out, size, "\r\n");
     if (status > 100 && status < 300)
         for (unsigned i = 0; text_field(request, "Record-Route", i, value, sizeof value); i++)
             text_add(out, size, "Record-Route: %s\r\n", value);
@@ -142,4 +145,15 @@ void text_response(const char *request, unsigned status, const char *tag, const 
     text_add(out, size, "Call-ID: %s\r\n", value);
     text_field(request, "CSeq", 0, value, sizeof value);
     text_add(out, size, "CSeq: %s\r\n%sContent-Length: 0\r\n\r\n", value, extra);
+}
+
+bool text_names_node(const char *text)
+{
+    return strstr(text, SIM_NODE_HOST) != NULL || strstr(text, SIM_NODE_HOST_V6) != NULL;
+}
+
+void text_request_uri(const char *request, char *out, size_t size)
+{
+    const char *at = request + strcspn(request, " ") + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(at, " "), at);
 }

@@ -19,8 +19,10 @@ enum {
     T2 = 4000,
     LIFE_MS = 64 * T1,
     TOLERANCE_MS = 3,
-    TARGETS_MAX = 24,
-    CHILDREN_MAX = 32,
+    TARGETS_MAX = 64,
+    BREADTH_MAX = 60, /* ours, as our manual says */
+    REDIRECTED_MAX = 8,
+    CHILDREN_MAX = 64,
     ANSWER_MS = 30,            /* a mailbox there and back, and timers */
     REGISTER_ANSWER_MS = 6000, /* a line of them, each with its receipt */
     GONE_MS = 80000,
@@ -40,6 +42,8 @@ struct sent {
     uint64_t first_ms, resend_ms, timer_c_ms, cancel_ms, final_ms, done_ms;
     uint32_t gap_ms;
     bool provisional, cancelled, by_timer_c, refused, doubtful;
+    bool followed, partly; /* its redirection: all of it, or some */
+    unsigned breadth;
     unsigned final, acks_due;
     char *final_text;
     int target; /* index in the parent's targets, or -1 */
@@ -51,7 +55,11 @@ struct served {
     char branch[96], method[16];
     uint32_t phone;
     bool reliable, in_dialog, located, certain, cancelled, acked, doubtful, stateless;
-    bool resend_due, recursed, overloaded;
+    bool resend_due, overloaded;
+    bool loop, loop_unknown;     /* it came back for the same URI; who knows */
+    bool merged, merged_unknown; /* it came by another way, too */
+    char reason[64];             /* of the CANCEL for it */
+    unsigned breadth;
     uint64_t at_ms, final_ms, acked_ms, resend_ms;
     uint32_t gap_ms;
     unsigned status, final; /* of what was sent last; of the final response */
@@ -230,7 +238,7 @@ static bool has_token(const char *text)
         strstr(text, ";lr;r=") != NULL && strstr(text, ";lr;r=") < strchr(text, '\r'))
         return true; /* from a strict router */
     return strstr(to, ";tag=") != NULL && text_field(text, "Route", 0, route, sizeof route) &&
-           strstr(route, SIM_NODE_HOST) != NULL && strstr(route, ";r=") != NULL;
+           text_names_node(route) && strstr(route, ";r=") != NULL;
 }
 
 static void on_ack(struct sim *sim, const char *text, const char *branch)
@@ -262,6 +270,16 @@ static void on_again(struct sim *sim, struct served *served)
     }
 }
 
+static unsigned breadth_of(const char *text)
+{
+    char value[32];
+
+    if (!text_field(text, "Max-Breadth", 0, value, sizeof value))
+        return BREADTH_MAX;
+    unsigned long breadth = strtoul(value, NULL, 10);
+    return breadth > BREADTH_MAX ? BREADTH_MAX : (unsigned)breadth;
+}
+
 static struct served *served_new(struct sim *sim, uint32_t phone, const char *text,
                                  const char *branch, const char *method)
 {
@@ -280,6 +298,7 @@ static struct served *served_new(struct sim *sim, uint32_t phone, const char *te
     snprintf(served->branch, sizeof served->branch, "%s", branch);
     snprintf(served->method, sizeof served->method, "%s", method);
     served->in_dialog = has_token(text);
+    served->breadth = breadth_of(text);
     served->chain = watch->served_heads[at];
     watch->served_heads[at] = served;
     served->next = watch->served;
@@ -300,6 +319,76 @@ static struct served *find_cancelled(const struct sim *sim, const char *branch)
     return NULL;
 }
 
+static bool same_start(const char *a, const char *b)
+{
+    const char *x = strchr(a, ' '), *y = strchr(b, ' ');
+    size_t len = strcspn(x, "\r");
+    return len == strcspn(y, "\r") && memcmp(x, y, len) == 0;
+}
+
+static bool same_field(const char *a, const char *b, const char *name, unsigned n)
+{
+    char x[1024], y[1024];
+    bool there = text_field(a, name, n, x, sizeof x);
+    return there == text_field(b, name, n, y, sizeof y) && strcmp(x, y) == 0;
+}
+
+/** Do they go to the same place, as far as RFC 5393 section 4.2.1 counts? */
+static bool same_goal(const char *a, const char *b)
+{
+    static const char *const names[] = {"Route", "Proxy-Require"};
+    char x[512], y[512];
+
+    text_request_uri(a, x, sizeof x);
+    text_request_uri(b, y, sizeof y);
+    if (strcmp(x, y) != 0)
+        return false;
+    for (size_t k = 0; k < COUNT_OF(names); k++)
+        for (unsigned i = 0;; i++) {
+            bool more = text_field(a, names[k], i, x, sizeof x);
+            if (more != text_field(b, names[k], i, y, sizeof y) || strcmp(x, y) != 0)
+                return false;
+            if (!more)
+                break;
+        }
+    return true;
+}
+
+/** Has the node seen it before, on its way here? */
+static void note_loop(const struct sim *sim, struct served *served)
+{
+    char via[512], branch[96];
+
+    for (unsigned i = 0; text_field(served->text, "Via", i, via, sizeof via); i++) {
+        if (!text_names_node(via))
+            continue;
+        text_param(via, "branch", branch, sizeof branch);
+        const struct sent *sent = find_sent(sim->watch, branch, served->method);
+        if (sent == NULL || sent->parent == NULL)
+            served->loop_unknown = true;
+        else
+            served->loop |= same_goal(sent->parent->text, served->text);
+    }
+}
+
+/** Is the same request here already, by another way (RFC 3261 section 8.2.2.2)? */
+static void note_merged(const struct sim *sim, struct served *served)
+{
+    for (const struct served *at = sim->watch->served; at != NULL; at = at->next) {
+        if (at == served || strcmp(at->method, served->method) != 0 ||
+            strcmp(at->branch, served->branch) == 0 || at->stateless ||
+            !same_field(at->text, served->text, "Call-ID", 0) ||
+            !same_field(at->text, served->text, "CSeq", 0) ||
+            !same_field(at->text, served->text, "From", 0))
+            continue;
+        bool just_over = at->final != 0 && sim->now_ms <= at->final_ms + 1;
+        if (!at->doubtful && is_alive(at, sim->now_ms))
+            served->merged = true;
+        else if (at->doubtful || just_over || is_alive(at, sim->now_ms - 2))
+            served->merged_unknown = true;
+    }
+}
+
 static bool is_stateless(const struct sim *sim, const char *text, const char *method)
 {
     if (strcmp(method, "OPTIONS") == 0)
@@ -307,7 +396,7 @@ static bool is_stateless(const struct sim *sim, const char *text, const char *me
                text_count(text, "Route") + text_count(text, "Require") +
                        text_count(text, "Proxy-Require") ==
                    0;
-    return strcmp(method, "REGISTER") == 0 && sim->knobs.auth &&
+    return strcmp(method, "REGISTER") == 0 && needs_credentials(sim, text) &&
            text_count(text, "Authorization") == 0;
 }
 
@@ -317,6 +406,13 @@ static void copy_again(struct served *served, const struct served *before)
     served->copies = before->copies + 1;
     served->answers = before->answers;
     snprintf(served->refused_to, sizeof served->refused_to, "%s", before->refused_to);
+}
+
+static void cancelled_by(struct served *invite, const char *cancel)
+{
+    if (!invite->cancelled)
+        text_field(cancel, "Reason", 0, invite->reason, sizeof invite->reason);
+    invite->cancelled = true;
 }
 
 static void request_in(struct sim *sim, uint32_t from, const char *text)
@@ -343,6 +439,9 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
     served->doubtful = before != NULL; /* to the millisecond nobody can say whether it is new */
     served->stateless = is_stateless(sim, text, method);
     watch->fresh = served;
+    note_loop(sim, served);
+    if (strcmp(method, "REGISTER") == 0)
+        note_merged(sim, served);
     access_note(sim, from, text);
     if (strcmp(method, "CANCEL") != 0)
         return;
@@ -351,7 +450,7 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
     if (invite != NULL && (invite->stateless || invite->doubtful))
         served->wanted = 0; /* 481 if it was refused without a transaction */
     if (invite != NULL && is_invite(invite->method) && invite->final == 0)
-        invite->cancelled = true;
+        cancelled_by(invite, text);
 }
 
 static void pass(struct watch *watch, struct served *to, const char *text)
@@ -377,6 +476,8 @@ static void final_again(struct sim *sim, struct sent *sent, const char *text, un
         pass(watch, parent, text);
 }
 
+static void follow(struct sim *sim, struct sent *child);
+
 static void final_in(struct sim *sim, struct sent *sent, const char *text, unsigned status)
 {
     struct watch *watch = sim->watch;
@@ -397,6 +498,8 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
             watch->ack_child = sent;
         }
     }
+    if (parent != NULL && status >= 300 && status < 400)
+        follow(sim, sent);
     if (parent == NULL || status >= 300)
         return;
     if (parent->final == 0 || (is_invite(parent->method) && parent->final < 300 &&
@@ -468,6 +571,18 @@ void watch_refused(struct sim *sim, const char *text, bool known)
     }
 }
 
+void watch_gone(struct sim *sim, const char *text)
+{
+    char branch[96], method[16];
+
+    if (sim->knobs.starved || text_status(text) != 0)
+        return;
+    name_of(text, 0, branch, method);
+    struct sent *sent = find_sent(sim->watch, branch, method);
+    if (sent != NULL)
+        sent->doubtful = true;
+}
+
 void watch_conn_lost(struct sim *sim, uint32_t phone)
 {
     for (struct sent *at = sim->watch->sent; at != NULL; at = at->next)
@@ -487,6 +602,14 @@ static bool has_six(const struct served *served)
     return false;
 }
 
+static bool has_six_before(const struct served *served, const struct sent *child)
+{
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i] != child && served->children[i]->final >= 600)
+            return true;
+    return false;
+}
+
 /** The user that a Request-URI of ours names; SIM_PHONES_MAX: none of them. */
 static unsigned user_of_request(const struct sim *sim, const char *text)
 {
@@ -497,7 +620,7 @@ static unsigned user_of_request(const struct sim *sim, const char *text)
     if (strncmp(uri, "tel:", 4) == 0)
         at = uri + 4;
     else if (strncmp(uri, "sip:", 4) == 0 &&
-             (strstr(uri, "@sim.example") != NULL || strstr(uri, "@" SIM_NODE_HOST) != NULL))
+             (strstr(uri, "@sim.example") != NULL || text_names_node(uri)))
         at = uri + 4;
     else
         return SIM_PHONES_MAX;
@@ -513,6 +636,29 @@ static unsigned user_of_request(const struct sim *sim, const char *text)
     return user < sim->knobs.phones && !sim->disabled[user] ? user : SIM_PHONES_MAX;
 }
 
+/** May its sender call outside? Then he may be led there, too. */
+static bool reaches_outside(const struct sim *sim, const struct served *served)
+{
+    return served->phone == SIM_ROUTER || needs_credentials(sim, served->text);
+}
+
+/** Takes out what leads a stranger outside, and what is there already. */
+static unsigned drop_targets(const struct sim *sim, const struct served *served,
+                             struct sim_binding *targets, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        bool known = false;
+        for (unsigned k = 0; k < kept; k++)
+            known |= strcmp(targets[k].uri, targets[i].uri) == 0 &&
+                     strcmp(targets[k].path, targets[i].path) == 0;
+        if (!known && (!targets[i].elsewhere || reaches_outside(sim, served)))
+            targets[kept++] = targets[i];
+    }
+    return kept;
+}
+
 static void locate(struct sim *sim, struct served *served)
 {
     if (served->located)
@@ -522,32 +668,142 @@ static void locate(struct sim *sim, struct served *served)
     unsigned user = user_of_request(sim, served->text);
     if (!served->in_dialog && user < SIM_PHONES_MAX)
         served->target_count =
-            aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain);
+            drop_targets(sim, served, served->targets,
+                         aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
 }
 
-static int find_target(const struct served *served, const char *uri)
+/** Is the other proxy the next hop of this message, by its Route? */
+static bool by_router(const char *text)
+{
+    char value[512];
+
+    text_request_uri(text, value, sizeof value);
+    if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
+        return true;
+    text_field(text, "Route", 0, value, sizeof value);
+    value[strcspn(value, ",")] = '\0';
+    return strstr(value, SIM_ROUTER_HOST) != NULL;
+}
+
+/** The same URI with and without Path are two. */
+static int find_target(const struct served *served, const char *uri, bool routed)
 {
     for (unsigned i = 0; i < served->target_count; i++)
-        if (strcmp(served->targets[i].uri, uri) == 0)
+        if (strcmp(served->targets[i].uri, uri) == 0 &&
+            (served->targets[i].path[0] != '\0') == routed)
             return (int)i;
     return -1;
 }
 
-/** Was this URI named by a 302 of one of the branches? */
-static bool is_redirected(const struct served *served, const char *uri)
+/** When a branch that is over ended. */
+static uint64_t ended_ms(const struct sent *child)
 {
-    char contact[256], text[128];
+    if (child->done_ms != 0)
+        return child->done_ms;
+    return (child->cancelled ? child->cancel_ms : child->first_ms) + LIFE_MS;
+}
 
+/** Is `at` held up by another flow of its phone (RFC 5626 section 5.3)? */
+enum held {
+    HELD_NOT = 0,
+    HELD_BUSY,   /* until that one fails at once */
+    HELD_SETTLED /* the phone was reached, or waited for: it is not tried any more */
+};
+
+static enum held held_up(const struct served *served, unsigned at, uint64_t now_ms)
+{
     for (unsigned i = 0; i < served->child_count; i++) {
         const struct sent *child = served->children[i];
-        if (child->final < 300 || child->final >= 400)
+        if (child->target < 0 || (unsigned)child->target == at ||
+            served->targets[at].instance[0] == '\0' ||
+            strcmp(served->targets[child->target].instance, served->targets[at].instance) != 0)
             continue;
-        text_field(child->final_text, "Contact", 0, contact, sizeof contact);
-        text_uri(contact, text, sizeof text);
-        if (strcmp(text, uri) == 0 || strstr(text, "@sim.example") != NULL)
-            return true;
+        if (is_pending(child, now_ms) && !child->doubtful)
+            return HELD_BUSY;
+        if (!child->refused && child->final != 430 &&
+            (!served->targets[at].added || ended_ms(child) > served->targets[at].added_ms))
+            return HELD_SETTLED;
     }
-    return false;
+    return HELD_NOT;
+}
+
+/** A target that a redirection adds; false: it is known, or there is no room. */
+static bool add_target(struct served *served, const struct sim_binding *binding, unsigned q,
+                       uint64_t now_ms)
+{
+    int known = find_target(served, binding->uri, binding->path[0] != '\0');
+    bool was_lost = known >= 0 && served->targets[known].lost && !served->started[known];
+    if (known >= 0 && !was_lost)
+        return false;
+    if (known < 0 && served->target_count == TARGETS_MAX) {
+        served->certain = false;
+        return false;
+    }
+    struct sim_binding *made =
+        &served->targets[was_lost ? (unsigned)known : served->target_count++];
+    *made = *binding;
+    made->q = q;
+    made->added = true;
+    made->added_ms = now_ms;
+    return true;
+}
+
+static unsigned q_of(const char *contact)
+{
+    char text[16];
+
+    text_param(contact, "q", text, sizeof text);
+    return text[0] == '\0' ? 1000 : (unsigned)(strtod(text, NULL) * 1000 + 0.5);
+}
+
+/** What one Contact of a redirection leads to. */
+static unsigned led_to(struct sim *sim, struct served *served, const char *uri,
+                       struct sim_binding out[static REDIRECTED_MAX])
+{
+    bool certain = true;
+    unsigned count = 0, usable = 0;
+
+    if (strstr(uri, "@sim.example") == NULL) {
+        out[0] = (struct sim_binding){0};
+        snprintf(out[0].uri, sizeof out[0].uri, "%s", uri);
+        return reaches_outside(sim, served) ? 1 : 0;
+    }
+    unsigned user = aors_user_of(uri);
+    if (user >= sim->knobs.phones || sim->disabled[user])
+        return 0;
+    count = aors_targets(sim, user, out, REDIRECTED_MAX, &certain);
+    certain = certain && count < REDIRECTED_MAX;
+    count = drop_targets(sim, served, out, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (out[i].lost && sim->now_ms <= out[i].lost_ms + 5)
+            certain = false;
+        if (!out[i].lost)
+            out[usable++] = out[i];
+    }
+    served->certain = served->certain && certain;
+    return usable;
+}
+
+/** RFC 3261 section 16.7 step 4: a 3xx is followed, where that is configured and may be. */
+static void follow(struct sim *sim, struct sent *child)
+{
+    struct served *served = child->parent;
+    struct sim_binding found[REDIRECTED_MAX];
+    char contact[256], uri[128];
+    bool left = false;
+
+    if (!sim->knobs.recurse || served->in_dialog || served->cancelled || served->final != 0 ||
+        has_six_before(served, child))
+        return;
+    for (unsigned i = 0; text_field(child->final_text, "Contact", i, contact, sizeof contact);
+         i++) {
+        text_uri(contact, uri, sizeof uri);
+        unsigned count = led_to(sim, served, uri, found);
+        left |= count == 0;
+        for (unsigned k = 0; k < count; k++)
+            child->followed |= add_target(served, &found[k], q_of(contact), sim->now_ms);
+    }
+    child->partly = child->followed && left;
 }
 
 static void check_turn_of_target(struct sim *sim, struct served *served, unsigned at)
@@ -556,61 +812,67 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 
     if (served->started[at])
         sim_fail(sim, "the target %s is tried twice", served->targets[at].uri);
+    if (served->certain && held_up(served, at, sim->now_ms) != HELD_NOT)
+        sim_fail(sim, "%s is tried beside another flow of its phone", served->targets[at].uri);
     for (unsigned i = 0; i < served->target_count && served->certain; i++)
-        if (!served->started[i] && served->targets[i].q > q && !served->targets[i].lost)
+        if (!served->started[i] && served->targets[i].q > q && !served->targets[i].lost &&
+            held_up(served, i, sim->now_ms) == HELD_NOT)
             sim_fail(sim, "%s is tried before %s, whose q is higher", served->targets[at].uri,
                      served->targets[i].uri);
     for (unsigned i = 0; i < served->child_count; i++) {
         const struct sent *child = served->children[i];
-        bool other = child->target >= 0 && served->targets[child->target].q > q;
+        bool other = child->target >= 0 && served->targets[child->target].q != q;
         if (other && is_pending(child, sim->now_ms) && !child->doubtful)
-            sim_fail(sim, "%s is tried while %s still rings, whose q is higher",
+            sim_fail(sim, "%s is tried while %s still rings, whose q is another",
                      served->targets[at].uri, served->targets[child->target].uri);
     }
     served->started[at] = true;
 }
 
+static void check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
+{
+    uint32_t peer = by_router(text) ? SIM_ROUTER : phone_by_uri(sim, uri);
+    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user &&
+                 !sim->phones[to].instance;
+
+    if (peer != to && !moved) /* on a stream: the user's only phone, if it has no name of its own */
+        sim_fail(sim, "%.*s in a dialog went to phone %u", (int)strcspn(text, "\r"), text, to);
+}
+
 /** Where may this new branch go? Gives the index of its target, or -1. */
 static int check_target(struct sim *sim, struct served *served, uint32_t to, const char *text)
 {
-    char uri[128];
-    const char *at = text + strcspn(text, " ") + 1;
+    char uri[256];
 
-    snprintf(uri, sizeof uri, "%.*s", (int)strcspn(at, " "), at);
+    same_final_uri(sim, text, uri, sizeof uri);
     locate(sim, served);
     if (served->in_dialog) {
-        uint32_t peer = phone_by_uri(sim, uri);
-        bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user;
-        if (peer != to && !moved) /* a phone whose stream is gone: by the user's only other one */
-            sim_fail(sim, "a %s in a dialog for %s went to phone %u", served->method, uri, to);
+        check_hop_in_dialog(sim, to, uri, text);
         if (served->child_count > 0)
             sim_fail(sim, "a %s in a dialog was forked", served->method);
         return -1;
     }
-    int target = find_target(served, uri);
-    bool usable = target >= 0 && !served->targets[target].lost;
-    if (!usable && sim->knobs.recurse && is_redirected(served, uri)) {
-        served->recursed = true;
-        return -1;
-    }
-    if (target < 0) {
+    int at = find_target(served, uri, by_router(text));
+    if (at < 0) {
         if (served->certain && phone_by_uri(sim, uri) != 0)
             sim_fail(sim, "a %s went to %s, which is not registered there", served->method, uri);
         return -1;
     }
-    if (served->targets[target].phone != to)
+    const struct sim_binding *target = &served->targets[at];
+    if ((target->path[0] != '\0' ? SIM_ROUTER : phone_by_uri(sim, uri)) != to)
         sim_fail(sim, "a %s for %s went to phone %u", served->method, uri, to);
-    if (served->targets[target].lost && sim->now_ms > served->targets[target].lost_ms + 5)
+    if (target->lost && sim->now_ms > target->lost_ms + 5)
         sim_fail(sim, "a %s went to %s, whose connection is gone", served->method, uri);
-    check_turn_of_target(sim, served, (unsigned)target);
-    return target;
+    check_turn_of_target(sim, served, (unsigned)at);
+    return at;
 }
 
 /** Is a target left that must be tried before a failure may be answered? */
-static bool has_target_left(const struct served *served)
+static bool has_target_left(const struct served *served, uint64_t now_ms)
 {
     for (unsigned i = 0; i < served->target_count; i++)
-        if (!served->started[i] && !served->targets[i].lost)
+        if (!served->started[i] && !served->targets[i].lost &&
+            held_up(served, i, now_ms) != HELD_SETTLED)
             return true;
     return false;
 }
@@ -668,20 +930,6 @@ static struct sent *sent_new(struct sim *sim, uint32_t to, const char *text, con
     return sent;
 }
 
-static bool same_start(const char *a, const char *b)
-{
-    const char *x = strchr(a, ' '), *y = strchr(b, ' ');
-    size_t len = strcspn(x, "\r");
-    return len == strcspn(y, "\r") && memcmp(x, y, len) == 0;
-}
-
-static bool same_field(const char *a, const char *b, const char *name, unsigned n)
-{
-    char x[1024], y[1024];
-    bool there = text_field(a, name, n, x, sizeof x);
-    return there == text_field(b, name, n, y, sizeof y) && strcmp(x, y) == 0;
-}
-
 /** CANCEL and ACK of a failure: as section 9.1 and section 17.1.1.3 say. */
 static void check_hop_by_hop(struct sim *sim, const char *invite, const char *text)
 {
@@ -719,8 +967,8 @@ static void cancel_out(struct sim *sim, uint32_t to, const char *text, const cha
     if (!because && !timer_c && !parent->doubtful)
         sim_fail(sim, "a CANCEL to phone %u that nobody asked for", to);
     const char *reason = strstr(text, "\r\nReason: ");
-    if (parent->cancelled && parent->final == 0 && !has_six(parent) &&
-        strstr(text, "\r\nReason: SIM;cause=7") == NULL)
+    if (parent->cancelled && parent->final == 0 && !has_six(parent) && parent->reason[0] != '\0' &&
+        (reason == NULL || strncmp(reason + 10, parent->reason, strlen(parent->reason)) != 0))
         sim_fail(sim, "the Reason of a CANCEL was lost (RFC 3326)");
     if (because && !parent->cancelled && reason == NULL)
         sim_fail(sim, "a CANCEL without Reason (RFC 3326)");
@@ -733,7 +981,7 @@ static void cancel_out(struct sim *sim, uint32_t to, const char *text, const cha
 static void ack_out(struct sim *sim, uint32_t to, const char *text, const char *branch)
 {
     struct watch *watch = sim->watch;
-    char why[256], uri[128];
+    char why[256], uri[256];
 
     if (text_count(text, "Via") == 1) {
         struct sent *invite = find_sent(watch, branch, "INVITE");
@@ -752,40 +1000,76 @@ static void ack_out(struct sim *sim, uint32_t to, const char *text, const char *
         return;
     }
     uint32_t from = sim->turn_from;
-    if (!same_request(sim, from, watch->ack_text, text, why, sizeof why))
+    if (!same_request(sim, from, "", watch->ack_text, text, why, sizeof why))
         sim_fail(sim, "an ACK was changed on its way: %s", why);
-    snprintf(uri, sizeof uri, "%.*s", (int)strcspn(text + 4, " "), text + 4);
-    uint32_t peer = phone_by_uri(sim, uri);
-    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user;
-    if (peer != to && !moved)
-        sim_fail(sim, "the ACK for %s went to phone %u", uri, to);
+    same_final_uri(sim, text, uri, sizeof uri);
+    check_hop_in_dialog(sim, to, uri, text);
     free(watch->ack_text);
     watch->ack_text = NULL;
 }
 
+/** Is a Record-Route value of ours one that this peer can reach? */
+static bool fits_peer(const struct sim *sim, const char *route, uint32_t peer)
+{
+    const struct phone *phone = &sim->phones[peer];
+    return (strchr(route, '[') != NULL) == phone->v6 &&
+           (strstr(route, ";transport=tcp") != NULL) == phone->tcp;
+}
+
+static bool is_our_record(const char *text, unsigned i, char route[static 512])
+{
+    return text_field(text, "Record-Route", i, route, 512) && text_names_node(route) &&
+           strstr(route, ";lr;r=") != NULL;
+}
+
 static void check_record_route(struct sim *sim, const struct served *parent, const char *text)
 {
-    char route[512], to[256], old[32];
-    unsigned ours = 0, count = text_count(text, "Record-Route");
+    char route[512], to[256];
+    unsigned ours = 0, before = 0;
+    const struct phone *a = &sim->phones[parent->phone], *b = &sim->phones[sim->turn_to];
 
-    for (unsigned i = 0; i < count; i++) {
-        text_field(text, "Record-Route", i, route, sizeof route);
-        ours += strstr(route, SIM_NODE_HOST) != NULL && strstr(route, ";lr;r=") != NULL;
-    }
-    snprintf(old, sizeof old, "%s", parent->method);
+    for (unsigned i = 0; i < text_count(text, "Record-Route"); i++)
+        ours += is_our_record(text, i, route);
+    for (unsigned i = 0; i < text_count(parent->text, "Record-Route"); i++)
+        before += is_our_record(parent->text, i, route);
+    ours -= before < ours ? before : ours;
     text_field(text, "To", 0, to, sizeof to);
-    bool dialog = (is_invite(old) || strcmp(old, "REFER") == 0) && strstr(to, ";tag=") == NULL;
-    bool differ = sim->phones[parent->phone].tcp != sim->phones[sim->turn_to].tcp;
-    if (dialog && ours != (differ ? 2u : 1u))
-        sim_fail(sim, "an INVITE with %u Record-Route values of ours", ours);
-    if (strcmp(old, "MESSAGE") == 0 && ours != 0)
-        sim_fail(sim, "a MESSAGE with Record-Route");
+    bool dialog = (is_invite(parent->method) || strcmp(parent->method, "REFER") == 0) &&
+                  strstr(to, ";tag=") == NULL;
+    bool differ = a->tcp != b->tcp || a->v6 != b->v6;
+    if (ours != (!dialog ? 0u : differ ? 2u : 1u))
+        sim_fail(sim, "a %s with %u Record-Route values of ours", parent->method, ours);
+    if (dialog && (!is_our_record(text, 0, route) || !fits_peer(sim, route, sim->turn_to)))
+        sim_fail(sim, "the first Record-Route is of no use to phone %u: %s", sim->turn_to, route);
+    if (dialog && differ &&
+        (!is_our_record(text, 1, route) || !fits_peer(sim, route, parent->phone)))
+        sim_fail(sim, "the second Record-Route is of no use to phone %u: %s", parent->phone, route);
+}
+
+/** What the branches at work have of the Max-Breadth (RFC 5393 section 5.3.3). */
+static unsigned breadth_used(const struct served *served, uint64_t now_ms)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (is_pending(served->children[i], now_ms) && !served->children[i]->doubtful)
+            used += served->children[i]->breadth;
+    return used;
+}
+
+static void check_breadth(struct sim *sim, const struct served *parent, unsigned breadth)
+{
+    unsigned used = breadth_used(parent, sim->now_ms);
+
+    if (breadth == 0 || used + breadth > parent->breadth)
+        sim_fail(sim, "Max-Breadth %u of %u, while %u of it are at work", breadth, parent->breadth,
+                 used);
 }
 
 static void request_out(struct sim *sim, uint32_t to, const char *text)
 {
     struct watch *watch = sim->watch;
-    char branch[96], method[16], upper[96], why[256];
+    char branch[96], method[16], upper[96], why[256], uri[256];
 
     name_of(text, 0, branch, method);
     if (strcmp(method, "ACK") == 0) {
@@ -812,8 +1096,16 @@ static void request_out(struct sim *sim, uint32_t to, const char *text)
                  parent->final);
         return;
     }
-    if (!same_request(sim, parent->phone, parent->text, text, why, sizeof why))
+    same_final_uri(sim, text, uri, sizeof uri);
+    locate(sim, parent);
+    int known = find_target(parent, uri, by_router(text));
+    const char *path = known >= 0 ? parent->targets[known].path : "";
+    if (!same_request(sim, parent->phone, path, parent->text, text, why, sizeof why))
         sim_fail(sim, "a %s was changed on its way: %s", method, why);
+    if (parent->loop)
+        sim_fail(sim, "a %s that came back for the same URI was sent on again", method);
+    if (!parent->doubtful)
+        check_breadth(sim, parent, breadth_of(text));
     char expect[16];
     if (text_field(parent->text, "X-Expect", 0, expect, sizeof expect))
         sim_fail(sim, "a %s was let through that should be refused with %s", method, expect);
@@ -824,6 +1116,7 @@ static void request_out(struct sim *sim, uint32_t to, const char *text)
     sent = sent_new(sim, to, text, branch, method);
     sent->parent = parent;
     sent->target = target;
+    sent->breadth = breadth_of(text);
     if (parent->child_count < CHILDREN_MAX)
         parent->children[parent->child_count++] = sent;
     else
@@ -871,7 +1164,7 @@ static const struct sent *best_child(const struct served *served)
 
     for (unsigned i = 0; i < served->child_count; i++) {
         const struct sent *child = served->children[i];
-        if (child->final < 300 || counts_as_timeout(child))
+        if (child->final < 300 || counts_as_timeout(child) || (child->followed && !child->partly))
             continue;
         if (best == NULL) {
             best = child;
@@ -894,22 +1187,27 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
         bool same_rank = false; /* 6xx, or equals that came in one millisecond */
         for (unsigned i = 0; i < served->child_count; i++) {
             const struct sent *child = served->children[i];
-            if (child->final < 300 || counts_as_timeout(child))
+            if (child->final < 300 || counts_as_timeout(child) ||
+                (child->followed && !child->partly))
                 continue;
             bool tie = rank_of(child->final, served->cancelled) ==
                            rank_of(best->final, served->cancelled) &&
                        (child->final_ms == best->final_ms || served->cancelled);
+            if ((child == best || tie) && child->partly && status == child->final)
+                same_rank = true; /* with those Contacts that were not followed */
             if ((child == best || tie) &&
                 same_response(child->final_text, text, best->final == 401 || best->final == 407))
                 same_rank = true;
         }
-        bool redirect = served->recursed || (sim->knobs.recurse && best->final < 400);
-        if (!same_rank && !redirect)
+        bool by_both = served->cancelled && status == 487 && best->final == 487 &&
+                       sim->now_ms >= best->timer_c_ms; /* it counts as timeout as well */
+        if (!same_rank && !by_both)
             sim_fail(sim, "the best response is a %u, but %u was sent", best->final, status);
         return;
     }
-    if (served->recursed)
-        return;
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i]->doubtful)
+            return;
     unsigned wanted = 500;
     bool timed_out = false;
     for (unsigned i = 0; i < served->child_count; i++)
@@ -923,10 +1221,67 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
                  wanted, status);
 }
 
-/** Refused by the node because its queue stands. */
-static bool is_overload(const struct sim *sim, const char *text)
+unsigned watch_registers(const struct sim *sim, unsigned user)
 {
-    return sim->knobs.overload && text_status(text) == 503 && text_count(text, "Retry-After") == 1;
+    unsigned count = 0;
+    char to[256];
+
+    for (const struct served *at = sim->watch->served; at != NULL; at = at->next) {
+        text_field(at->text, "To", 0, to, sizeof to);
+        count += strcmp(at->method, "REGISTER") == 0 && at->final == 0 && aors_user_of(to) == user;
+    }
+    return count;
+}
+
+/** Is the connection of a phone the one by which it began, or took, this call? */
+static bool has_conn_of_dialog(const struct sim *sim, const struct phone *phone, const char *text)
+{
+    char call_id[64], to[256], tag[64];
+
+    text_field(text, "Call-ID", 0, call_id, sizeof call_id);
+    text_field(text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    for (unsigned i = 0; i < sim->knobs.calls; i++)
+        if (strcmp(sim->calls[i].call_id, call_id) == 0 && strcmp(sim->calls[i].tag, tag) == 0)
+            return sim->calls[i].phone == phone->index && sim->calls[i].conn == phone->conn;
+    for (uint32_t i = 0; i < sim->leg_count; i++)
+        if (sim->legs[i].phone == phone->index && strcmp(sim->legs[i].tag, tag) == 0)
+            return sim->legs[i].conn == phone->conn && sim->legs[i].boot == sim->boot;
+    return false;
+}
+
+/** Is the callee of this request in a dialog one whom the node must find: on a stream, registered?
+ */
+static bool is_findable(struct sim *sim, const struct served *served)
+{
+    char to[256], tag[64], uri[256];
+    struct sim_binding found[TARGETS_MAX];
+    bool certain;
+
+    text_field(served->text, "To", 0, to, sizeof to);
+    text_param(to, "tag", tag, sizeof tag);
+    same_final_uri(sim, served->text, uri, sizeof uri);
+    const struct phone *peer = &sim->phones[phone_by_uri(sim, uri)];
+    if (peer->tcp && peer->conn != 0 && has_conn_of_dialog(sim, peer, served->text))
+        return true;
+    if (sim->knobs.recurse || strncmp(tag, "leg", 3) != 0 || !peer->tcp || !peer->instance ||
+        peer->user >= SIM_PHONES_MAX)
+        return false; /* who was redirected to is no user to us, and a caller may be unregistered */
+    unsigned count = aors_targets(sim, peer->user, found, TARGETS_MAX, &certain);
+    for (unsigned i = 0; i < count && certain; i++)
+        if (phone_by_uri(sim, found[i].uri) == peer->index && !found[i].lost)
+            return true;
+    return false;
+}
+
+/** Refused by the node because its queue stands. Whom it trusts is not told when to come again. */
+static bool is_overload(const struct sim *sim, const struct served *served, const char *text)
+{
+    unsigned told = served->phone == SIM_ROUTER ? 0 : 1;
+
+    return sim->knobs.overload && text_status(text) == 503 &&
+           text_count(text, "Retry-After") == told &&
+           strncmp(text, "SIP/2.0 503 Service Unavailable\r", 32) == 0;
 }
 
 /** Only what is new may be refused so, and only when it waited too long, or its first copy did. */
@@ -942,7 +1297,8 @@ static void check_overload(struct sim *sim, struct served *served, const char *t
         sim_fail(sim, "a %s was refused for overload", served->method);
     if (strstr(to, ";tag=") != NULL)
         sim_fail(sim, "a %s in a dialog was refused for overload", served->method);
-    if (strlen(seconds) != 1 || seconds[0] < '1' || seconds[0] > '5')
+    if (served->phone != SIM_ROUTER &&
+        (strlen(seconds) != 1 || seconds[0] < '1' || seconds[0] > '5'))
         sim_fail(sim, "Retry-After of %s seconds", seconds);
     if (served->copies > 1)
         return;
@@ -965,12 +1321,34 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     unsigned status = text_status(text);
     char wanted[16];
 
-    if (is_overload(sim, text)) {
+    if (is_overload(sim, served, text)) {
         check_overload(sim, served, text);
         return;
     }
     if (served->wanted != 0 && status != served->wanted)
         sim_fail(sim, "a %s was answered %u, not %u", served->method, status, served->wanted);
+    if (text_field(served->text, "Max-Forwards", 0, wanted, sizeof wanted) &&
+        strtol(wanted, NULL, 10) == 0 && strcmp(served->method, "CANCEL") != 0) {
+        if (status != 483 && status != 416)
+            sim_fail(sim, "a %s without hops left was answered %u", served->method, status);
+        return;
+    }
+    if (served->loop || (status == 482 && served->loop_unknown)) {
+        if (status != 482)
+            sim_fail(sim, "a %s that came back for the same URI was answered %u", served->method,
+                     status);
+        return;
+    }
+    bool open = !needs_credentials(sim, served->text);
+    if (served->merged && (status == 200 || (open && status != 482)))
+        sim_fail(sim, "a %s that came by two ways was answered %u", served->method, status);
+    if (status == 482) {
+        if (!served->merged && !served->merged_unknown &&
+            !aors_is_round(sim, user_of_request(sim, served->text)))
+            sim_fail(sim, "a %s was answered 482 that came once: %.*s", served->method,
+                     (int)strcspn(served->text, "\r"), served->text);
+        return;
+    }
     if (strcmp(served->method, "REGISTER") == 0) {
         sim->turn_gone = served->conn != sim->phones[served->phone].conn;
         aors_on_answer(sim, served->phone, served->text, text);
@@ -993,10 +1371,10 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
         return;
     locate(sim, served);
     unsigned user = user_of_request(sim, served->text);
-    bool lost = served->target_count > 0 && !has_target_left(served);
+    bool lost = served->target_count > 0 && !has_target_left(served, sim->now_ms);
     bool none = status == (user < SIM_PHONES_MAX ? 480u : 404u) ||
                 (!sim->knobs.auth && user >= SIM_PHONES_MAX);
-    if (served->in_dialog && status == 430 && phone_any_tcp(sim))
+    if (served->in_dialog && status == 430 && phone_any_tcp(sim) && !is_findable(sim, served))
         return;
     if (!served->in_dialog && (served->target_count == 0 || lost) && none)
         return;
@@ -1019,7 +1397,9 @@ static bool is_single(const struct sim *sim, const struct served *served, unsign
     *unknown = false;
     if (served->overloaded)
         return true;
-    *unknown = status == 482 || (credentials && status < 500) || served->in_dialog;
+    if (served->phone == SIM_ROUTER)
+        return false; /* whom we trust */
+    *unknown = (credentials && status < 500) || served->in_dialog;
     if ((status == 416 || status == 483) && !served->in_dialog)
         return true;
     if (*unknown)
@@ -1040,7 +1420,7 @@ static void note_refusal(const struct sim *sim, struct served *served, const cha
 {
     bool unknown = false;
 
-    served->overloaded = is_overload(sim, text);
+    served->overloaded = is_overload(sim, served, text);
     if (!is_single(sim, served, text_status(text), &unknown)) {
         served->doubtful |= unknown;
         return;
@@ -1060,7 +1440,7 @@ static void check_single(struct sim *sim, struct served *served, const char *tex
         sim_fail(sim, "a %u to a %s that proved nothing was sent again", text_status(text),
                  served->method);
     text_field(text, "To", 0, to, sizeof to);
-    if (is_overload(sim, text) && !served->overloaded) { /* a copy that had to wait */
+    if (is_overload(sim, served, text) && !served->overloaded) { /* a copy that had to wait */
         served->overloaded = true;
         snprintf(served->refused_to, sizeof served->refused_to, "%s", to);
     }
@@ -1074,7 +1454,7 @@ static void check_final(struct sim *sim, struct served *served, const char *text
 
     bool is_register = strcmp(served->method, "REGISTER") == 0;
     if (served->doubtful && is_register &&
-        !is_overload(sim, text)) { /* whatever it was, it counts */
+        !is_overload(sim, served, text)) { /* whatever it was, it counts */
         sim->turn_gone = served->conn != sim->phones[served->phone].conn;
         aors_on_answer(sim, served->phone, served->text, text);
     }
@@ -1089,7 +1469,8 @@ static void check_final(struct sim *sim, struct served *served, const char *text
     if (pending)
         sim_fail(sim, "a %s was answered %u while a branch is open", served->method,
                  text_status(text));
-    else if (!served->cancelled && !has_six(served) && served->certain && has_target_left(served))
+    else if (!served->cancelled && !has_six(served) && served->certain &&
+             has_target_left(served, sim->now_ms))
         sim_fail(sim, "a %s was answered %u before all targets were tried", served->method,
                  text_status(text));
     else
@@ -1168,6 +1549,10 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
             sim_fail(sim, "a %s that got its %u gets a %u", method, served->final, status);
         return;
     }
+    char why[256];
+    bool passed_on = served->child_count > 0 && status >= 200;
+    if (!passed_on && !same_answer(sim, served->phone, served->text, text, why, sizeof why))
+        sim_fail(sim, "a %u to a %s does not repeat it: %s", status, method, why);
     if (status == 100) {
         uint64_t wanted_ms = served->at_ms + (is_invite(method) ? 0 : 7 * T1);
         if (sim->now_ms + TOLERANCE_MS < wanted_ms || served->status != 0)
@@ -1205,6 +1590,24 @@ static bool must_cancel(const struct served *served)
     return served->cancelled || has_six(served) || (served->final >= 200 && served->final < 300);
 }
 
+static bool has_just_failed(const struct sent *child, uint64_t now_ms)
+{
+    if (child->refused)
+        return now_ms <= child->done_ms + TOLERANCE_MS;
+    return !is_pending(child, now_ms) && is_pending(child, now_ms - TOLERANCE_MS);
+}
+
+/** Of the flows of one phone only one is tried: is none of the same turn before this one? */
+static bool is_first_flow(const struct served *served, unsigned at, unsigned q)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (!served->started[i] && served->targets[i].q >= q &&
+            served->targets[at].instance[0] != '\0' &&
+            strcmp(served->targets[i].instance, served->targets[at].instance) == 0)
+            return false;
+    return true;
+}
+
 static void check_group(struct sim *sim, const struct served *served)
 {
     unsigned q = 0;
@@ -1217,10 +1620,19 @@ static void check_group(struct sim *sim, const struct served *served)
             q = served->targets[child->target].q;
         }
     }
-    for (unsigned i = 0; i < served->target_count && pending; i++)
-        if (!served->started[i] && !served->targets[i].lost && served->targets[i].q >= q)
-            sim_fail(sim, "%s is not tried side by side with those of its q",
-                     served->targets[i].uri);
+    if (!pending || breadth_used(served, sim->now_ms) >= served->breadth)
+        return; /* the rest one after the other */
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i]->doubtful || has_just_failed(served->children[i], sim->now_ms))
+            return; /* the node hears of it with its next timers */
+    for (unsigned i = 0; i < served->target_count; i++)
+        if (!served->started[i] && served->targets[i].added && served->targets[i].q > q)
+            return; /* a redirection that has to wait for all at work */
+    for (unsigned i = 0; i < served->target_count; i++)
+        if (!served->started[i] && !served->targets[i].lost && served->targets[i].q >= q &&
+            held_up(served, i, sim->now_ms) == HELD_NOT && is_first_flow(served, i, q))
+            sim_fail(sim, "%s is not tried side by side with those of its q (%u of %u at work)",
+                     served->targets[i].uri, breadth_used(served, sim->now_ms), served->breadth);
 }
 
 static void check_served_now(struct sim *sim, const struct served *served)
@@ -1284,9 +1696,7 @@ static void check_silence(struct sim *sim, const struct served *served)
         const struct sent *child = served->children[i];
         if (is_pending(child, sim->now_ms))
             return;
-        uint64_t end_ms = child->done_ms;
-        if (end_ms == 0)
-            end_ms = child->cancelled ? child->cancel_ms + LIFE_MS : child->first_ms + LIFE_MS;
+        uint64_t end_ms = ended_ms(child);
         if (end_ms > done_ms)
             done_ms = end_ms;
         if (!is_invite(served->method) && counts_as_timeout(child))

@@ -49,11 +49,18 @@ uint64_t sim_wall(const struct sim *sim)
     return sim->now_ms + sim->wall_offset_ms;
 }
 
-struct addr sim_addr(uint32_t index)
+struct addr sim_addr(uint32_t index, bool v6)
 {
     struct addr addr = {.family = ADDR_V4, .port = 5060, .bytes = {10, 0, 0, 1}};
 
-    if (index != SIM_NODE) {
+    if (v6) {
+        memset(addr.bytes, 0, sizeof addr.bytes);
+        addr.family = ADDR_V6;
+        addr.bytes[0] = 0xfd;
+        addr.bytes[index != SIM_NODE ? 13 : 15] = 1;
+        if (index != SIM_NODE)
+            addr.bytes[15] = (uint8_t)index;
+    } else if (index != SIM_NODE) {
         addr.bytes[2] = 1;
         addr.bytes[3] = (uint8_t)index;
     }
@@ -183,8 +190,8 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, si
         sim_trace(sim, "%s%u -> %s%u  %.*s  [%s, %s]", from ? "p" : "node", from, to ? "p" : "node",
                   to, (int)strcspn(bytes, "\r\n"), bytes, call_id, cseq);
     }
-    uint32_t phone = from + to; /* one of them is the node, 0 */
-    if (phone <= sim->knobs.phones && sim->phones[phone].tcp) {
+    uint32_t phone = from != SIM_NODE ? from : to;
+    if ((from == SIM_NODE || to == SIM_NODE) && sim->phones[phone].tcp) {
         deliver_stream(sim, from, to, bytes, len);
         return;
     }

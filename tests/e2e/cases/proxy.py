@@ -122,6 +122,19 @@ def who_is_not_there(env):
 
 
 @case()
+def who_does_not_want_to_be_disturbed(env):
+    router, alice, bob = prepared(env)
+    for disturbed in (False, True, False):
+        router.apply(dict(BOB, do_not_disturb=disturbed))
+        if not disturbed:
+            call(alice, bob)
+            continue
+        _, answer = alice.authenticated(alice.request("INVITE", "sip:102@example.com", body=SDP))
+        equal("SIP/2.0 480 Do not disturb", answer.start, "INVITE")
+        check(not bob.pump(0.3), "the phone was rung: %s", bob.inbox)
+
+
+@case()
 def an_unknown_scheme_is_416_and_an_unknown_proxy_require_420(env):
     _, alice = prepared(env, ["alice"])
     answer = alice.exchange(alice.request("MESSAGE", "nobodyKnows:x", to="<sip:bob@example.com>"))

@@ -34,6 +34,8 @@ static void each_role_may_what_interface_says(void **state)
         {"HEAD is GET", "HEAD", "/api/v1/users", NULL, {401, 403, 200, 200}},
         {"digests are in it", "GET", "/api/v1/export", NULL, {401, 403, 403, 200}},
         {"tokens are the admin's", "GET", "/api/v1/tokens", NULL, {401, 403, 403, 200}},
+        {"reading", "GET", "/api/v1/bans", NULL, {401, 403, 200, 200}},
+        {"changing", "DELETE", "/api/v1/bans/nobody", NULL, {401, 403, 403, 404}},
         {"changing", "POST", "/api/v1/tokens", "{}", {401, 403, 403, 400}},
         {"changing", "DELETE", "/api/v1/tokens/nobody", NULL, {401, 403, 403, 404}},
         {"changing", "POST", "/api/v1/apply", "users: []", {401, 403, 403, 200}},
@@ -711,6 +713,33 @@ static void tokens_are_made_listed_and_deleted(void **state)
     reply_free(&reply);
 }
 
+static void bans_are_listed_and_lifted(void **state)
+{
+    struct world *world = *state;
+    json_t *all = json_array();
+
+    read_pages(world, "/api/v1/bans?limit=2", "name", all, 2);
+    char *text = json_dumps(all, JSON_COMPACT);
+    assert_string_equal("[\"alice@192.0.2.7\",\"b?b@2001:db8:0:1::\",\"c\"]", text);
+    free(text);
+    json_decref(all);
+
+    const char *path = "/api/v1/bans/alice%40192.0.2.7";
+    json_t *one = expect(world, 200, "GET", path, NULL, NULL);
+    assert_string_equal("alice@192.0.2.7", json_string_value(json_object_get(one, "name")));
+    json_decref(one);
+    json_decref(expect(world, 404, "GET", "/api/v1/bans/alice", NULL, NULL));
+    json_decref(expect(world, 200, "GET", "/api/v1/bans/b%3Fb@2001:db8:0:1::", NULL, NULL));
+
+    json_decref(expect(world, 204, "DELETE", path, NULL, NULL));
+    json_decref(expect(world, 404, "DELETE", path, NULL, NULL));
+    json_decref(expect(world, 404, "GET", path, NULL, NULL));
+    world->workers_silent = true;
+    json_decref(expect(world, 503, "GET", "/api/v1/bans", NULL, NULL));
+    json_decref(expect(world, 503, "GET", "/api/v1/bans/c", NULL, NULL));
+    json_decref(expect(world, 503, "DELETE", "/api/v1/bans/c", NULL, NULL));
+}
+
 static void history_is_read_backwards(void **state)
 {
     struct world *world = *state;
@@ -768,7 +797,7 @@ static void the_openapi_document_has_every_path(void **state)
 
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/users/{name}"), "patch"));
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/apply"), "post"));
-    assert_int_equal(13, json_object_size(paths));
+    assert_int_equal(15, json_object_size(paths));
     json_decref(json);
 }
 
@@ -826,6 +855,120 @@ static void many_connections_do_not_shut_the_control_socket(void **state)
     assert_int_equal(200, status);
 }
 
+/* ---- asking twice ---- */
+
+static const char new_token[] = "{\"name\": \"ci\", \"role\": \"agent\"}";
+
+static struct reply post(struct world *world, const char *token, const char *path, const char *key,
+                         const char *body)
+{
+    char headers[512];
+
+    snprintf(headers, sizeof headers, "Idempotency-Key: %s\r\n", key);
+    return ask(world, token, "POST", path, headers, body);
+}
+
+static void expect_post(struct world *world, int status, const char *path, const char *key,
+                        const char *body)
+{
+    struct reply reply = post(world, world->admin, path, key, body);
+    if (reply.status != status)
+        fail_msg("%s with key %.40s: %d %s", path, key, reply.status, reply.body);
+    reply_free(&reply);
+}
+
+static void who_asks_again_with_his_key_hears_the_same(void **state)
+{
+    struct world *world = *state;
+
+    struct reply first = post(world, world->admin, "/api/v1/tokens", "k1", new_token);
+    struct reply again = post(world, world->admin, "/api/v1/tokens", "k1", new_token);
+    assert_int_equal(201, first.status);
+    assert_int_equal(201, again.status);
+    assert_string_equal(first.body, again.body);
+    assert_string_equal("application/json", reply_header(&again, "Content-Type"));
+    reply_free(&first);
+    reply_free(&again);
+
+    expect_post(world, 409, "/api/v1/tokens", "k2", new_token); /* a new key is a new request */
+    expect_post(world, 409, "/api/v1/tokens", "k2", new_token); /* its refusal is its answer */
+    json_decref(expect(world, 204, "DELETE", "/api/v1/tokens/ci", NULL, NULL));
+    expect_post(world, 409, "/api/v1/tokens", "k2", new_token);
+    expect_post(world, 201, "/api/v1/tokens", "k3", new_token);
+
+    apply(world, "users: [{name: ann}]");
+    unsigned changes = world->policy_changes;
+    expect_post(world, 200, "/api/v1/apply", "k4", "users: [{name: bob}]");
+    expect_post(world, 200, "/api/v1/apply", "k4", "users: [{name: bob}]");
+    assert_int_equal(changes + 1, world->policy_changes);
+}
+
+static void a_key_is_for_one_request_of_one_sender(void **state)
+{
+    struct world *world = *state;
+
+    expect_post(world, 201, "/api/v1/tokens", "k", new_token);
+    expect_post(world, 422, "/api/v1/tokens", "k", "{\"name\": \"d\", \"role\": \"agent\"}");
+    expect_post(world, 422, "/api/v1/apply", "k", new_token);
+    expect_post(world, 200, "/api/v1/apply?dry_run=1", "d", "users: [{name: ann}]");
+    expect_post(world, 422, "/api/v1/apply", "d", "users: [{name: ann}]");
+
+    struct reply other =
+        ask_control(world, "POST", "/api/v1/tokens", "Idempotency-Key: k\r\n", new_token);
+    assert_int_equal(409, other.status); /* carried out: the name is taken */
+    assert_non_null(strstr(other.body, "there is a token named ci"));
+    reply_free(&other);
+    other = post(world, world->analyst, "/api/v1/tokens", "k", new_token);
+    assert_int_equal(403, other.status);
+    reply_free(&other);
+}
+
+static void the_key_of_a_token_that_is_gone_is_forgotten(void **state)
+{
+    static const char root[] = "{\"name\": \"boss\", \"role\": \"admin\"}";
+    struct world *world = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct reply made = ask(world, world->admin, "POST", "/api/v1/tokens", NULL, root);
+        assert_int_equal(201, made.status);
+        struct reply reply =
+            post(world, reply_text(&made, "token"), "/api/v1/tokens", "k", new_token);
+        assert_int_equal(i == 0 ? 201 : 409, reply.status); /* another boss hears no secret */
+        reply_free(&reply);
+        reply_free(&made);
+        json_decref(expect(world, 204, "DELETE", "/api/v1/tokens/boss", NULL, NULL));
+    }
+}
+
+static void what_failed_for_a_reason_of_ours_is_tried_again(void **state)
+{
+    struct world *world = *state;
+
+    world->policy_fails = true;
+    expect_post(world, 500, "/api/v1/apply", "k", "users: [{name: ann}]");
+    world->policy_fails = false;
+    expect_post(world, 200, "/api/v1/apply", "k", "users: [{name: ann}]");
+}
+
+static void a_key_has_a_length_and_others_push_it_out(void **state)
+{
+    struct world *world = *state;
+    char key[API_ONCE_KEY_MAX + 2], name[16];
+
+    memset(key, 'k', sizeof key);
+    key[API_ONCE_KEY_MAX + 1] = '\0';
+    expect_post(world, 400, "/api/v1/tokens", key, new_token);
+    key[API_ONCE_KEY_MAX] = '\0';
+    expect_post(world, 201, "/api/v1/tokens", key, new_token);
+    for (unsigned i = 1; i < API_ONCE_PER_SENDER; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        expect_post(world, 400, "/api/v1/tokens", name, "[]");
+    }
+    expect_post(world, 201, "/api/v1/tokens", key, new_token); /* at the limit: it is known */
+    expect_post(world, 400, "/api/v1/tokens", "one more", "[]");
+    expect_post(world, 409, "/api/v1/tokens", key, new_token);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -855,7 +998,13 @@ int main(void)
         TEST(no_binding_is_missed_while_the_table_grows),
         TEST(a_page_may_end_within_one_aor),
         TEST(tokens_are_made_listed_and_deleted),
+        TEST(bans_are_listed_and_lifted),
         TEST(history_is_read_backwards),
+        TEST(who_asks_again_with_his_key_hears_the_same),
+        TEST(a_key_is_for_one_request_of_one_sender),
+        TEST(the_key_of_a_token_that_is_gone_is_forgotten),
+        TEST(what_failed_for_a_reason_of_ours_is_tried_again),
+        TEST(a_key_has_a_length_and_others_push_it_out),
         TEST(metrics_are_text_for_prometheus),
         TEST(not_ready_is_503),
         TEST(a_wrong_method_is_told_the_right_ones),

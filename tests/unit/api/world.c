@@ -40,6 +40,31 @@ static bool ready(void *user)
     return world->ready;
 }
 
+static json_t *bans(void *user)
+{
+    const struct world *world = user;
+
+    if (world->workers_silent)
+        return NULL;
+    json_t *list = json_array();
+    if (!world->lifted)
+        json_array_append_new(list, json_pack("{s:s}", "name", "alice@192.0.2.7"));
+    json_array_append_new(list, json_pack("{s:s}", "name", "b?b@2001:db8:0:1::"));
+    json_array_append_new(list, json_pack("{s:s}", "name", "c"));
+    return list;
+}
+
+static bool lift_ban(void *user, const char *name, bool *found)
+{
+    struct world *world = user;
+
+    if (world->workers_silent)
+        return false;
+    *found = !world->lifted && strcmp(name, "alice@192.0.2.7") == 0;
+    world->lifted = world->lifted || *found;
+    return true;
+}
+
 static enum err policy_changed(void *user, char problem[static API_PROBLEM_MAX])
 {
     struct world *world = user;
@@ -121,6 +146,8 @@ int world_setup(void **state)
         .status = status,
         .metrics = metrics,
         .ready = ready,
+        .bans = bans,
+        .lift_ban = lift_ban,
         .policy_changed = policy_changed,
     };
     if (api_open(&world->config, words, &world->api) != OK)

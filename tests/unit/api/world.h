@@ -27,7 +27,8 @@ struct world {
     struct api_config config;
     struct api *api;
     unsigned policy_changes; /* under the api's lock */
-    bool policy_fails, ready;
+    bool policy_fails, ready, workers_silent;
+    bool lifted; /* the ban of alice */
     char admin[STORE_TOKEN_TEXT_MAX], analyst[STORE_TOKEN_TEXT_MAX], agent[STORE_TOKEN_TEXT_MAX];
 };
 

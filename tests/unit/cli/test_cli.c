@@ -248,7 +248,7 @@ static void exit_codes_are_as_interface_says(void **state)
         {"it would delete for real", "delete users bob --dry-run", CLI_USAGE, NULL,
          "delete takes no --dry-run"},
         {"it would pass over it", "export --limit 3", CLI_USAGE, NULL, "export takes no --limit"},
-        {"an unknown kind", "get usres", CLI_USAGE, NULL, "there is: users"},
+        {"an unknown kind", "get usres", CLI_USAGE, NULL, "there are: users, bans"},
         {"a kind to prune", "apply --prune trunks x.yaml", CLI_USAGE, NULL, "there is: users"},
         {"a token without a role", "token create", CLI_USAGE, NULL, "--role"},
         {"an unknown verb", "token frob", CLI_USAGE, NULL, "usage: strowger token"},
@@ -412,6 +412,38 @@ static void a_table_is_aligned_by_characters(void **state)
                         "Ünö     admin  -\n"
                         "longer  agent  2026\n",
                         world->out);
+}
+
+static void bans_are_shown_and_lifted(void **state)
+{
+    static const struct canned list[] = {
+        {"GET /api/v1/bans?limit=1000 ", "200 OK",
+         "{\"items\": [{\"name\": \"alice@192.0.2.7\", \"address\": \"192.0.2.7\", \"user\": "
+         "\"alice\", \"reason\": \"failed_logins\", \"times\": 1, \"expires_in\": 58}], "
+         "\"next\": null}",
+         NULL},
+    };
+    static const struct canned lift[] = {
+        {"DELETE /api/v1/bans/alice%40192.0.2.7 ", "204 No Content", "", NULL},
+    };
+    static const struct canned gone[] = {
+        {"GET /api/v1/bans/x ", "404 Not Found", "{\"title\": \"Not Found\"}", NULL},
+    };
+    struct world *world = *state;
+
+    serve_canned(world, list, COUNT_OF(list));
+    assert_int_equal(CLI_DONE, run(world, "get bans"));
+    check_served(world);
+    assert_string_equal("NAME             REASON         TIMES  EXPIRES IN\n"
+                        "alice@192.0.2.7  failed_logins  1      58\n",
+                        world->out);
+    serve_canned(world, lift, COUNT_OF(lift));
+    assert_int_equal(CLI_DONE, run(world, "delete bans alice@192.0.2.7"));
+    check_served(world);
+    assert_string_equal("lifted bans alice@192.0.2.7\n", world->out);
+    serve_canned(world, gone, COUNT_OF(gone));
+    assert_int_equal(CLI_NO, run(world, "get bans x"));
+    check_served(world);
 }
 
 static void all_pages_are_one_array(void **state)
@@ -613,6 +645,7 @@ static void status_shows_alarms_first(void **state)
          "\"alarms\": [\"the journal cannot be written\"], \"listeners\": [\"udp:192.0.2.1:5060\", "
          "\"tcp:192.0.2.1:5060\"], \"domains\": [\"example.com\"], "
          "\"policy\": {\"version\": 7, \"users\": 12}, \"location\": {\"aors\": 9}, "
+         "\"bans\": {\"now\": 2, \"since_start\": 5, \"logins_failed\": 61}, "
          "\"store\": {\"kind\": \"sqlite\", \"journal_bytes\": 2048, \"journal_depth\": 3, "
          "\"synced\": 100, \"failed\": 0, \"refused_full\": 1, \"last_sync_us\": 1500, "
          "\"max_sync_us\": 20000}, \"requests\": {\"INVITE\": 4, \"BYE\": 2}, \"refused\": {}, "
@@ -634,6 +667,7 @@ static void status_shows_alarms_first(void **state)
         "domains     example.com\n"
         "users       12 (policy version 7)\n"
         "registered  9 (strowger registrations)\n"
+        "barred      2 (strowger get bans), 5 since the start; 61 failed logins\n"
         "store       sqlite, journal 2.0 KiB, 3 not yet in the database\n"
         "            100 written, 0 failed, 1 refused; sync 1.5 ms, at worst 20.0 ms\n"
         "requests    INVITE 4, BYE 2\n"
@@ -667,6 +701,7 @@ int main(void)
         TEST(a_file_of_the_other_kind_is_recognised),
         TEST(values_are_text_that_a_terminal_does_not_obey),
         TEST(a_table_is_aligned_by_characters),
+        TEST(bans_are_shown_and_lifted),
         TEST(all_pages_are_one_array),
         TEST(a_limit_ends_the_pages),
         TEST(a_page_without_items_ends_the_list),

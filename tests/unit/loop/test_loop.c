@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,6 +99,97 @@ static void letters_go_round_between_sleeping_workers(void **state)
     loops_counters(f->loops, 0, &counters);
     assert_true(counters.letters >= 6666);
     assert_int_equal(0, counters.letters_refused);
+    fixture_close(f);
+}
+
+/* A descriptor that is readable as soon as it was read: events without end. */
+struct spring {
+    struct fixture *f;
+    struct loop *loop;
+    struct loop_watch watch;
+    unsigned served;
+};
+
+static void on_spring(struct loop_watch *watch, uint32_t events)
+{
+    struct spring *spring = CONTAINER_OF(watch, struct spring, watch);
+
+    assert_true((events & EPOLLIN) != 0);
+    spring->served++;
+    atomic_store(&spring->f->count, spring->served);
+}
+
+static void spring_begin(void *user)
+{
+    struct spring *spring = user;
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* never read: always readable */
+    assert_true(fd >= 0);
+    assert_int_equal(OK, loop_watch(spring->loop, &spring->watch, fd, EPOLLIN, on_spring));
+}
+
+static void spring_end(void *user)
+{
+    struct spring *spring = user;
+    loop_unwatch(spring->loop, &spring->watch);
+    close(spring->watch.fd);
+}
+
+static void events_that_come_thick_are_served_together(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    struct spring spring = {.f = f, .loop = loops_at(f->loops, 0)};
+    struct loop_hooks hooks = {.user = &spring, .begin = spring_begin, .end = spring_end};
+
+    loop_set_hooks(spring.loop, &hooks);
+    assert_int_equal(OK, loops_start(f->loops));
+    struct loop_counters counters = {0};
+    for (unsigned i = 0; i < 5000 && counters.pauses < 20; i++) {
+        poll(NULL, 0, 2);
+        loops_counters(f->loops, 0, &counters);
+    }
+    assert_true(counters.pauses >= 20);
+    unsigned before = atomic_load(&f->count);
+    while (atomic_load(&f->count) == before) /* it is still served */
+        poll(NULL, 0, 1);
+    fixture_close(f);
+}
+
+static void on_numbered(void *user, const struct letter *letter)
+{
+    struct fixture *f = user;
+    uint64_t number;
+
+    memcpy(&number, letter->body.data, sizeof number);
+    assert(number == atomic_load(&f->count));
+    atomic_fetch_add(&f->count, 1);
+}
+
+static bool post_number(struct fixture *f, bool patiently, uint64_t number)
+{
+    static const char ballast[1000];
+    const struct slice parts[] = {{(const char *)&number, sizeof number},
+                                  {ballast, sizeof ballast}};
+
+    return patiently ? loops_post_patiently(f->loops, 1, MAILBOX_RESERVED, LETTER_RECEIPT, parts, 2)
+                     : loops_post(f->loops, 1, MAILBOX_RESERVED, LETTER_RECEIPT, parts, 2);
+}
+
+static void who_may_wait_finds_room_in_a_full_mailbox(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open();
+    uint64_t number = 0;
+
+    loop_on_letter(loops_at(f->loops, 1), LETTER_RECEIPT, on_numbered, f);
+    while (post_number(f, false, number))
+        number++;
+    assert_true(number > 100);
+    assert_int_equal(OK, loops_start(f->loops));
+    for (unsigned i = 0; i < 20000; i++)
+        assert_true(post_number(f, true, number++));
+    loops_stop(f->loops); /* comes after all of them */
+    assert_int_equal(number, atomic_load(&f->count));
     fixture_close(f);
 }
 
@@ -300,6 +392,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(letters_go_round_between_sleeping_workers),
+        cmocka_unit_test(events_that_come_thick_are_served_together),
+        cmocka_unit_test(who_may_wait_finds_room_in_a_full_mailbox),
         cmocka_unit_test(an_order_to_all_is_done_when_the_last_has_carried_it_out),
         cmocka_unit_test(timers_run_without_anybody_waking_the_loop),
         cmocka_unit_test(a_watch_taken_off_is_not_served_even_if_its_event_was_read),

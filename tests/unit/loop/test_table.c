@@ -66,6 +66,24 @@ static void check_walk(struct table *table, const struct twin *twins, unsigned e
     assert_int_equal(expected, count);
 }
 
+/* The same by places, as the owners see it. */
+static void check_places(struct table *table, unsigned expected)
+{
+    unsigned count = 0;
+
+    for (unsigned worker = 0; worker < WORKERS; worker++)
+        for (uint64_t n = 0; n <= table_places(table, worker); n++) { /* and one past the end */
+            struct slice key;
+            uint64_t hash;
+            if (table_at(table, worker, n, &key, &hash).len == 0)
+                continue;
+            assert_int_equal(hash_of(key), hash);
+            assert_int_equal(worker, table_owner(hash, WORKERS));
+            count++;
+        }
+    assert_int_equal(expected, count);
+}
+
 static struct table *open_table(struct quiesce *q, unsigned workers, size_t memory_max)
 {
     struct table *table;
@@ -119,8 +137,10 @@ static void the_table_does_what_an_array_does(void **state)
         unsigned worker = step % WORKERS;
         quiesce_pass(&q, seats[worker]);
         table_turn(table, worker);
-        if (step % 5000 == 0)
+        if (step % 5000 == 0) {
             check_walk(table, twins, count);
+            check_places(table, count);
+        }
     }
     for (unsigned n = 0; n < KEYS; n++) {
         struct slice key = key_of(n, text);

@@ -78,6 +78,7 @@ static void a_header_section_may_have_its_largest_size_and_not_a_byte_more(void 
                          framing_next(&framing, (struct slice){input, end + 3}, &len));
         assert_int_equal(extra == 0 ? FRAMING_MESSAGE : FRAMING_TOO_LONG,
                          framing_next(&framing, whole, &len));
+        assert_int_equal(whole.len, len); /* it can be answered */
     }
     struct framing framing = {0};
     memset(input, 'x', sizeof input);
@@ -85,6 +86,7 @@ static void a_header_section_may_have_its_largest_size_and_not_a_byte_more(void 
     assert_int_equal(FRAMING_MORE, framing_next(&framing, endless, &len));
     endless.len++;
     assert_int_equal(FRAMING_TOO_LONG, framing_next(&framing, endless, &len));
+    assert_int_equal(endless.len, len);
 }
 
 /* What a stream consists of, as text: p(ing), s(kip), m(essage) and its length. */

@@ -72,6 +72,8 @@ struct order {
     struct addr local; /* an answer */
     struct net_counters counters;
     unsigned repeat;
+    unsigned mixed; /* datagrams of three lengths, each with the number of its topic and its own */
+    bool heard;     /* the peer is known to be there */
     bool close;
     bool done; /* guarded by the lock */
 };
@@ -80,13 +82,16 @@ struct fixture {
     struct quiesce quiesce;
     struct loops *loops;
     struct net_sockets *sockets;
+    struct live *sources;
     struct listener listeners[LISTENERS];
     struct worker workers[WORKERS];
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool refuse; /* receive() says that the stream is to be closed */
-    bool echo;   /* receive() answers what it gets */
-    bool held;   /* a worker stands still */
+    bool refuse;   /* receive() says that the stream is to be closed */
+    bool echo;     /* receive() answers what it gets */
+    uint32_t deaf; /* times that conn_lost() says no, for each connection; guarded by the lock */
+    _Atomic bool hold; /* may_read() says no */
+    bool held;         /* a worker stands still */
     unsigned waits;
     uint32_t waited_ms; /* the longest that was told, of UDP4 */
     unsigned count;
@@ -125,6 +130,13 @@ static bool on_receive(void *user, struct slice bytes, bool stream, const struct
     return !worker->f->refuse;
 }
 
+static bool may_read(void *user, const struct addr *remote)
+{
+    struct worker *worker = user;
+    assert_true(addr_is_loopback(remote));
+    return !worker->f->hold;
+}
+
 static void on_failed(void *user, struct slice sent)
 {
     struct worker *worker = user;
@@ -132,11 +144,20 @@ static void on_failed(void *user, struct slice sent)
     heard_done(worker->f);
 }
 
-static void on_lost(void *user, struct conn_id conn)
+/* Whoever is told has no room for it the first `deaf` times. */
+static bool on_lost(void *user, struct conn_id conn, uint32_t *told)
 {
     struct worker *worker = user;
+    pthread_mutex_lock(&worker->f->lock);
+    bool deaf = *told < worker->f->deaf;
+    pthread_mutex_unlock(&worker->f->lock);
+    if (deaf) {
+        ++*told;
+        return false;
+    }
     hear(worker, LOST, SLICE_EMPTY)->conn = conn;
     heard_done(worker->f);
+    return true;
 }
 
 static void on_waited(void *user, uint8_t listener, uint32_t waited_ms)
@@ -186,6 +207,7 @@ static struct fixture *fixture_open(const struct net_limits *limits)
     assert_int_equal(OK, net_sockets_open(f->listeners, LISTENERS, WORKERS, &problem, &f->sockets));
     struct loops_config loops = {.workers = WORKERS, .quiesce = &f->quiesce};
     assert_int_equal(OK, loops_open(&loops, &f->loops));
+    assert_int_equal(OK, live_open(100, &f->sources));
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker *worker = &f->workers[i];
         *worker = (struct worker){.f = f, .loop = loops_at(f->loops, i)};
@@ -195,8 +217,14 @@ static struct fixture *fixture_open(const struct net_limits *limits)
             .listeners = f->listeners,
             .listener_count = LISTENERS,
             .hash_seed = 1,
+            .sources = f->sources,
             .limits = limits != NULL ? *limits : net_limits_default(),
-            .ops = {worker, on_receive, on_failed, on_lost, on_waited},
+            .ops = {.user = worker,
+                    .receive = on_receive,
+                    .send_failed = on_failed,
+                    .conn_lost = on_lost,
+                    .may_read = may_read,
+                    .waited = on_waited},
         };
         assert_int_equal(OK, net_open(&config, &worker->net));
         struct loop_hooks hooks = {.user = worker, .flush = on_flush};
@@ -213,6 +241,7 @@ static void fixture_close(struct fixture *f)
         net_close(f->workers[i].net);
     net_sockets_close(f->sockets);
     loops_close(f->loops);
+    live_close(f->sources);
     pthread_cond_destroy(&f->news);
     pthread_mutex_destroy(&f->lock);
     free(f);
@@ -243,13 +272,34 @@ static struct heard *wait_heard(struct fixture *f, unsigned count)
     return &f->heard[count - 1];
 }
 
+enum {
+    TOPICS = 7
+};
+
+/* "TOPIC NUMBER" and as many dots as make it one of three lengths. */
+static void send_mixed(struct net *net, const struct flow *to, unsigned number)
+{
+    static const char dots[] = "........................................";
+    char text[64];
+    int len = snprintf(text, sizeof text, "%02u %03u %.*s", number % TOPICS, number,
+                       (int)(10 * (number * 5 % 3)), dots);
+
+    net_outbox(net)->topic = 1000 + number % TOPICS;
+    outbox_send(net_outbox(net), (struct slice){text, (size_t)len}, to);
+    net_outbox(net)->topic = 0;
+}
+
 static void carry_out(void *user, unsigned worker)
 {
     struct order *order = user;
     struct net *net = order->f->workers[worker].net;
 
+    if (order->heard)
+        net_heard(net, &order->to.remote);
     for (unsigned i = 0; i < order->repeat; i++)
         outbox_send(net_outbox(net), order->bytes, &order->to);
+    for (unsigned i = 0; i < order->mixed; i++)
+        send_mixed(net, &order->to, i);
     if (order->close)
         net_close_conn(net, order->conn);
     if (order->remote.family != ADDR_NONE)
@@ -293,8 +343,19 @@ static struct net_counters sum_counters(struct fixture *f)
         sum.letters_received += order.counters.letters_received;
         sum.udp_keepalives += order.counters.udp_keepalives;
         sum.reading_paused += order.counters.reading_paused;
+        sum.reading_denied += order.counters.reading_denied;
     }
     return sum;
+}
+
+static void wait_refused(struct fixture *f, enum net_reason reason, uint64_t wanted)
+{
+    for (unsigned i = 0; i < 3000; i++) {
+        if (sum_counters(f).refused[reason] == wanted)
+            return;
+        poll(NULL, 0, 5);
+    }
+    fail_msg("refused: %u", (unsigned)sum_counters(f).refused[reason]);
 }
 
 /* Until the counter is there; connections come and go on their own. */
@@ -541,6 +602,112 @@ static void many_datagrams_in_one_turn_all_arrive(void **state)
     fixture_close(f);
 }
 
+/* Each arrives whole and once; those of one topic in their order, whatever their lengths. */
+static void expect_mixed(int fd, unsigned count)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    bool seen[200] = {false};
+    int last[TOPICS];
+    char text[TEXT_MAX];
+
+    assert_true(count <= COUNT_OF(seen));
+    for (unsigned i = 0; i < TOPICS; i++)
+        last[i] = -1;
+    for (unsigned got = 0; got < count; got++) {
+        unsigned topic, number;
+        assert_int_equal(1, poll(&poller, 1, WAIT_MS));
+        ssize_t len = recv(fd, text, sizeof text - 1, 0);
+        assert_true(len > 0);
+        text[len] = '\0';
+        assert_int_equal(2, sscanf(text, "%2u %3u", &topic, &number));
+        assert_true(number < count && topic == number % TOPICS && !seen[number]);
+        seen[number] = true;
+        assert_int_equal(7 + 10 * (number * 5 % 3), (unsigned)len);
+        assert_true((int)number > last[topic]);
+        last[topic] = (int)number;
+    }
+}
+
+static void datagrams_alike_leave_together_and_in_order(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+    (void)state;
+
+    for (unsigned i = 0; i < COUNT_OF(hosts); i++) {
+        struct fixture *f = fixture_open(NULL);
+        struct addr peer;
+        int fd = peer_open(SOCK_DGRAM, hosts[i], &peer);
+        struct order order = {.to = flow_to(TRANSPORT_UDP, &peer), .mixed = 200};
+
+        run_order(f, 0, &order); /* not heard yet: each alone */
+        expect_mixed(fd, 200);
+        order.mixed = 0;
+        run_order(f, 0, &order);
+        assert_int_equal(0, order.counters.udp_bursts);
+
+        order.mixed = 200;
+        order.heard = true;
+        run_order(f, 0, &order);
+        expect_mixed(fd, 200);
+        order.mixed = 0;
+        run_order(f, 0, &order);
+        assert_int_equal(400, order.counters.udp_sent);
+        assert_true(order.counters.udp_bursts > 0);
+        assert_int_equal(0, heard_count(f));
+        close(fd);
+        fixture_close(f);
+    }
+}
+
+static void a_wildcard_socket_sends_bursts_from_the_address_asked_for(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr peer, from;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &peer);
+    struct order order = {
+        .to = flow_to(TRANSPORT_UDP, &peer), .bytes = SLICE(PONG), .repeat = 30, .heard = true};
+    struct name name = {.len = sizeof name.u};
+    char text[TEXT_MAX];
+
+    order.to.listener = UDP_ANY;
+    assert_int_equal(OK, addr_parse(SLICE("127.0.0.9"), 0, &from));
+    order.to.local = from;
+    run_order(f, 0, &order);
+    for (unsigned i = 0; i < 30; i++) {
+        ssize_t len = recvfrom(fd, text, sizeof text, 0, &name.u.sa, &name.len);
+        assert_int_equal(strlen(PONG), len);
+        assert_memory_equal(from.bytes, &name.u.v4.sin_addr, 4);
+    }
+    order.repeat = 0;
+    run_order(f, 0, &order);
+    assert_true(order.counters.udp_bursts > 0);
+    close(fd);
+    fixture_close(f);
+}
+
+static void each_datagram_of_a_burst_that_is_refused_is_sent_or_reported(void **state)
+{
+    enum {
+        COUNT = 20
+    };
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    struct addr gone;
+    int fd = peer_open(SOCK_DGRAM, "127.0.0.1", &gone);
+    struct order order = {
+        .to = flow_to(TRANSPORT_UDP, &gone), .bytes = SLICE(PING), .repeat = COUNT, .heard = true};
+
+    close(fd); /* nobody is there any more, though heard a moment ago */
+    run_order(f, 0, &order);
+    wait_heard(f, 1); /* the burst's one refusal: from now on each goes alone */
+    order.heard = false;
+    run_order(f, 0, &order);
+    struct heard *last = wait_heard(f, 1 + COUNT);
+    assert_int_equal(FAILED, last->what);
+    fixture_close(f);
+}
+
 static void a_refused_datagram_is_reported_and_others_still_go_out(void **state)
 {
     (void)state;
@@ -749,6 +916,25 @@ static void a_refused_connection_fails_what_was_to_go_over_it(void **state)
     fixture_close(f);
 }
 
+static void a_peer_that_may_not_be_read_waits_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    f->hold = true;
+    int fd = peer_connect(f, TCP4);
+
+    peer_send(fd, "OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+    for (unsigned i = 0; sum_counters(f).reading_denied < 3 && i < 3000; i++)
+        poll(NULL, 0, 5);
+    assert_true(sum_counters(f).reading_denied >= 3); /* asked again and again */
+    assert_int_equal(0, heard_count(f));
+    f->hold = false;
+    wait_heard(f, 1);
+    assert_int_equal(1, sum_counters(f).connections);
+    close(fd);
+    fixture_close(f);
+}
+
 static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
 {
     (void)state;
@@ -775,31 +961,83 @@ static void a_slow_sender_and_a_silent_one_are_cut_off(void **state)
     fixture_close(f);
 }
 
+static void set_deaf(struct fixture *f, uint32_t times)
+{
+    pthread_mutex_lock(&f->lock);
+    f->deaf = times;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void a_lost_connection_is_told_again_until_all_know(void **state)
+{
+    (void)state;
+    enum {
+        PEERS = 5
+    };
+    struct fixture *f = fixture_open(NULL);
+    bool met[WORKERS][PEERS + 1] = {{false}};
+    int fds[PEERS];
+
+    set_deaf(f, UINT32_MAX);
+    for (unsigned i = 0; i < PEERS; i++)
+        fds[i] = peer_connect(f, TCP4);
+    wait_connections(f, PEERS);
+    for (unsigned i = 0; i < PEERS; i++)
+        close(fds[i]);
+    poll(NULL, 0, 100); /* they would be gone by then */
+    assert_int_equal(0, heard_count(f));
+    assert_int_equal(PEERS, sum_counters(f).connections); /* that nobody knows of, they count */
+
+    set_deaf(f, 3);
+    wait_heard(f, PEERS);
+    wait_connections(f, 0);
+    assert_int_equal(PEERS, heard_count(f));
+    for (unsigned i = 0; i < PEERS; i++) {
+        const struct heard *heard = &f->heard[i];
+        assert_int_equal(LOST, heard->what);
+        assert_int_equal(heard->worker, heard->conn.worker);
+        assert_in_range(heard->conn.id.slot, 0, PEERS);
+        assert_false(met[heard->worker][heard->conn.id.slot]);
+        met[heard->worker][heard->conn.id.slot] = true;
+    }
+
+    set_deaf(f, UINT32_MAX); /* at the end it may be untold */
+    int last = peer_connect(f, TCP4);
+    wait_connections(f, 1);
+    close(last);
+    poll(NULL, 0, 50);
+    fixture_close(f);
+}
+
 static void connections_beyond_the_limit_of_a_source_are_closed(void **state)
 {
     (void)state;
     enum {
-        LIMIT = 3
+        LIMIT = 16,
+        MORE = 20
     };
     struct net_limits limits = net_limits_default();
     limits.connections_per_source_max = LIMIT;
     struct fixture *f = fixture_open(&limits);
-    int fds[WORKERS * LIMIT + 20];
+    int fds[LIMIT + MORE];
     unsigned closed = 0;
 
-    /* Each worker has its own count: whatever the kernel gives them, the sum is bounded. */
-    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+    /* Whatever the kernel gives to which worker: they share one count. */
+    fds[0] = peer_connect(f, TCP4);
+    wait_connections(f, 1);
+    for (unsigned i = 1; i < COUNT_OF(fds); i++)
         fds[i] = peer_connect(f, TCP4);
-    wait_connections(f, WORKERS * LIMIT);
-    struct net_counters sum = sum_counters(f);
-    assert_int_equal(WORKERS * LIMIT, sum.accepted);
+    int other = peer_connect(f, TCP6); /* from ::1: another host */
+    wait_connections(f, LIMIT + 1);
+    wait_refused(f, NET_R_SOURCE, MORE);
+    assert_int_equal(LIMIT + 1, sum_counters(f).accepted);
     for (unsigned i = 0; i < COUNT_OF(fds); i++) {
         struct pollfd poller = {.fd = fds[i], .events = POLLIN};
         closed += poll(&poller, 1, 0) == 1;
         close(fds[i]);
     }
-    assert_int_equal(20, closed);
-    assert_int_equal(20, sum.refused[NET_R_SOURCE]);
+    close(other);
+    assert_int_equal(MORE, closed);
     wait_connections(f, 0);
     int again = peer_connect(f, TCP4); /* there is room again */
     wait_connections(f, 1);
@@ -913,6 +1151,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagrams_are_heard_and_answered_from_where_they_were_sent_to),
         cmocka_unit_test(keepalives_by_udp_are_counted_and_not_handed_over),
+        cmocka_unit_test(datagrams_alike_leave_together_and_in_order),
+        cmocka_unit_test(a_wildcard_socket_sends_bursts_from_the_address_asked_for),
+        cmocka_unit_test(each_datagram_of_a_burst_that_is_refused_is_sent_or_reported),
         cmocka_unit_test(a_queue_in_a_socket_is_measured_and_few_datagrams_are_not),
         cmocka_unit_test(many_datagrams_in_one_turn_all_arrive),
         cmocka_unit_test(a_refused_datagram_is_reported_and_others_still_go_out),
@@ -923,7 +1164,9 @@ int main(void)
         cmocka_unit_test(an_outgoing_connection_is_opened_once_whoever_sends),
         cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),
         cmocka_unit_test(a_refused_connection_fails_what_was_to_go_over_it),
+        cmocka_unit_test(a_peer_that_may_not_be_read_waits_and_loses_nothing),
         cmocka_unit_test(a_slow_sender_and_a_silent_one_are_cut_off),
+        cmocka_unit_test(a_lost_connection_is_told_again_until_all_know),
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),

@@ -106,7 +106,7 @@ static void events_for_nothing_are_ignored(void **state)
     assert_int_equal(sip_parse(slice_of(invite->text), SIP_DATAGRAM, &w->msg), OK);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         struct id none = {9, 9};
-        proxy_on_response(w->proxy, none, numbers[i], &w->msg, w->now_ms);
+        proxy_on_response(w->proxy, none, numbers[i], &w->msg, false, w->now_ms);
         proxy_on_failure(w->proxy, none, numbers[i], TXN_TIMEOUT, w->now_ms);
         proxy_on_server_end(w->proxy, none, numbers[i], w->now_ms);
         proxy_on_client_end(w->proxy, none, numbers[i], w->now_ms);

@@ -311,6 +311,41 @@ static void timeout_and_transport_error_together_are_a_408(void **state)
     world_close(w);
 }
 
+/* RFC 3325 §5: of what a stranger answers, as of what he asks. */
+static void identities_in_answers_are_taken_off_unless_we_trust_their_sender(void **state)
+{
+    static const char extra[] = "P-Asserted-Identity\t: <sip:a@b>,\r\n <tel:1>\r\n"
+                                "Remote-Party-ID: <sip:c@d>\r\nX-Last: y\r\n";
+    static const unsigned answers[] = {180, 200, 486, 603};
+    (void)state;
+
+    for (unsigned i = 0; i < 2 * COUNT_OF(answers); i++) {
+        struct world *w = world_open((struct world_options){0});
+        struct proxy_target targets[] = {world_target(1, 1000), world_target(2, 1000)};
+        unsigned status = answers[i / 2];
+        bool trusted = i % 2 == 1;
+        char start[32];
+
+        world_call(w, targets, 2);
+        struct sent *first = world_expect(w, world_start("INVITE", 1));
+        struct sent *second = world_expect(w, world_start("INVITE", 2));
+        w->responses_trusted = trusted;
+        assert_true(world_answer(w, first, status, "t", extra));
+        w->responses_trusted = !trusted; /* another's answer changes nothing */
+        if (status >= 300)
+            assert_true(world_answer(w, second, 500, "t", ""));
+        snprintf(start, sizeof start, "SIP/2.0 %u", status);
+        world_flush(&w->outbox, w);
+        const struct sent *got = world_expect(w, start);
+        assert_non_null(strstr(got->text, "X-Last: y"));
+        assert_int_equal(trusted, strstr(got->text, "P-Asserted-Identity") != NULL);
+        assert_int_equal(trusted, strstr(got->text, "Remote-Party-ID") != NULL);
+        assert_int_equal(trusted, strstr(got->text, "<tel:1>") != NULL);
+        world_forget_sent(w);
+        world_close(w);
+    }
+}
+
 static void the_only_real_answer_being_503_becomes_500(void **state)
 {
     struct world *w = world_open((struct world_options){0});
@@ -594,6 +629,7 @@ int main(void)
         cmocka_unit_test(when_all_time_out_the_answer_is_408),
         cmocka_unit_test(what_failed_here_does_not_hide_what_a_phone_said),
         cmocka_unit_test(timeout_and_transport_error_together_are_a_408),
+        cmocka_unit_test(identities_in_answers_are_taken_off_unless_we_trust_their_sender),
         cmocka_unit_test(the_only_real_answer_being_503_becomes_500),
         cmocka_unit_test(a_non_invite_takes_the_next_target_at_a_transport_error),
         cmocka_unit_test(a_forked_non_invite_gives_one_answer_and_no_cancel),

@@ -167,15 +167,17 @@ static const struct row rows[] = {
 
     /* identity (RFC 3325 §5) */
     {.why = "identities of strangers are taken off in every spelling",
-     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
-           "P-Asserted-Identity: <sip:a@b>\r\np-asserted-identity \t: <sip:a@b>,\r\n <tel:1>\r\n"
-           "P-Preferred-Identity : <sip:c@d>\r\n" CALL "P-ASSERTED-IDENTITY:<sip:e@f>\r\n" END,
+     .in =
+         "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+         "P-Asserted-Identity: <sip:a@b>\r\np-asserted-identity \t: <sip:a@b>,\r\n <tel:1>\r\n"
+         "P-Preferred-Identity : <sip:c@d>\r\n" CALL "P-ASSERTED-IDENTITY:<sip:e@f>\r\n"
+         "Remote-Party-ID: \"x\"\r\n\t<sip:a@b>;privacy=off\r\nremote-party-id\t:<sip:g@h>\r\n" END,
      .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS CALL END},
     {.why = "of those we trust they stay",
      .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
-           "P-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+           "P-Asserted-Identity: <sip:a@b>\r\nRemote-Party-ID: <sip:a@b>\r\n" CALL END,
      .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
-            "P-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+            "P-Asserted-Identity: <sip:a@b>\r\nRemote-Party-ID: <sip:a@b>\r\n" CALL END,
      .trusted = true},
 };
 

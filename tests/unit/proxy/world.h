@@ -49,6 +49,7 @@ struct world {
     struct id server;             /* of the last request given in */
     struct proxy_request request; /* facts for the next one; msg, server and source are set */
     struct flow source;
+    bool responses_trusted;
     /* what config.resolve gives */
     struct proxy_target resolved[4];
     uint32_t resolved_count;
@@ -113,7 +114,8 @@ static inline uint32_t world_resolve(void *user, struct slice uri, bool outside,
 static inline void world_on_response(void *user, struct id client, uint64_t context,
                                      const struct sip_msg *response, uint64_t now_ms)
 {
-    proxy_on_response(((struct world *)user)->proxy, client, context, response, now_ms);
+    struct world *w = user;
+    proxy_on_response(w->proxy, client, context, response, w->responses_trusted, now_ms);
 }
 
 static inline void world_on_failure(void *user, struct id client, uint64_t context,

@@ -5,6 +5,10 @@
  *
  * A layer under both keeps, per file, the bytes as of its last sync. The failure is an image of
  * those at one instant; a second store opens it.
+ *
+ * The layer runs in the store's threads, too, where cmocka's assertions must not jump: it answers
+ * with I/O errors. And whatever stops the test, its teardown closes the stores before anything
+ * that their threads use is gone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +68,7 @@ static struct kept_file *kept_at(const char *path)
     for (size_t i = layer.count; i-- > 0;)
         if (!layer.files[i].gone && strcmp(layer.files[i].path, path) == 0)
             return &layer.files[i];
-    assert_true(layer.count < FILES_MAX);
+    assert(layer.count < FILES_MAX);
     struct kept_file *file = &layer.files[layer.count++];
     *file = (struct kept_file){.fd = -1};
     snprintf(file->path, sizeof file->path, "%s", path);
@@ -85,7 +90,7 @@ static int layer_open(void *user, const char *path, int flags, mode_t mode)
     (void)user;
     pthread_mutex_lock(&layer.lock);
     int fd = store_files_system.open(NULL, path, flags, mode);
-    assert_true(fd < FDS_MAX);
+    assert(fd < FDS_MAX);
     if (fd >= 0 && (flags & O_CREAT) != 0) {
         struct kept_file *file = kept_at(path);
         file->fd = fd;
@@ -110,19 +115,37 @@ static ssize_t layer_read_at(void *user, int fd, void *data, size_t len, off_t o
     return store_files_system.read_at(NULL, fd, data, len, offset);
 }
 
-/* The bytes of a file by its descriptor. */
+/* The bytes of a file; NULL: it cannot be read, or there is no memory. */
 static char *read_whole(const char *path, size_t *len)
 {
     struct stat about;
+    char *bytes = NULL;
     int fd = open(path, O_RDONLY);
-    assert_true(fd >= 0);
-    assert_int_equal(0, fstat(fd, &about));
-    *len = (size_t)about.st_size;
-    char *bytes = malloc(*len + 1);
-    assert_non_null(bytes);
-    assert_int_equal(*len, pread(fd, bytes, *len, 0));
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &about) == 0)
+        bytes = malloc((size_t)about.st_size + 1);
+    if (bytes != NULL && pread(fd, bytes, (size_t)about.st_size, 0) != about.st_size) {
+        free(bytes);
+        bytes = NULL;
+    }
+    if (bytes != NULL)
+        *len = (size_t)about.st_size;
     close(fd);
     return bytes;
+}
+
+/* What the file holds now lasts. False: it could not be had. */
+static bool keep_synced(struct kept_file *file)
+{
+    char *bytes = read_whole(file->path, &file->synced_len);
+    if (bytes == NULL)
+        return false;
+    free(file->synced);
+    file->synced = bytes;
+    file->lasts = true;
+    return true;
 }
 
 static int layer_sync(void *user, int fd)
@@ -131,14 +154,10 @@ static int layer_sync(void *user, int fd)
 
     (void)user;
     pthread_mutex_lock(&layer.lock);
-    if (layer.fail_in > 0 && --layer.fail_in == 0) {
+    bool fails = layer.fail_in > 0 && --layer.fail_in == 0;
+    if (fails || !keep_synced(&layer.files[layer.file_of[fd]])) {
         errno = EIO;
         result = -1;
-    } else {
-        struct kept_file *file = &layer.files[layer.file_of[fd]];
-        free(file->synced);
-        file->synced = read_whole(file->path, &file->synced_len);
-        file->lasts = true;
     }
     pthread_mutex_unlock(&layer.lock);
     return result;
@@ -227,23 +246,14 @@ static int db_truncate(sqlite3_file *file, sqlite3_int64 len)
 static int db_sync(sqlite3_file *file, int flags)
 {
     struct db_file *mine = (struct db_file *)(void *)file;
-    sqlite3_int64 size = 0;
+    int result = SQLITE_OK;
 
     (void)flags;
     pthread_mutex_lock(&layer.lock);
-    if (mine->kept >= 0) {
-        struct kept_file *kept = &layer.files[mine->kept];
-        real_of(file)->pMethods->xFileSize(real_of(file), &size);
-        free(kept->synced);
-        kept->synced = calloc(1, (size_t)size + 1);
-        assert_non_null(kept->synced);
-        kept->synced_len = (size_t)size;
-        kept->lasts = true;
-        if (size > 0)
-            real_of(file)->pMethods->xRead(real_of(file), kept->synced, (int)size, 0);
-    }
+    if (mine->kept >= 0 && !keep_synced(&layer.files[mine->kept]))
+        result = SQLITE_IOERR_FSYNC;
     pthread_mutex_unlock(&layer.lock);
-    return SQLITE_OK;
+    return result;
 }
 
 static int db_size(sqlite3_file *file, sqlite3_int64 *size)
@@ -361,44 +371,54 @@ static int register_vfs(void **state)
 
 /* --- The failure ---------------------------------------------------------------------------- */
 
-static void write_file(const char *path, const char *bytes, size_t len)
+static bool write_file(const char *path, const char *bytes, size_t len)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(len, write(fd, bytes, len));
+    if (fd < 0)
+        return false;
+    bool written = write(fd, bytes, len) == (ssize_t)len;
     close(fd);
+    return written;
 }
 
-/* Writes what lasts of folder `from` into `to`. A segment may have a torn end beside. */
+/* Writes what lasts of one file to `path`. A segment may have a torn end beside. */
+static bool copy_lasting(const struct kept_file *file, const char *path, struct rng *rng)
+{
+    size_t len = 0;
+
+    if (file->fd < 0)
+        return write_file(path, file->synced, file->synced_len);
+    char *now = read_whole(file->path, &len);
+    size_t torn = len > file->synced_len ? (size_t)rng_below(rng, len - file->synced_len + 1) : 0;
+    bool copied = now != NULL && write_file(path, now, file->synced_len + torn);
+    free(now);
+    return copied;
+}
+
+/* Writes what lasts of folder `from` into `to`. */
 static void take_image(const char *from, const char *to, struct rng *rng)
 {
     char path[2 * PATH_SIZE];
-    size_t len;
+    bool copied = true;
+    size_t len = 0;
 
     snprintf(path, sizeof path, "%s/s.db-journal.d", to);
     assert_int_equal(0, mkdir(path, 0700));
     pthread_mutex_lock(&layer.lock);
-    for (size_t i = 0; i < layer.count; i++) {
-        struct kept_file *file = &layer.files[i];
+    for (size_t i = 0; i < layer.count && copied; i++) {
+        const struct kept_file *file = &layer.files[i];
         if (!file->lasts || file->gone)
             continue;
         snprintf(path, sizeof path, "%s%s", to, file->path + strlen(from));
-        if (file->fd < 0) {
-            write_file(path, file->synced, file->synced_len);
-            continue;
-        }
-        char *now = read_whole(file->path, &len);
-        size_t torn =
-            len > file->synced_len ? (size_t)rng_below(rng, len - file->synced_len + 1) : 0;
-        write_file(path, now, file->synced_len + torn);
-        free(now);
+        copied = copy_lasting(file, path, rng);
     }
     pthread_mutex_unlock(&layer.lock);
     snprintf(path, sizeof path, "%s/s.db.key", from);
     char *keys = read_whole(path, &len);
     snprintf(path, sizeof path, "%s/s.db.key", to);
-    write_file(path, keys, len);
+    copied = copied && keys != NULL && write_file(path, keys, len);
     free(keys);
+    assert_true(copied);
 }
 
 static void remove_tree(const char *path)
@@ -429,6 +449,33 @@ struct acknowledged {
     uint32_t errors;
     uint32_t last[AORS];
 };
+
+/* What the stores' threads use; an assertion that fails leaves it as it is, for the teardown. */
+static struct {
+    struct store *live, *image; /* NULL: closed */
+    struct acknowledged acknowledged, ignored;
+    char folder[PATH_SIZE], image_folder[PATH_SIZE]; /* empty: removed */
+} test = {.acknowledged = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER},
+          .ignored = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER}};
+
+static void close_store(struct store **store, char *folder)
+{
+    if (*store != NULL)
+        store_close(*store);
+    *store = NULL;
+    if (folder[0] != '\0')
+        remove_tree(folder);
+    folder[0] = '\0';
+}
+
+static int close_stores(void **state)
+{
+    (void)state;
+    close_store(&test.image, test.image_folder);
+    close_store(&test.live, test.folder);
+    layer_reset();
+    return 0;
+}
 
 static void on_receipts(void *user, unsigned worker, const struct store_receipt *receipts,
                         size_t count)
@@ -473,98 +520,105 @@ static enum err on_bindings(void *user, struct slice aor, struct slice block)
     uint32_t *found = user;
 
     (void)aor;
-    assert_int_equal(OK, binding_set_unpack(block, &set));
+    enum err err = binding_set_unpack(block, &set);
+    if (err)
+        return err;
     found[set.items[0].cseq % AORS] = set.items[0].cseq;
     return OK;
 }
 
 /* A second store on the image of the first: nothing acknowledged before it may be missing. */
-static void check_image(const char *folder, struct acknowledged *acknowledged, struct rng *rng)
+static void check_image(struct rng *rng)
 {
-    char other[PATH_SIZE];
     char path[2 * PATH_SIZE];
     uint32_t before[AORS];
     uint32_t found[AORS] = {0};
-    struct acknowledged ignored = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                                   .more = PTHREAD_COND_INITIALIZER};
     struct store_problem problem = {{0}};
-    struct store *store = NULL;
 
-    snprintf(other, sizeof other, "%s-image", folder);
-    assert_int_equal(0, mkdir(other, 0700));
-    pthread_mutex_lock(&acknowledged->lock);
-    memcpy(before, acknowledged->last, sizeof before);
-    pthread_mutex_unlock(&acknowledged->lock);
-    take_image(folder, other, rng);
+    snprintf(path, sizeof path, "%s-image", test.folder);
+    assert_int_equal(0, mkdir(path, 0700));
+    snprintf(test.image_folder, sizeof test.image_folder, "%.*s", PATH_SIZE - 1, path);
+    pthread_mutex_lock(&test.acknowledged.lock);
+    memcpy(before, test.acknowledged.last, sizeof before);
+    pthread_mutex_unlock(&test.acknowledged.lock);
+    take_image(test.folder, test.image_folder, rng);
 
-    snprintf(path, sizeof path, "%s/s.db", other);
+    snprintf(path, sizeof path, "%s/s.db", test.image_folder);
     const struct store_options options = {
-        .path = path, .workers = 1, .on_receipts = on_receipts, .user = &ignored};
-    if (store_open(&options, &problem, &store) != OK)
+        .path = path, .workers = 1, .on_receipts = on_receipts, .user = &test.ignored};
+    if (store_open(&options, &problem, &test.image) != OK)
         fail_msg("%s", problem.text);
-    assert_int_equal(OK, store_load_bindings(store, 1, on_bindings, found));
+    assert_int_equal(OK, store_load_bindings(test.image, 1, on_bindings, found));
     for (unsigned i = 0; i < AORS; i++)
         assert_true(found[i] >= before[i]);
-    store_close(store);
-    remove_tree(other);
+    close_store(&test.image, test.image_folder);
+}
+
+static void open_store(void)
+{
+    char path[2 * PATH_SIZE];
+    struct store_problem problem = {{0}};
+    char folder[PATH_SIZE];
+
+    snprintf(folder, sizeof folder, "%s/strowger-power-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(folder));
+    memcpy(test.folder, folder, sizeof folder);
+    test.acknowledged.receipts = 0;
+    test.acknowledged.errors = 0;
+    memset(test.acknowledged.last, 0, sizeof test.acknowledged.last);
+    snprintf(path, sizeof path, "%s/s.db", folder);
+    const struct store_options options = {.path = path,
+                                          .workers = 1,
+                                          .on_receipts = on_receipts,
+                                          .user = &test.acknowledged,
+                                          .segment_bytes = 2000,
+                                          .apply_delay_ms = 1,
+                                          .files = &layer_files,
+                                          .vfs = "forgetful"};
+    if (store_open(&options, &problem, &test.live) != OK)
+        fail_msg("%s", problem.text);
 }
 
 static void what_has_its_receipt_survives_a_power_failure(void **state)
 {
     (void)state;
+    struct acknowledged *acknowledged = &test.acknowledged;
 
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        char folder[PATH_SIZE];
-        char path[2 * PATH_SIZE];
         struct rng rng;
-        struct acknowledged acknowledged = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                                            .more = PTHREAD_COND_INITIALIZER};
-        struct store_problem problem = {{0}};
-        struct store *store = NULL;
 
         rng_seed(&rng, seed);
-        snprintf(folder, sizeof folder, "%s/strowger-power-XXXXXX",
-                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-        assert_non_null(mkdtemp(folder));
-        snprintf(path, sizeof path, "%s/s.db", folder);
-        const struct store_options options = {.path = path,
-                                              .workers = 1,
-                                              .on_receipts = on_receipts,
-                                              .user = &acknowledged,
-                                              .segment_bytes = 2000,
-                                              .apply_delay_ms = 1,
-                                              .files = &layer_files,
-                                              .vfs = "forgetful"};
-        if (store_open(&options, &problem, &store) != OK)
-            fail_msg("%s", problem.text);
+        open_store();
         if (seed % 2 == 0) { /* once, in the middle */
             pthread_mutex_lock(&layer.lock);
             layer.fail_in = 5 + (unsigned)rng_below(&rng, 20);
             pthread_mutex_unlock(&layer.lock);
         }
         for (uint32_t cseq = 1; cseq <= OPERATIONS; cseq++) {
-            append(store, cseq);
-            pthread_mutex_lock(&acknowledged.lock);
-            while (acknowledged.receipts + 1 + rng_below(&rng, 8) < cseq)
-                pthread_cond_wait(&acknowledged.more, &acknowledged.lock);
-            pthread_mutex_unlock(&acknowledged.lock);
+            append(test.live, cseq);
+            pthread_mutex_lock(&acknowledged->lock);
+            while (acknowledged->receipts + 1 + rng_below(&rng, 8) < cseq)
+                pthread_cond_wait(&acknowledged->more, &acknowledged->lock);
+            pthread_mutex_unlock(&acknowledged->lock);
             if (rng_below(&rng, OPERATIONS / IMAGES) == 0)
-                check_image(folder, &acknowledged, &rng);
+                check_image(&rng);
         }
-        store_close(store);
-        assert_int_equal(OPERATIONS, acknowledged.receipts);
+        store_close(test.live);
+        test.live = NULL;
+        assert_int_equal(OPERATIONS, acknowledged->receipts);
         if (seed % 2 == 0)
-            assert_true(acknowledged.errors > 0);
-        check_image(folder, &acknowledged, &rng);
+            assert_true(acknowledged->errors > 0);
+        check_image(&rng);
         layer_reset();
-        remove_tree(folder);
+        close_store(&test.live, test.folder);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_has_its_receipt_survives_a_power_failure),
+        cmocka_unit_test_teardown(what_has_its_receipt_survives_a_power_failure, close_stores),
     };
     return cmocka_run_group_tests(tests, register_vfs, NULL);
 }

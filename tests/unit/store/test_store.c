@@ -845,6 +845,108 @@ static void users_come_back_as_they_were(void **state)
     store_users_free(users);
 }
 
+enum {
+    WALKED = 60
+};
+
+static struct walked {
+    char names[WALKED][8], extensions[WALKED][8];
+    struct user users[WALKED];
+    size_t order[WALKED]; /* as the walk has to give them */
+} walked;
+
+static int compare_slices(struct slice a, struct slice b)
+{
+    size_t least = a.len < b.len ? a.len : b.len;
+    int order = least > 0 ? memcmp(a.data, b.data, least) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return compare_slices(walked.users[*(const size_t *)a].name,
+                          walked.users[*(const size_t *)b].name);
+}
+
+static int compare_extensions(const void *a, const void *b)
+{
+    int order = compare_slices(walked.users[*(const size_t *)a].extension,
+                               walked.users[*(const size_t *)b].extension);
+    return order != 0 ? order : compare_names(a, b);
+}
+
+/** A walk that stops after `most`, and checks what it meets. */
+struct walk_check {
+    size_t at, most;
+    bool down;
+};
+
+static bool check_walked(void *user, const struct user *found)
+{
+    struct walk_check *check = user;
+    assert_true(check->at < WALKED);
+    size_t n = check->down ? WALKED - 1 - check->at : check->at;
+    const struct user *wanted = &walked.users[walked.order[n]];
+
+    assert_true(slice_equal(wanted->name, found->name));
+    assert_true(slice_equal(wanted->extension, found->extension));
+    assert_true(slice_equal(SLICE("Head"), found->title));
+    check->at++;
+    return --check->most > 0;
+}
+
+/* Pages of every size, in every order, begin after each user in turn. */
+static void check_walks(struct world *world, bool by_extension, bool down)
+{
+    for (size_t begin = 0; begin <= WALKED; begin++) {
+        struct store_users_order order = {
+            .by_extension = by_extension, .down = down, .resumes = begin > 0};
+        struct walk_check check = {
+            .at = begin, .most = begin % 3 == 0 ? WALKED + 1 : 4, .down = down};
+        if (begin > 0) {
+            size_t n = down ? WALKED - begin : begin - 1;
+            order.name = walked.users[walked.order[n]].name;
+            order.extension = walked.users[walked.order[n]].extension;
+        }
+        assert_int_equal(OK, store_users_walk(world->store, &order, check_walked, &check));
+        size_t end = begin % 3 == 0 || begin + 4 > WALKED ? WALKED : begin + 4;
+        assert_int_equal(end, check.at);
+    }
+}
+
+static void users_are_walked_in_every_order_from_every_place(void **state)
+{
+    struct world *world = *state;
+    uint64_t version;
+
+    open_store(world);
+    for (unsigned i = 0; i < WALKED; i++) { /* a third has no extension */
+        snprintf(walked.names[i], sizeof walked.names[i], "%c%u", "aZ~+"[i % 4], i * 7919 % 1000);
+        snprintf(walked.extensions[i], sizeof walked.extensions[i], "%c%u",
+                 "1*#"[i % 3 ? i % 2 : 2], i * 31 % 97);
+        walked.users[i] = make_user(walked.names[i], i % 3 == 1 ? "" : walked.extensions[i]);
+        walked.users[i].title = SLICE("Head");
+        walked.order[i] = i;
+        assert_int_equal(OK, change(world, STORE_PUT, &walked.users[i], &version));
+    }
+    qsort(walked.order, WALKED, sizeof walked.order[0], compare_names);
+    check_walks(world, false, false);
+    check_walks(world, false, true);
+    qsort(walked.order, WALKED, sizeof walked.order[0], compare_extensions);
+    check_walks(world, true, false);
+    check_walks(world, true, true);
+
+    struct store_users *found = NULL;
+    assert_int_equal(OK, store_users_find(world->store, walked.users[5].name, &found));
+    assert_int_equal(1, found->count);
+    assert_int_equal(WALKED, found->version);
+    assert_true(slice_equal(walked.users[5].name, found->items[0].name));
+    store_users_free(found);
+    assert_int_equal(OK, store_users_find(world->store, SLICE("nobody"), &found));
+    assert_int_equal(0, found->count);
+    store_users_free(found);
+}
+
 static size_t user_count(struct world *world)
 {
     struct store_users *users = NULL;
@@ -963,6 +1065,7 @@ int main(void)
         TEST(a_journal_at_its_limit_refuses_until_the_database_is_back),
         TEST(a_worker_has_a_bounded_number_of_pending_operations),
         TEST(users_come_back_as_they_were),
+        TEST(users_are_walked_in_every_order_from_every_place),
         TEST(changes_of_users_are_all_or_nothing),
         TEST(history_has_a_line_per_change),
         TEST(tokens_are_known_by_their_hash),

@@ -77,6 +77,11 @@ static void what_is_not_ours_fails_nothing(void **unused)
         {"a branch in the Request-URI",
          "BYE sip:a;branch=", " SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKfoo\r\n"},
         {"a branch in another header", "BYE sip:a SIP/2.0\r\nSubject: ;branch=", "\r\n"},
+        {"a folded line that looks like a Via",
+         "BYE sip:a SIP/2.0\r\nSubject: x\r\n Via: SIP/2.0/UDP 192.0.2.1;branch=", "\r\n"},
+        {"a folded line, with a tab",
+         "BYE sip:a SIP/2.0\r\nSubject: x\r\n\tv:SIP/2.0/UDP 192.0.2.1;branch=", "\r\n"},
+        {"a line of the body", "BYE sip:a SIP/2.0\r\nSubject: x\r\n\r\nVia: x;branch=", "\r\n"},
         {"the second Via",
          "BYE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKfoo\r\n"
          "Via: SIP/2.0/UDP 192.0.2.1;branch=",

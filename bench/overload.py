@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of calls when more are offered than the router can carry.
+
+    overload.py [--share 0.25] [--seconds 20] [--period-ms 10] [--busy]
+
+The router gets a share of one core (a cgroup; --busy: busy processes beside it instead). README.md
+says what is measured and judged. About three minutes.
+"""
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from harness import OUT, SERVER_CPU, Failed, pinned
+from rows import CALL, FILL
+from systems import Own, one_line
+from verdict import Verdict
+
+LOADS = (2, 3)
+R_MAX, ADMITTED_MIN, P99_MAX_MS, KEPT = 0.15, 99.0, 500, 0.9
+
+
+@contextlib.contextmanager
+def cgroup(pid, share, period_us):
+    """Holds the process to `share` of a core; OSError where no cgroup can be made."""
+    name = f"strowger-bench-{os.getpid()}"
+    one, two = "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"
+    quota = int(share * period_us)
+    if os.path.exists(one + "/cpu.cfs_quota_us"):
+        folder, limits = f"{one}/{name}", [("cpu.cfs_period_us", period_us), ("cpu.cfs_quota_us", quota)]
+    elif os.path.exists(two + "/cgroup.controllers"):
+        with contextlib.suppress(OSError):
+            write(two + "/cgroup.subtree_control", "+cpu")
+        folder, limits = f"{two}/{name}", [("cpu.max", f"{quota} {period_us}")]
+    else:
+        raise OSError("no cgroups are mounted")
+    os.mkdir(folder)
+    try:
+        for file, value in limits:
+            write(f"{folder}/{file}", value)
+        write(folder + "/cgroup.procs", pid)
+        yield f"cgroup, {quota / 1000:g} of {period_us / 1000:g} ms"
+    finally:
+        with contextlib.suppress(OSError):
+            write(os.path.dirname(folder) + "/cgroup.procs", pid)
+        for _ in range(50):
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                time.sleep(0.1)  # its last process is still ending
+
+
+def write(path, value):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(str(value))
+
+
+@contextlib.contextmanager
+def busy(share):
+    """Busy processes of the server's priority on its core leave it that share."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=pinned(SERVER_CPU))
+              for _ in range(round(1 / share) - 1)]
+    try:
+        yield f"{len(others)} busy processes beside it"
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@contextlib.contextmanager
+def held(pid, share, period_us, with_busy):
+    if not with_busy:
+        try:
+            with cgroup(pid, share, period_us) as how:
+                yield how
+                return
+        except (OSError, PermissionError) as why:
+            print(f"   no cgroup ({why}): busy processes instead")
+    with busy(share) as how:
+        yield how
+
+
+def capacity(server):
+    """The most calls that it completes in a second, with few or many pending."""
+    best = None
+    for window in (25, 50, 100, 200, 400):
+        result = server.measure(f"{CALL} -A -n 15000 -w {window}")
+        rate = result["done_offered"] / result["offered_secs"]
+        print(f"   {window:4d} pending: {rate:,.0f} calls/s completed, {result['failed']} not", flush=True)
+        if best is None or rate > best:
+            best = rate
+    return best
+
+
+def offer(server, rate, seconds):
+    """An open loop of callers that do not try again."""
+    result = server.measure(f"{CALL} -A -n {int(rate * seconds)} -r {rate:.0f} -w 2000000 -S 1500000")
+    result["offered"] = result["started"] / result["offered_secs"]
+    result["completed"] = result["done_offered"] / result["offered_secs"]
+    result["admitted"] = result["started"] - result["refused"]
+    result["admitted_done_percent"] = 100 * result["done"] / max(1, result["admitted"])
+    return result
+
+
+def refusal_cost(two, three):
+    """r: from CPU = calls * c + refusals * x at two loads; None when nothing was refused."""
+    cpu = [load["us"] * load["done"] for load in (two, three)]
+    calls = [load["admitted"] for load in (two, three)]
+    refused = [load["refused"] for load in (two, three)]
+    determinant = calls[0] * refused[1] - calls[1] * refused[0]
+    if min(refused) == 0 or determinant == 0:
+        return None
+    call = (cpu[0] * refused[1] - cpu[1] * refused[0]) / determinant
+    refusal = (calls[0] * cpu[1] - calls[1] * cpu[0]) / determinant
+    return refusal / call if call > 0 else None
+
+
+def judge(verdict, most, loads):
+    r = refusal_cost(*(loads[n] for n in LOADS))
+    verdict.add("r: CPU of a refused INVITE by that of a call", r, R_MAX)
+    for n, load in loads.items():
+        n_offered = load["offered"] / most
+        verdict.add(f"n={n}: offered, by the capacity", n_offered, n * 0.95, at_least=True)
+        wanted = None if r is None else KEPT * max(0.0, 1 - n_offered * r) / (1 - r) * most
+        if wanted is None:
+            verdict.add(f"n={n}: completed", load["completed"], most * KEPT, at_least=True, unit="calls/s", digits=0)
+        else:
+            verdict.add(f"n={n}: completed", load["completed"], wanted, at_least=True, unit="calls/s", digits=0)
+        verdict.add(f"n={n}: refused with 503", 100 * load["refused"] / load["started"], unit="%")
+        verdict.add(f"n={n}: lost (no answer, or none that is final)",
+                    100 * (load["unanswered"] + load["stalled"]) / load["started"], unit="%")
+        verdict.add(f"n={n}: admitted calls that were completed", load["admitted_done_percent"], ADMITTED_MIN,
+                    at_least=True, unit="%")
+        verdict.add(f"n={n}: their setup, p99", load["p99_us"] / 1000, P99_MAX_MS, unit="ms", digits=0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", type=float, default=0.25, help="of a core (0.25)")
+    parser.add_argument("--seconds", type=float, default=20, help="of each load (20)")
+    parser.add_argument("--period-ms", type=float, default=10, help="of the cgroup's quota (10)")
+    parser.add_argument("--busy", action="store_true", help="busy processes in place of a cgroup")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.makedirs(OUT, exist_ok=True)
+    verdict, loads = Verdict("overload"), {}
+    try:
+        with Own("own-overload", 1) as server:
+            print(f"   own configuration: {one_line(server.settings)}")
+            server.must(FILL)
+            server.must(f"{CALL} -n 150000 -w 200")  # touches the memory that is used below
+            server.pause(server.linger_s)
+            with held(server.process.pid, given.share, int(given.period_ms * 1000), given.busy) as how:
+                print(f"   held to {given.share:g} of a core: {how}")
+                most = capacity(server)
+                verdict.add("capacity", most, unit="calls/s", digits=0)
+                for n in LOADS:
+                    server.pause(server.linger_s)
+                    loads[n] = offer(server, n * most, given.seconds)
+                judge(verdict, most, loads)
+    except Failed as why:
+        print(f"FAILED: {why}")
+        verdict.add("the run", None, 1)
+    verdict.note("loads", loads)
+    return verdict.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
