@@ -48,8 +48,8 @@ static void step_oc(struct admit *admit, uint64_t now_ms)
 void admit_note(struct admit *admit, uint32_t waited_ms, uint64_t now_ms)
 {
     const struct admit_config *config = &admit->config;
-    /* Two waits further apart than the interval say nothing of the time between. */
-    bool gap = now_ms - admit->noted_ms > config->interval_ms;
+    bool gap =
+        now_ms - admit->noted_ms > ADMIT_GAP_MS && now_ms - admit->noted_ms > config->interval_ms;
 
     note_peak(admit, waited_ms, now_ms);
     admit->waited_ms = waited_ms;

@@ -28,7 +28,7 @@
 /** In which order requests are refused. */
 enum admit_class {
     ADMIT_NEW = 0, /* new calls, new registrations */
-    ADMIT_LAST,    /* refreshes, and who sheds load himself (RFC 7339): beyond `last_ms` only */
+    ADMIT_LAST,    /* refreshes, and peers that shed load (RFC 7339): beyond `last_ms` only */
 };
 
 struct admit_config {
@@ -41,6 +41,7 @@ enum {
     ADMIT_OC_UP = 10,  /* steps, one an interval */
     ADMIT_OC_DOWN = 5,
     ADMIT_PEAK_MS = 1000,
+    ADMIT_GAP_MS = 1000, /* two waits further apart say nothing of the time between */
 };
 
 /** One queue. */
@@ -59,7 +60,7 @@ struct admit {
 
 void admit_init(struct admit *admit, const struct admit_config *config);
 
-/** What is taken out of the queue from now on has waited so long. */
+/** What is taken out of the queue from now on has waited so long; 0 when it has become empty. */
 void admit_note(struct admit *admit, uint32_t waited_ms, uint64_t now_ms);
 
 /** Is what is taken out of the queue now to be refused? */

@@ -298,8 +298,8 @@ enum verdict register_request(struct core *core, struct request *r);
 const struct user *register_like(const struct core *core, const struct sip_msg *msg, bool *known);
 /** The worker that owns the AOR in To; this one when To is unusable. */
 unsigned register_owner(const struct core *core, const struct sip_msg *msg);
-/** Has the AOR in To bindings already? */
-bool register_known(const struct core *core, const struct sip_msg *msg);
+/** Has the AOR in To a binding already that came from this host? */
+bool register_known(const struct core *core, const struct sip_msg *msg, const struct flow *source);
 /** A REGISTER has to wait: from now on it is noticed when its connection is lost. */
 void register_watch_conn(struct core *core, const struct request *r);
 /** Was its connection lost while it waited? Then nobody is there to be registered. */

@@ -179,14 +179,25 @@ static void answer(struct core *core, const struct sip_msg *msg, const struct fl
     txn_reply_stateless(core->txns, msg, source, &reply);
 }
 
+/**
+ * Who is refused last: a phone that refreshes, and a peer who sheds load himself (RFC 7339).
+ * Neither can be claimed from elsewhere: else a flood of such requests would have all others
+ * refused.
+ */
+static bool is_last(const struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    if (msg->method == SIP_REGISTER)
+        return register_known(core, msg, source);
+    return msg->via.has_oc && core_is_trusted(core, &source->remote);
+}
+
 /** Is it to be refused by what its queue says? The dearest question comes last. */
 static bool is_refused_now(const struct core *core, const struct sip_msg *msg,
-                           enum overload_level level)
+                           const struct flow *source, enum overload_level level)
 {
     if (level == OVERLOAD_TAKES_ALL || (core->draining && msg->method == SIP_INVITE))
         return false;
-    if (level == OVERLOAD_REFUSES_NEW &&
-        (msg->via.has_oc || (msg->method == SIP_REGISTER && register_known(core, msg))))
+    if (level == OVERLOAD_REFUSES_NEW && is_last(core, msg, source))
         return false;
     return !txn_knows(core->txns, msg);
 }
@@ -200,7 +211,7 @@ static bool refuse_new(struct core *core, const struct sip_msg *msg, const struc
     uint32_t *slot = &o->refused[name % OVERLOAD_REMEMBERED];
     uint32_t mark = (uint32_t)(name >> 32) | 1;
 
-    if (*slot != mark && !is_refused_now(core, msg, level))
+    if (*slot != mark && !is_refused_now(core, msg, source, level))
         return false;
     *slot = mark;
     o->quiet_ms = core->now_ms + OVERLOAD_QUIET_MS;

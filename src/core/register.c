@@ -72,16 +72,22 @@ unsigned register_owner(const struct core *core, const struct sip_msg *msg)
     return table_owner(core_aor_hash(&core->config, builder_slice(&b)), core->config.workers);
 }
 
-bool register_known(const struct core *core, const struct sip_msg *msg)
+bool register_known(const struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
     char text[1024];
     struct builder b = builder_over(text, sizeof text);
     struct sip_uri to;
+    struct binding binding;
+    uint32_t cursor = 0;
 
     if (!to_key(msg, &to, &b))
         return false;
     struct slice aor = builder_slice(&b);
-    return location_find(core, aor, core_aor_hash(&core->config, aor)).len > 0;
+    struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
+    while (block.len > 0 && binding_next(block, &cursor, &binding))
+        if (addr_same_host(&binding.flow.remote, &source->remote))
+            return true;
+    return false;
 }
 
 /** The AOR hash of a REGISTER by a connection; false: it has none, or came otherwise. */

@@ -83,8 +83,8 @@ struct net_ops {
     /** May a stream of this peer be read now? No: it is asked again some milliseconds later, and
      * until then his TCP waits. NULL: always. */
     bool (*may_read)(void *user, const struct addr *remote);
-    /** What comes next by UDP of this listener has waited so long in its socket; NULL: nobody asks.
-     * Told as long as there are queues. */
+    /** What comes next by UDP of this listener has waited so long in its socket; 0 when that has
+     * become empty. Told as long as there are queues. NULL: nobody asks. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
 };
 

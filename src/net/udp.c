@@ -105,8 +105,6 @@ static void tell_waited(struct udp_socket *socket, unsigned count)
     uint64_t now_ms = loop_now_ms(net->loop);
     uint32_t waited_ms = 0;
 
-    if (net->config.ops.waited == NULL)
-        return;
     if (count >= STAMP_BATCH) {
         socket->crowded_ms = now_ms;
         if (!socket->stamped)
@@ -208,6 +206,21 @@ void udp_read_errors(struct udp_socket *socket)
     }
 }
 
+/* Hands over what was received, and makes ready for more. */
+static void take_batch(struct udp_socket *socket, unsigned count)
+{
+    struct net *net = socket->net;
+    bool measures = (socket->stamped || count >= STAMP_BATCH) && net->config.ops.waited != NULL;
+
+    if (measures)
+        tell_waited(socket, count);
+    for (unsigned i = 0; i < count; i++)
+        udp_received(socket, &net->batch->in[i], i);
+    if (measures && count < UDP_BATCH)
+        net->config.ops.waited(net->config.ops.user, socket->listener, 0); /* all is out */
+    prepare_receive(net->batch, count);
+}
+
 static void on_udp(struct loop_watch *watch, uint32_t events)
 {
     struct udp_socket *socket = CONTAINER_OF(watch, struct udp_socket, watch);
@@ -220,12 +233,8 @@ static void on_udp(struct loop_watch *watch, uint32_t events)
         net->counters.udp_receive_calls++;
         if (count < 0 && errno == EAGAIN)
             return;
-        if (count > 0 && (socket->stamped || count >= STAMP_BATCH))
-            tell_waited(socket, (unsigned)count);
-        for (int i = 0; i < count; i++)
-            udp_received(socket, &net->batch->in[i], (unsigned)i);
         if (count > 0)
-            prepare_receive(net->batch, (unsigned)count);
+            take_batch(socket, (unsigned)count);
         if (count >= 0 && count < UDP_BATCH)
             return; /* that was all; what has come since is seen in the next turn */
         if (count < 0)

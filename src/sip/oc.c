@@ -34,9 +34,10 @@ void sip_oc_edit(struct sip_edits *edits, struct slice text)
     struct sip_via via;
     struct sip_param param;
 
-    if (!sip_values_next(&values, &value) || !sip_values_next(&values, &value) ||
-        sip_via_parse(value, &via) != OK || !via.has_oc)
-        return; /* his own Via has gone lost on the way */
+    bool is_there = sip_values_next(&values, &value);
+    is_there = is_there && sip_values_next(&values, &value); /* the second */
+    if (!is_there || sip_via_parse(value, &via) != OK || !via.has_oc)
+        return; /* his Via has gone lost on the way */
     sip_edit_insert(edits, (uint32_t)(via.params.data - edits->msg->buf.data), text);
     struct slice rest = via.params;
     for (;;) {

@@ -9,7 +9,8 @@
 #include "sip/scan.h"
 
 enum {
-    VERSION_LEN = 8, /* with the space before it */
+    VERSION_LEN = 8,     /* with the space before it */
+    WANTED_NAME_MAX = 7, /* Call-ID */
     WANTED =
         1 << SIP_F_VIA | 1 << SIP_F_FROM | 1 << SIP_F_TO | 1 << SIP_F_CALL_ID | 1 << SIP_F_CSEQ,
 };
@@ -20,6 +21,7 @@ struct look {
     const char *end;
     unsigned seen;  /* bits of WANTED */
     unsigned total; /* fields, of all names */
+    struct slice from;
     uint8_t last_via;
 };
 
@@ -139,13 +141,24 @@ static bool take_value(struct look *look, enum sip_field_id id, struct slice val
         return take_via(look, lex, number);
     if ((look->seen & 1u << id) != 0)
         return false;
-    if (id == SIP_F_FROM)
-        return lex_name_addr(lex, &msg->from);
+    if (id == SIP_F_FROM) {
+        look->from = value;
+        return true;
+    }
     if (id == SIP_F_TO)
         return lex_name_addr(lex, &msg->to);
     if (id == SIP_F_CALL_ID)
         return take_call_id(msg, lex);
     return sip_cseq_parse(value, &msg->cseq) == OK;
+}
+
+/** Without LWS at its ends: most have one space in front and none behind. */
+static inline struct slice trim_value(const char *begin, const char *end)
+{
+    if (begin < end && *begin == ' ')
+        begin++;
+    struct slice value = slice_between(begin, end);
+    return value.len > 0 && value.data[0] > ' ' && end[-1] > ' ' ? value : slice_trim(value);
 }
 
 /** Can a name with this first letter be one of the five, in full or compact form? */
@@ -165,6 +178,8 @@ static bool take_field(struct look *look, const char *begin, const char *end)
         name_end--;
 
     struct slice name = {begin, (size_t)(name_end - begin)};
+    if (name.len > WANTED_NAME_MAX)
+        return true; /* Contact and its like cost most of the rest */
     enum sip_field_id id = lex_field_id(name, look->end);
     if (colon == end)
         return false;
@@ -172,7 +187,7 @@ static bool take_field(struct look *look, const char *begin, const char *end)
         return true;
 
     struct sip_msg *msg = look->msg;
-    struct slice value = slice_trim(slice_between(colon + 1, end));
+    struct slice value = trim_value(colon + 1, end);
     uint8_t number = (uint8_t)++msg->field_count;
     msg->fields[number - 1] = (struct sip_field){
         .begin = (uint16_t)(begin - look->begin),
@@ -214,5 +229,9 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
         return false;
     out->head_end = (uint16_t)(at + 2 - look.begin);
     out->buf = (struct slice){look.begin, out->head_end};
+    /* Who has no branch of RFC 3261 is known by his From tag, among others (txn/match.c). */
+    if (!sip_branch_rfc3261(out->via.branch) &&
+        !lex_name_addr(lex_within(look.from, look.end), &out->from))
+        return false;
     return slice_equal(out->cseq.method_name, out->method_name);
 }

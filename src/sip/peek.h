@@ -25,9 +25,10 @@ bool sip_peek_to_has(struct slice bytes, struct slice text);
 /**
  * True: `bytes` are a request that sip_parse() takes, and what is filled in is the same there:
  * `buf` (up to the body), `method`, `uri`, `via`, `via_value`, `from`, `to`, `call_id`, `cseq`,
- * `head_end`, and the fields of the five names. False: anything else, also where only the parser
- * can say what is wrong; then `*out` is garbage. Every request without a fault is looked through.
- * What is not looked at (the Request-URI, other fields, the body) may be faulty all the same.
+ * `head_end`, and the fields of the five names; `from` only where the branch is not RFC 3261's.
+ * False: anything else, also where only the parser can say what is wrong; then `*out` is garbage.
+ * Every request without a fault is looked through. What is not looked at (the Request-URI, other
+ * fields, the body) may be faulty all the same.
  */
 bool sip_peek(struct slice bytes, struct sip_msg *out);
 

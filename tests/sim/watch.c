@@ -1311,9 +1311,13 @@ static void check_overload(struct sim *sim, struct served *served, const char *t
         return;
     if (served->waited_ms <= SIM_OVERLOAD_TARGET_MS)
         sim_fail(sim, "a %s was refused after a wait of %u ms", served->method, served->waited_ms);
-    unsigned user = aors_user_of(to);
-    if (is_register && user < SIM_PHONES_MAX && served->waited_ms <= SIM_OVERLOAD_LAST_MS &&
-        aors_targets(sim, user, bindings, COUNT_OF(bindings), &certain) > 0 && certain)
+    unsigned user = aors_user_of(to), count = 0;
+    bool its_own = false;
+    if (is_register && user < SIM_PHONES_MAX)
+        count = aors_targets(sim, user, bindings, COUNT_OF(bindings), &certain);
+    for (unsigned i = 0; i < count; i++)
+        its_own |= bindings[i].phone == served->phone;
+    if (its_own && certain && served->waited_ms <= SIM_OVERLOAD_LAST_MS)
         sim_fail(sim, "a refresh of u%u was refused after a wait of %u ms", user,
                  served->waited_ms);
 }

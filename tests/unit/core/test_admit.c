@@ -43,6 +43,7 @@ static void a_burst_that_drains_within_the_interval_refuses_nobody(void **state)
         }
         admit_note(&admit, 40, 1000 * at + 95);
         admit_note(&admit, 300, 1000 * at + 99); /* a new one: it counts from here */
+        admit_note(&admit, 0, 1000 * at + 150);
     }
 }
 
@@ -78,7 +79,7 @@ static void waits_far_apart_are_no_standing_queue(void **state)
     (void)state;
 
     admit_init(&admit, &usual);
-    for (uint64_t now = 1000; now < 20000; now += 101)
+    for (uint64_t now = 1000; now < 20000; now += 1001)
         admit_note(&admit, 60, now);
     assert_false(admit_refuses(&admit, ADMIT_NEW));
 }
@@ -271,6 +272,8 @@ static void offer(struct server *s, unsigned load, uint64_t seconds)
         admit_note(&s->admit, (uint32_t)((s->now_us - batch[0].at_us) / 1000), s->now_us / 1000);
         for (size_t i = 0; i < count; i++)
             serve(s, &batch[i]);
+        if (count < BATCH)
+            admit_note(&s->admit, 0, s->now_us / 1000);
     }
 }
 
