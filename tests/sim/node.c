@@ -426,6 +426,18 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                       .max_contacts = 10},
         .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
+        /* As wide as for an office: what phones do must never meet a limit. But their wrong
+         * passwords, which are as many on purpose as nobody's would be, are not counted. */
+        .guard = {.sources_max = 1024,
+                  .bars_max = 64,
+                  .stranger = {30, 120},
+                  .strangers = {1000, 250},
+                  .vouched = {500, 2000},
+                  .calls = {50, 50},
+                  .user = {50, 200},
+                  .points_max = 30,
+                  .bar_ms = 60000,
+                  .bar_max_ms = 60000},
         .outbox = &sim->workers[worker].outbox,
         .location = {.user = sim,
                      .find = table_find,
