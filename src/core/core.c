@@ -358,7 +358,10 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
     if (txn_receive_response(core->txns, msg, source, core->now_ms)) {
-        limits_in_call(core, &source->remote); /* nobody else could know our branch */
+        /* With passwords who was sent a request is known already, and a callee who gives our branch
+         * away to forged sources makes nobody known; without them it is the only proof there is. */
+        if (!core->config.auth_required)
+            limits_in_call(core, &source->remote);
         return;
     }
     core_count(core, CORE_R_STRAY_RESPONSE);

@@ -193,16 +193,28 @@ static bool is_in(const struct addr *source, const struct addr_net *nets, uint32
     return false;
 }
 
+static bool is_listed(const struct guard *guard, const struct addr *source)
+{
+    const struct guard_config *config = &guard->config;
+
+    return is_in(source, config->exempt, config->exempt_count) ||
+           is_in(source, config->trusted, config->trusted_count);
+}
+
+/** Its place is its /64's, in which some hosts are exempt and others are not? */
+static bool goes_by_host(const struct guard *guard, const struct addr *source)
+{
+    return guard->lists_hosts && source->family == ADDR_V6;
+}
+
 struct cell *guard_take(struct guard *guard, const struct addr *source, bool vouched,
                         uint64_t now_ms)
 {
-    const struct guard_config *config = &guard->config;
     uint64_t key = key_of(source);
 
     if (find_way(guard, key))
         return last_cell(guard);
-    bool exempt = is_in(source, config->exempt, config->exempt_count) ||
-                  is_in(source, config->trusted, config->trusted_count);
+    bool exempt = !goes_by_host(guard, source) && is_listed(guard, source);
     struct cell *cell = take_way(guard, key, vouched && !exempt, now_ms);
     if (cell != NULL && exempt)
         cell->vouched_ms = GUARD_EXEMPT;
@@ -212,12 +224,19 @@ struct cell *guard_take(struct guard *guard, const struct addr *source, bool vou
 /** Without a place it is a stranger, unless it is exempt: then it is looked for every time. */
 static bool is_exempt(const struct guard *guard, const struct cell *cell, const struct addr *source)
 {
-    const struct guard_config *config = &guard->config;
-
-    if (cell != NULL)
+    if (cell != NULL && !goes_by_host(guard, source))
         return cell->vouched_ms == GUARD_EXEMPT;
-    return is_in(source, config->exempt, config->exempt_count) ||
-           is_in(source, config->trusted, config->trusted_count);
+    return is_listed(guard, source);
+}
+
+/** Is there a network of less than a /64? But ::/64 has nobody in it but this machine. */
+static bool lists_hosts(const struct addr_net *nets, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (nets[i].base.family == ADDR_V6 && nets[i].bits > 64 && !is_link_local(&nets[i].base) &&
+            load_u64(nets[i].base.bytes) != 0)
+            return true;
+    return false;
 }
 
 /* ---- packets ---- */
@@ -302,6 +321,8 @@ bool guard_vouch(struct guard *guard, const struct addr *source, uint64_t period
         return false;
     if (period_ms < GUARD_VOUCH_MIN_MS)
         period_ms = GUARD_VOUCH_MIN_MS;
+    if (goes_by_host(guard, source) && is_listed(guard, source))
+        return false; /* what a trusted host proves is nothing of its neighbours */
     struct cell *cell = guard_take(guard, source, true, now_ms);
     if (cell == NULL || cell->vouched_ms >= now_ms + period_ms)
         return false;
@@ -399,6 +420,8 @@ enum err guard_open(const struct guard_config *config, struct guard **out)
     guard->config = *config;
     guard->mix[0] = hash_bytes(config->seed, SLICE("place"));
     guard->mix[1] = hash_bytes(config->seed, SLICE("factor")) | 1;
+    guard->lists_hosts = lists_hosts(config->exempt, config->exempt_count) ||
+                         lists_hosts(config->trusted, config->trusted_count);
     guard->stranger = bucket_rate(config->stranger);
     guard->strangers = bucket_rate(config->strangers);
     guard->vouched = bucket_rate(config->vouched);

@@ -49,6 +49,7 @@ struct bar {
 
 struct guard {
     struct guard_config config;
+    bool lists_hosts; /* single IPv6 hosts are exempt */
     struct bucket_rate stranger, strangers, vouched, calls, user, points;
     uint64_t strangers_ns[2]; /* shared buckets: of datagrams, of streams */
     uint64_t calls_ns;

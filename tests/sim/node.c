@@ -501,6 +501,18 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .overload_target_ms = sim->knobs.overload ? SIM_OVERLOAD_TARGET_MS : 0,
         .overload_interval_ms = SIM_OVERLOAD_INTERVAL_MS,
         .overload_last_ms = SIM_OVERLOAD_LAST_MS,
+        /* As wide as for an office: what phones do must never meet a limit. But their wrong
+         * passwords, which are as many on purpose as nobody's would be, are not counted. */
+        .guard = {.sources_max = 1024,
+                  .bars_max = 64,
+                  .stranger = {30, 120},
+                  .strangers = {1000, 250},
+                  .vouched = {500, 2000},
+                  .calls = {50, 50},
+                  .user = {50, 200},
+                  .points_max = 30,
+                  .bar_ms = 60000,
+                  .bar_max_ms = 60000},
         .outbox = &sim->workers[worker].outbox,
         .location = {.user = sim,
                      .find = table_find,

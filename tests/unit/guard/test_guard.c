@@ -311,6 +311,31 @@ static void a_prefix_of_ipv6_is_one_source(void **state)
     assert_int_equal(BURST, passed(next, 1000, T0));
 }
 
+static void an_exempt_ipv6_host_does_not_exempt_its_neighbours(void **state)
+{
+    (void)state;
+    static const struct addr_net host[] = {
+        {{ADDR_V6, 0, 0, 0, {0x20, 1, 0xd, 0xb8, [15] = 7}}, 128}};
+    struct addr carrier = host[0].base;
+    struct addr neighbour = carrier;
+
+    neighbour.bytes[15] = 8;
+    config.trusted = host;
+    for (unsigned first = 0; first < 2; first++) { /* whoever comes first */
+        reopen();
+        if (first == 0)
+            assert_int_equal(1000, passed(carrier, 1000, T0));
+        assert_int_equal(BURST, passed(neighbour, 1000, T0));
+        assert_int_equal(1000, passed(carrier, 1000, T0));
+        assert_false(guard_vouch(guard, &carrier, 3600000, T0));
+        assert_false(guard_is_stranger(guard, &carrier, T0));
+        assert_true(guard_is_stranger(guard, &neighbour, T0));
+        assert_true(guard_bar(guard, &neighbour, SLICE_EMPTY, GUARD_R_GLITCHES, 60000, T0));
+        assert_int_equal(1, passed(carrier, 1, T0));
+        assert_int_equal(0, passed(neighbour, 1, T0));
+    }
+}
+
 static void ports_make_no_other_source(void **state)
 {
     (void)state;
@@ -416,6 +441,7 @@ int main(void)
         GUARD_TEST(neighbours_are_spread_over_the_table),
         GUARD_TEST(a_bar_is_not_pushed_out_by_strangers),
         GUARD_TEST(a_prefix_of_ipv6_is_one_source),
+        GUARD_TEST(an_exempt_ipv6_host_does_not_exempt_its_neighbours),
         GUARD_TEST(ports_make_no_other_source),
         GUARD_TEST(the_peer_of_a_stream_waits_for_what_he_sent_too_fast),
         GUARD_TEST(points_bar_a_stranger_and_nobody_else),
