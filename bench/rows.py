@@ -164,22 +164,26 @@ def rows_steady(run):
 
 
 STEP_S = 2
-STEPS = 6
+STEPS = 5
 
 
-def clean_rate(run, server, guess, pause_after):
+def clean_rate(server, guess, pause_after):
     """The highest open-loop rate without a failure or a retransmission, by halving."""
-    low, high, best = 0.0, guess * 1.15, None
-    for step in range(STEPS):
-        rate = (low + high) / 2 if low else guess * 0.9
-        if step and step % pause_after == 0:
+    low, high, best, steps = 0.0, guess * 1.15, None, 0
+    for _ in range(STEPS):
+        rate = (low + high) / 2 if low else min(guess * 0.9, high * 0.85)
+        if steps == pause_after:
             server.pause(server.linger_s)
-        result = server.measure(f"{CALL} -n {int(rate * STEP_S)} -r {rate:.0f} -w 20000")
+            steps = 0
+        result = server.measure(f"{CALL} -E -n {int(rate * STEP_S)} -r {rate:.0f} -w 20000")
+        steps += 1
         clean = not result["failed"] and not result["retrans"] and result["rate"] > 0.9 * rate
         if clean:
             low, best = rate, result
         else:
             high = rate
+            server.pause(server.linger_s)  # what was broken off must not disturb the next step
+            steps = 0
     if best is None:
         raise Failed(f"{server.name}: no clean rate found below {high:.0f} calls/s")
     return low, best
@@ -196,11 +200,11 @@ def rows_clean(run):
         kamailio.pause(kamailio.linger_s)
         guess = run.sample(kamailio, f"{CALL} -n {KAMAILIO_CALLS} -w 200", kamailio.linger_s)["rate"]
         kamailio.pause(kamailio.linger_s)
-        theirs, _ = clean_rate(run, kamailio, guess, 2)
+        theirs, _ = clean_rate(kamailio, guess, 2)
         own.pause(own.linger_s)
         guess = run.sample(own, f"{CALL} -n 40000 -w 200")["rate"]
         own.pause(own.linger_s)
-        ours, best = clean_rate(run, own, guess, 2)
+        ours, best = clean_rate(own, guess, 2)
         note = f"setup p99 {best['p99_us'] / 1000:.1f} ms"
         if best["gen_cpu"] / best["secs"] > 0.9:
             note += "; the load generator was at its end, too: the true figure is higher"
@@ -262,8 +266,8 @@ def rows_register(run):
         run.note_settings("A, B, D", own)
         run.note_settings("B/durable", disk)
         load = "-m register -n 100000 -N 100000 -w 64"
-        for server in (own, disk):
-            for _ in range(run.reps + 2):
+        for server, times in ((own, run.reps + 2), (disk, 4)):
+            for _ in range(times):
                 server.must(load)
         kamailio.must(load)
         disk.pause(disk.linger_s)
@@ -271,7 +275,7 @@ def rows_register(run):
         ours, theirs = alternate(run, own, load, kamailio, load)
         run.add("B", median(ours), "us", 0.60, peer=median(theirs), samples=ours + theirs,
                 note=f"{spread(ours)} against {spread(theirs)}; both in memory only")
-        load = "-m register -n 100000 -N 100000 -w 1000"
+        load = "-m register -n 50000 -N 50000 -w 1000"
         disk.settle = lambda: wait_applied(disk)
         ours, theirs = alternate(run, disk, load, kamailio, load)
         run.add("B/durable", median(ours), "us", 1.2, peer=median(theirs), samples=ours + theirs,

@@ -30,6 +30,7 @@
  *   -T MS  T1
  *   -S N   calls at once, at most
  *   -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop packets)
+ *   -E     end at the first retransmission or failure
  *   -U     only the callee
  *
  * What became of the calls, in the JSON line at the end: done, and failed, which consists of
@@ -121,7 +122,7 @@ static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, 
 static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
 static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
 static uint32_t first_user = 1000000;
-static int uas_repeats;
+static int uas_repeats, strict;
 static uint64_t total = 10000;
 static double rate;
 static int window = 64, nslots = 0;
@@ -916,7 +917,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:E")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -973,6 +974,9 @@ int main(int ac, char **av)
             break;
         case 'F':
             first_user = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'E':
+            strict = 1;
             break;
         case 'A':
             uas_repeats = 1;
@@ -1121,6 +1125,8 @@ int main(int ac, char **av)
     for (;;) {
         int got = 0;
         now = clk();
+        if (strict && (st.retrans || st.failed))
+            break;
         if (!stop) {
             int burst = 0;
             while (st.started < total && inflight < (uint64_t)window && burst++ < BATCH) {
