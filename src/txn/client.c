@@ -149,11 +149,11 @@ static void settle(struct client *client, uint16_t actions, uint64_t now_ms)
     if (!(actions & CLIENT_ACK))
         bytes_free(client->table, &client->bytes, &client->bytes_len);
     if (actions & CLIENT_START_D)
-        client->end_ms = now_ms + (reliable ? 0 : TIMER_D_MS);
+        client->end_ms = linger_end(now_ms, reliable ? 0 : TIMER_D_MS);
     if (actions & CLIENT_START_K)
-        client->end_ms = now_ms + (reliable ? 0 : TIMER_K_MS);
+        client->end_ms = linger_end(now_ms, reliable ? 0 : TIMER_K_MS);
     if (actions & CLIENT_START_M)
-        client->end_ms = now_ms + TIMER_M_MS;
+        client->end_ms = linger_end(now_ms, TIMER_M_MS);
 }
 
 static void tell(struct client *client, uint16_t actions, uint64_t now_ms)

@@ -141,12 +141,12 @@ static void start_timers(struct server *server, uint16_t actions, uint64_t now_m
         server->end_ms = now_ms + TIMER_H_MS;
     if (actions & SERVER_START_I) {
         server->resend_ms = NEVER;
-        server->end_ms = now_ms + (reliable ? 0 : TIMER_I_MS);
+        server->end_ms = linger_end(now_ms, reliable ? 0 : TIMER_I_MS);
     }
     if (actions & SERVER_START_J)
-        server->end_ms = now_ms + (reliable ? 0 : TIMER_J_MS);
+        server->end_ms = linger_end(now_ms, reliable ? 0 : TIMER_J_MS);
     if (actions & SERVER_START_L)
-        server->end_ms = now_ms + TIMER_L_MS;
+        server->end_ms = linger_end(now_ms, TIMER_L_MS);
 }
 
 /* Carries out a step. `sent` is the response that just went out, `request` the one that came. */

@@ -5,6 +5,8 @@
 #ifndef TXN_TIMERS_H
 #define TXN_TIMERS_H
 
+#include <stdint.h>
+
 enum {
     T1_MS = 500,  /* estimated round trip: the first retransmission gap */
     T2_MS = 4000, /* longest gap, for non-INVITE requests and INVITE responses */
@@ -28,6 +30,20 @@ enum {
     /* When Timer E of the other side is set to T2, after gaps of 500, 1000 and 2000: only then may,
      * and must, a non-INVITE request be answered by 100 (RFC 4320 §4.1). */
     TIMER_TRYING_MS = 7 * T1_MS,
+
+    /*
+     * What only lingers (timers D, I, J, K, L, M) ends together with others, up to this much later:
+     * a power of two. Each end by itself would wake the worker, which costs more than the end.
+     */
+    LINGER_STEP_MS = 256,
 };
+
+/** When something ends that lingers for at least `linger_ms` from now on; 0: at once. */
+static inline uint64_t linger_end(uint64_t now_ms, uint32_t linger_ms)
+{
+    if (linger_ms == 0)
+        return now_ms;
+    return (now_ms + linger_ms + LINGER_STEP_MS - 1) & ~(uint64_t)(LINGER_STEP_MS - 1);
+}
 
 #endif

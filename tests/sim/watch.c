@@ -135,6 +135,12 @@ static bool is_invite(const char *method)
     return method[0] == 'I' && method[1] == 'N' && method[2] == 'V'; /* asked very often */
 }
 
+/** What lingers ends together with others, up to 256 ms later than it might. */
+static uint64_t linger_end(uint64_t from_ms, uint64_t linger_ms)
+{
+    return linger_ms == 0 ? from_ms : (from_ms + linger_ms + 255) / 256 * 256;
+}
+
 /** Has this branch no result yet, as far as the node can know? */
 static bool is_pending(const struct sent *sent, uint64_t now_ms)
 {
@@ -156,10 +162,12 @@ static bool is_alive(const struct served *served, uint64_t now_ms)
         return open || now_ms < served->at_ms + LIFE_MS;
     }
     if (strcmp(served->method, "INVITE") == 0 && served->final >= 300 && served->acked)
-        return now_ms < served->acked_ms + (served->reliable ? 0 : 5000);
+        return now_ms < linger_end(served->acked_ms, served->reliable ? 0 : 5000);
     if (strcmp(served->method, "INVITE") != 0 && served->reliable)
         return false;
-    return now_ms < served->final_ms + LIFE_MS;
+    if (strcmp(served->method, "INVITE") == 0 && served->final >= 300)
+        return now_ms < served->final_ms + LIFE_MS;
+    return now_ms < linger_end(served->final_ms, LIFE_MS);
 }
 
 void watch_open(struct sim *sim)
@@ -471,13 +479,13 @@ static void final_again(struct sim *sim, struct sent *sent, const char *text, un
     if (!is_invite(sent->method))
         return;
     if (sent->final >= 300 && status >= 300 && !sent->reliable &&
-        sim->now_ms < sent->final_ms + LIFE_MS) {
+        sim->now_ms < linger_end(sent->final_ms, LIFE_MS)) {
         sent->acks_due = 1;
         watch->ack_child = sent;
     }
     struct served *parent = sent->parent;
-    if (sent->final < 300 && status < 300 && sim->now_ms < sent->final_ms + LIFE_MS &&
-        sim->now_ms < parent->final_ms + LIFE_MS)
+    if (sent->final < 300 && status < 300 && sim->now_ms < linger_end(sent->final_ms, LIFE_MS) &&
+        sim->now_ms < linger_end(parent->final_ms, LIFE_MS))
         pass(watch, parent, text);
 }
 
@@ -508,7 +516,7 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
     if (parent == NULL || status >= 300)
         return;
     if (parent->final == 0 || (is_invite(parent->method) && parent->final < 300 &&
-                               sim->now_ms < parent->final_ms + LIFE_MS))
+                               sim->now_ms < linger_end(parent->final_ms, LIFE_MS)))
         pass(watch, parent, text);
 }
 

@@ -6,6 +6,7 @@
 #ifndef TESTS_TXN_WORLD_H
 #define TESTS_TXN_WORLD_H
 
+#include "txn/timers.h"
 #include "txn/txn.h"
 
 enum {

@@ -59,7 +59,7 @@ static void every_2xx_of_every_branch_is_forwarded(void **state)
     assert_non_null(strstr(world_expect(w, "SIP/2.0 200")->text, "tag=two"));
     assert_non_null(strstr(world_expect(w, "SIP/2.0 200")->text, "tag=one"));
     assert_non_null(strstr(world_expect(w, "SIP/2.0 200")->text, "tag=one-more"));
-    world_pass(w, 12000);
+    world_pass(w, 12300);
     assert_int_equal(proxy_count(w->proxy), 0); /* Accepted is over (RFC 6026 §7.1) */
     world_close(w);
 }

@@ -182,7 +182,7 @@ static void the_487_ends_the_invite_and_the_cancel(void **unused)
     assert_int_equal(w->sent_count, 3);
     assert_true(world_answer(w, 1, 200, &to));
     assert_int_equal(world_told(w, TOLD_RESPONSE), 2);
-    world_run(w, 12000);
+    world_run(w, 12000 + LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 1);
     assert_int_equal(world_told(w, TOLD_FAILURE), 0);
     assert_false(world_answer(w, 1, 200, &to));
@@ -201,7 +201,7 @@ static void a_2xx_that_crosses_it_is_told(void **unused)
     world_flush(w);
     assert_true(world_answer(w, 0, 200, &to));
     assert_int_equal(world_told(w, TOLD_RESPONSE), 2);
-    world_run(w, 32000);
+    world_run(w, 32000 + LINGER_STEP_MS);
     assert_int_equal(w->sent_count, 2);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 1);
     world_close(w);

@@ -152,7 +152,7 @@ static void a_failure_is_acknowledged_each_time_and_told_once(void **unused)
     assert_true(world_answer(w, 0, 200, &to)); /* absorbed: not in the figure */
     assert_true(world_answer(w, 0, 180, &to));
     assert_int_equal(world_told(w, TOLD_RESPONSE), 2);
-    world_run(w, 1000);
+    world_run(w, 1000 + LINGER_STEP_MS);
     check_told(w, 2, TOLD_CLIENT_END, 0);
     assert_false(world_answer(w, 0, 486, &to));
     assert_int_equal(w->sent_count, 3);
@@ -194,7 +194,7 @@ static void every_2xx_is_told_for_64_t1_and_none_acknowledged(void **unused)
         assert_int_equal(world_told(w, TOLD_RESPONSE), 3);
         assert_int_equal(w->told_count, 3);
         assert_int_equal(w->sent_count, 1);
-        world_run(w, 1);
+        world_run(w, LINGER_STEP_MS);
         check_told(w, 3, TOLD_CLIENT_END, 0);
         assert_false(world_answer(w, 0, 200, &ways[i]));
         world_close(w);
@@ -214,7 +214,7 @@ static void a_bye_tells_one_final_response_and_absorbs_more_for_t4(void **unused
     assert_true(world_answer(w, 0, 200, &to));
     assert_int_equal(world_told(w, TOLD_RESPONSE), 1);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 0);
-    world_run(w, 1);
+    world_run(w, LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 1);
     assert_int_equal(w->sent_count, 1);
     world_close(w);
@@ -259,7 +259,7 @@ static void a_guessed_or_stale_branch_finds_nothing(void **unused)
     assert_int_equal(txn_counters(w->table)->responses_unmatched, COUNT_OF(digits) + 6);
 
     assert_true(world_answer_branch(w, forged, "INVITE", 200, &to));
-    world_run(w, 32000);
+    world_run(w, 32000 + LINGER_STEP_MS);
     assert_false(world_answer_branch(w, forged, "INVITE", 200, &to)); /* stale */
     world_send(w, &invite, &to, 2);                                   /* the slot is used again */
     assert_false(world_answer_branch(w, forged, "INVITE", 200, &to));
@@ -332,7 +332,7 @@ static void a_context_may_be_changed_as_long_as_the_id_is_live(void **unused)
     txn_client_context(w->table, id, 2);
     assert_true(world_answer(w, 0, 200, &to));
     assert_int_equal(w->told[0].context, 2);
-    world_run(w, 5000);
+    world_run(w, 5000 + LINGER_STEP_MS);
     assert_int_equal(txn_client_context_get(w->table, id), 0);
     txn_client_context(w->table, id, 3);
     world_close(w);

@@ -138,7 +138,7 @@ static void an_answer_that_comes_first_wins(void **unused)
     world_run(w, 31999);
     assert_int_equal(world_told(w, TOLD_FAILURE), 0);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 0);
-    world_run(w, 1);
+    world_run(w, LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 1);
     world_close(w);
 }

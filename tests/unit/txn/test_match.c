@@ -160,7 +160,7 @@ static void an_ack_of_rfc_2543_matches_by_the_to_tag_of_the_failure(void **unuse
     assert_int_equal(world_receive(w, &ack_t, &source).verdict, TXN_ABSORBED);
     assert_int_equal(world_receive(w, &ack_t, &source).verdict, TXN_ABSORBED);
     assert_int_equal(world_receive(w, &invite, &source).verdict, TXN_ABSORBED);
-    world_run(w, 5000);
+    world_run(w, 5000 + LINGER_STEP_MS);
     assert_int_equal(w->sent_count, 1); /* Timer G was stopped */
     assert_int_equal(world_told(w, TOLD_SERVER_END), 1);
 
@@ -284,7 +284,7 @@ static void merging_is_over_when_the_first_transaction_is(void **unused)
     got = world_receive(w, &second, &source);
     assert_int_equal(got.verdict, TXN_MERGED);
     txn_server_drop(w->table, got.id, w->now_ms);
-    world_run(w, 1);
+    world_run(w, LINGER_STEP_MS);
     assert_int_equal(world_receive(w, &third, &source).verdict, TXN_NEW);
     world_close(w);
 }

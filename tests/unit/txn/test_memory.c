@@ -40,7 +40,7 @@ static void the_limit_counts_servers_and_clients_together(void **unused)
     assert_int_equal(txn_counters(w->table)->full, 2);
 
     world_answer(w, 0, 200, &to);
-    world_run(w, 5000); /* the client is over */
+    world_run(w, 5000 + LINGER_STEP_MS); /* the client is over */
     assert_int_equal(receive_numbered(w, 3).verdict, TXN_NEW);
     assert_int_equal(receive_numbered(w, 4).verdict, TXN_REFUSED);
     world_close(w);
@@ -184,7 +184,7 @@ static void a_finished_call_lingers_in_less_than_2500_bytes(void **unused)
     print_message("%zu bytes per call\n", each);
     assert_true(each < 2500);
 
-    world_run(w, 32000);
+    world_run(w, 32000 + LINGER_STEP_MS);
     assert_int_equal(txn_count(w->table), 0);
     world_close(w);
 }

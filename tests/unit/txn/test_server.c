@@ -62,7 +62,7 @@ static void an_ack_stops_timer_g_and_is_absorbed_for_t4(void **unused)
     assert_int_equal(w->sent_count, 2);
     assert_int_equal(txn_counters(w->table)->acks_absorbed, 2);
     assert_int_equal(world_told(w, TOLD_SERVER_END), 0);
-    world_run(w, 1);
+    world_run(w, LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_SERVER_END), 1);
     world_close(w);
 }
@@ -127,7 +127,7 @@ static void an_accepted_invite_is_absorbed_for_64_t1_and_passes_2xx_and_acks(voi
     assert_int_equal(world_forward(w, got.id, &invite, 183, "t"), OK);
     assert_int_equal(w->sent_count, 3); /* dropped */
     assert_int_equal(world_receive(w, &ack, &source).verdict, TXN_ACK);
-    world_run(w, 1000);
+    world_run(w, 1000 + LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_SERVER_END), 1);
     assert_int_equal(world_forward(w, got.id, &invite, 200, "t"), ERR_NOT_FOUND);
     world_close(w);
@@ -164,7 +164,7 @@ static void a_repeated_bye_gets_its_final_response_for_64_t1(void **unused)
     assert_int_equal(w->sent_count, 2);
     assert_string_equal(w->sent[0].text, w->sent[1].text);
     assert_int_equal(world_told(w, TOLD_SERVER_END), 0);
-    world_run(w, 1);
+    world_run(w, LINGER_STEP_MS);
     assert_int_equal(world_told(w, TOLD_SERVER_END), 1);
     assert_int_equal(world_receive(w, &bye, &source).verdict, TXN_NEW);
     world_close(w);
@@ -247,7 +247,7 @@ static void a_408_to_a_non_invite_is_silence(void **unused)
         assert_int_equal(world_receive(w, &bye, &source).verdict, TXN_ABSORBED);
         world_run(w, 31999);
         assert_int_equal(w->sent_count, 1);
-        world_run(w, 1);
+        world_run(w, LINGER_STEP_MS);
         assert_int_equal(world_told(w, TOLD_SERVER_END), 1);
         /* A late answer finds nothing (§4.3). */
         assert_int_equal(world_forward(w, got.id, &bye, 200, "t"), ERR_NOT_FOUND);
