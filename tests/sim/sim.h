@@ -349,6 +349,7 @@ struct sim {
 
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
+    uint32_t turn_conn;          /* that it came by */
     bool posted;                 /* it went to another worker */
     bool turn_gone;              /* the connection of the request at hand is lost */
     struct sim_aor aors[SIM_PHONES_MAX];
