@@ -14,7 +14,7 @@
  *   same.c    is what was sent on what was received?
  *   aors.c    what the bindings must be
  *   access.c  who may get through
- *   watch.c   every transaction of the node, as the network sees it
+ *   watch.c   every transaction of the node, as the network sees it; watch.h names its other files
  *   probe.c   single requests whose answers are known
  *   phone.c   registrations, calls as caller and as callee
  *   creds.c   what phones answer to challenges
