@@ -16,7 +16,7 @@
  *   access.c  who may get through
  *   watch.c   every transaction of the node, as the network sees it; watch.h names its other files
  *   probe.c   single requests whose answers are known
- *   phone.c   registrations, calls as caller and as callee
+ *   phone.c   registrations, calls as caller and as callee; phone.h names its other files
  *   creds.c   what phones answer to challenges
  *   ask.c     requests within a dialog, from both sides
  *   router.c  somebody else's proxy beside the node
