@@ -145,7 +145,8 @@ void access_note(struct sim *sim, uint32_t phone, const char *request)
     (void)judge(sim, phone, request, &nonce, &nc);
     char branch[32], wrong[16];
     text_field(request, "X-Creds", 0, wrong, sizeof wrong);
-    bool counts = wrong[0] == '\0' || strcmp(wrong, "user") == 0; /* it was known to somebody */
+    bool counts = wrong[0] == '\0' || strcmp(wrong, "user") == 0 ||
+                  strcmp(wrong, "algorithm") == 0; /* good in somebody's eyes */
     if (nonce == NULL || nc == 0 || nc >= SIM_COUNTS || !counts)
         return;
     branch_of(request, branch);

@@ -346,6 +346,7 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     struct sim_event event = {.due_ms = at_ms,
                               .kind = EVENT_MAIL,
                               .from = sim->turn_from,
+                              .b = sim->turn_conn,
                               .to = worker,
                               .boot = sim->boot,
                               .c = sim->turn_waited_ms,
@@ -652,6 +653,7 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     sim->received_by_node++;
     source.local = sim->listeners[v6 ? 2 : 0].bound;
     sim->turn_from = from;
+    sim->turn_conn = sim->phones[from].conn;
     sim->posted = false;
     struct mem *mem = &sim->workers[arrives].core->mem;
     mem->fail_at =
@@ -674,6 +676,7 @@ void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
     core_mail(sim->workers[worker].core, &event->mail, sim->now_ms, sim_wall(sim));
     if (event->mail.kind == CORE_MAIL_MESSAGE) {
         sim->turn_from = event->from;
+        sim->turn_conn = event->b;
         watch_in(sim, event->from, event->bytes);
     }
     if (event->mail.kind == CORE_MAIL_SEND_FAILED)

@@ -14,9 +14,9 @@
  *   same.c    is what was sent on what was received?
  *   aors.c    what the bindings must be
  *   access.c  who may get through
- *   watch.c   every transaction of the node, as the network sees it
+ *   watch.c   every transaction of the node, as the network sees it; watch.h names its other files
  *   probe.c   single requests whose answers are known
- *   phone.c   registrations, calls as caller and as callee
+ *   phone.c   registrations, calls as caller and as callee; phone.h names its other files
  *   creds.c   what phones answer to challenges
  *   ask.c     requests within a dialog, from both sides
  *   router.c  somebody else's proxy beside the node
@@ -354,6 +354,7 @@ struct sim {
 
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
+    uint32_t turn_conn;          /* that it came by */
     bool posted;                 /* it went to another worker */
     bool turn_gone;              /* the connection of the request at hand is lost */
     uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim/targets - where a request may go, and in whose turn: bindings by q, redirections, the flows
+ * of one phone, Max-Breadth.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "watch.h"
+
+/* ---- targets ---- */
+
+bool watch_has_six(const struct served *served)
+{
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i]->final >= 600)
+            return true;
+    return false;
+}
+
+static bool has_six_before(const struct served *served, const struct sent *child)
+{
+    for (unsigned i = 0; i < served->child_count; i++)
+        if (served->children[i] != child && served->children[i]->final >= 600)
+            return true;
+    return false;
+}
+
+/** The user that a Request-URI of ours names; SIM_PHONES_MAX: none of them. */
+unsigned watch_user_of_request(const struct sim *sim, const char *text)
+{
+    char uri[128];
+    const char *at = text + strcspn(text, " ") + 1;
+
+    snprintf(uri, sizeof uri, "%.*s", (int)strcspn(at, " "), at);
+    if (strncmp(uri, "tel:", 4) == 0)
+        at = uri + 4;
+    else if (strncmp(uri, "sip:", 4) == 0 &&
+             (strstr(uri, "@sim.example") != NULL || text_names_node(uri)))
+        at = uri + 4;
+    else
+        return SIM_PHONES_MAX;
+    char *end;
+    unsigned user;
+    if (*at == 'u') {
+        user = (unsigned)strtoul(at + 1, &end, 10);
+    } else {
+        user = (unsigned)strtoul(at, &end, 10) - 100;
+    }
+    if (*end != '@' && *end != '\0')
+        return SIM_PHONES_MAX;
+    return user < sim->knobs.phones && !sim->disabled[user] ? user : SIM_PHONES_MAX;
+}
+
+/** May its sender call outside? Then he may be led there, too. */
+static bool reaches_outside(const struct sim *sim, const struct served *served)
+{
+    return served->phone == SIM_ROUTER || needs_credentials(sim, served->text);
+}
+
+/** Takes out what leads a stranger outside, and what is there already. */
+static unsigned drop_targets(const struct sim *sim, const struct served *served,
+                             struct sim_binding *targets, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        bool known = false;
+        for (unsigned k = 0; k < kept; k++)
+            known |= strcmp(targets[k].uri, targets[i].uri) == 0 &&
+                     strcmp(targets[k].path, targets[i].path) == 0;
+        if (!known && (!targets[i].elsewhere || reaches_outside(sim, served)))
+            targets[kept++] = targets[i];
+    }
+    return kept;
+}
+
+void watch_locate(struct sim *sim, struct served *served)
+{
+    if (served->located)
+        return;
+    served->located = true;
+    served->certain = true;
+    unsigned user = watch_user_of_request(sim, served->text);
+    if (!served->in_dialog && user < SIM_PHONES_MAX)
+        served->target_count =
+            drop_targets(sim, served, served->targets,
+                         aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
+}
+
+/** Is the other proxy the next hop of this message, by its Route? */
+bool watch_by_router(const char *text)
+{
+    char value[512];
+
+    text_request_uri(text, value, sizeof value);
+    if (strcmp(value, "sip:" SIM_ROUTER_HOST) == 0)
+        return true;
+    text_field(text, "Route", 0, value, sizeof value);
+    value[strcspn(value, ",")] = '\0';
+    return strstr(value, SIM_ROUTER_HOST) != NULL;
+}
+
+/** The same URI with and without Path are two. */
+int watch_find_target(const struct served *served, const char *uri, bool routed)
+{
+    for (unsigned i = 0; i < served->target_count; i++)
+        if (strcmp(served->targets[i].uri, uri) == 0 &&
+            (served->targets[i].path[0] != '\0') == routed)
+            return (int)i;
+    return -1;
+}
+
+/** When a branch that is over ended. */
+uint64_t watch_ended_ms(const struct sent *child)
+{
+    if (child->done_ms != 0)
+        return child->done_ms;
+    return (child->cancelled ? child->cancel_ms : child->first_ms) + LIFE_MS;
+}
+
+enum held watch_held_up(const struct served *served, unsigned at, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < served->child_count; i++) {
+        const struct sent *child = served->children[i];
+        if (child->target < 0 || (unsigned)child->target == at ||
+            served->targets[at].instance[0] == '\0' ||
+            strcmp(served->targets[child->target].instance, served->targets[at].instance) != 0)
+            continue;
+        if (watch_is_pending(child, now_ms) && !child->doubtful)
+            return HELD_BUSY;
+        if (!child->refused && child->final != 430 &&
+            (!served->targets[at].added || watch_ended_ms(child) > served->targets[at].added_ms))
+            return HELD_SETTLED;
+    }
+    return HELD_NOT;
+}
+
+/** A target that a redirection adds; false: it is known, or there is no room. */
+static bool add_target(struct served *served, const struct sim_binding *binding, unsigned q,
+                       uint64_t now_ms)
+{
+    int known = watch_find_target(served, binding->uri, binding->path[0] != '\0');
+    bool was_lost = known >= 0 && served->targets[known].lost && !served->started[known];
+    if (known >= 0 && !was_lost)
+        return false;
+    if (known < 0 && served->target_count == TARGETS_MAX) {
+        served->certain = false;
+        return false;
+    }
+    struct sim_binding *made =
+        &served->targets[was_lost ? (unsigned)known : served->target_count++];
+    *made = *binding;
+    made->q = q;
+    made->added = true;
+    made->added_ms = now_ms;
+    return true;
+}
+
+static unsigned q_of(const char *contact)
+{
+    char text[16];
+
+    text_param(contact, "q", text, sizeof text);
+    return text[0] == '\0' ? 1000 : (unsigned)(strtod(text, NULL) * 1000 + 0.5);
+}
+
+/** What one Contact of a redirection leads to. */
+static unsigned led_to(struct sim *sim, struct served *served, const char *uri,
+                       struct sim_binding out[static REDIRECTED_MAX])
+{
+    bool certain = true;
+    unsigned count = 0, usable = 0;
+
+    if (strstr(uri, "@sim.example") == NULL) {
+        out[0] = (struct sim_binding){0};
+        snprintf(out[0].uri, sizeof out[0].uri, "%s", uri);
+        return reaches_outside(sim, served) ? 1 : 0;
+    }
+    unsigned user = aors_user_of(uri);
+    if (user >= sim->knobs.phones || sim->disabled[user])
+        return 0;
+    count = aors_targets(sim, user, out, REDIRECTED_MAX, &certain);
+    certain = certain && count < REDIRECTED_MAX;
+    count = drop_targets(sim, served, out, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (out[i].lost && sim->now_ms <= out[i].lost_ms + 5)
+            certain = false;
+        if (!out[i].lost)
+            out[usable++] = out[i];
+    }
+    served->certain = served->certain && certain;
+    return usable;
+}
+
+/** RFC 3261 section 16.7 step 4: a 3xx is followed, where that is configured and may be. */
+void watch_follow(struct sim *sim, struct sent *child)
+{
+    struct served *served = child->parent;
+    struct sim_binding found[REDIRECTED_MAX];
+    char contact[256], uri[128];
+    bool left = false;
+
+    if (!sim->knobs.recurse || served->in_dialog || served->cancelled || served->final != 0 ||
+        has_six_before(served, child))
+        return;
+    for (unsigned i = 0; text_field(child->final_text, "Contact", i, contact, sizeof contact);
+         i++) {
+        text_uri(contact, uri, sizeof uri);
+        unsigned count = led_to(sim, served, uri, found);
+        left |= count == 0;
+        for (unsigned k = 0; k < count; k++)
+            child->followed |= add_target(served, &found[k], q_of(contact), sim->now_ms);
+    }
+    child->partly = child->followed && left;
+}
+
+static void check_turn_of_target(struct sim *sim, struct served *served, unsigned at)
+{
+    unsigned q = served->targets[at].q;
+
+    if (served->started[at])
+        sim_fail(sim, "the target %s is tried twice", served->targets[at].uri);
+    if (served->certain && watch_held_up(served, at, sim->now_ms) != HELD_NOT)
+        sim_fail(sim, "%s is tried beside another flow of its phone", served->targets[at].uri);
+    for (unsigned i = 0; i < served->target_count && served->certain; i++)
+        if (!served->started[i] && served->targets[i].q > q && !served->targets[i].lost &&
+            watch_held_up(served, i, sim->now_ms) == HELD_NOT)
+            sim_fail(sim, "%s is tried before %s, whose q is higher", served->targets[at].uri,
+                     served->targets[i].uri);
+    for (unsigned i = 0; i < served->child_count; i++) {
+        const struct sent *child = served->children[i];
+        bool other = child->target >= 0 && served->targets[child->target].q != q;
+        if (other && watch_is_pending(child, sim->now_ms) && !child->doubtful)
+            sim_fail(sim, "%s is tried while %s still rings, whose q is another",
+                     served->targets[at].uri, served->targets[child->target].uri);
+    }
+    served->started[at] = true;
+}
+
+void watch_check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
+{
+    uint32_t peer = watch_by_router(text) ? SIM_ROUTER : phone_by_uri(sim, uri);
+    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user &&
+                 !sim->phones[to].instance;
+
+    if (peer != to && !moved) /* on a stream: the user's only phone, if it has no name of its own */
+        sim_fail(sim, "%.*s in a dialog went to phone %u", (int)strcspn(text, "\r"), text, to);
+}
+
+/** Where may this new branch go? Gives the index of its target, or -1. */
+int watch_check_target(struct sim *sim, struct served *served, uint32_t to, const char *text)
+{
+    char uri[256];
+
+    same_final_uri(sim, text, uri, sizeof uri);
+    watch_locate(sim, served);
+    if (served->in_dialog) {
+        watch_check_hop_in_dialog(sim, to, uri, text);
+        if (served->child_count > 0)
+            sim_fail(sim, "a %s in a dialog was forked", served->method);
+        return -1;
+    }
+    int at = watch_find_target(served, uri, watch_by_router(text));
+    if (at < 0) {
+        if (served->certain && phone_by_uri(sim, uri) != 0)
+            sim_fail(sim, "a %s went to %s, which is not registered there", served->method, uri);
+        return -1;
+    }
+    const struct sim_binding *target = &served->targets[at];
+    if ((target->path[0] != '\0' ? SIM_ROUTER : phone_by_uri(sim, uri)) != to)
+        sim_fail(sim, "a %s for %s went to phone %u", served->method, uri, to);
+    if (target->lost && sim->now_ms > target->lost_ms + 5)
+        sim_fail(sim, "a %s went to %s, whose connection is gone", served->method, uri);
+    check_turn_of_target(sim, served, (unsigned)at);
+    return at;
+}
+
+/** Is a target left that must be tried before a failure may be answered? */
+bool watch_has_target_left(const struct served *served, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < served->target_count; i++)
+        if (!served->started[i] && !served->targets[i].lost &&
+            watch_held_up(served, i, now_ms) != HELD_SETTLED)
+            return true;
+    return false;
+}
