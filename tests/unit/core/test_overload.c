@@ -163,7 +163,8 @@ static bool open_worker(struct world *w, unsigned worker)
         .overload_interval_ms = 100,
         .overload_last_ms = 200,
         .outbox = outbox,
-        .location = {w, find, find_hash, put, take_out},
+        .location =
+            {.user = w, .find = find, .find_hash = find_hash, .put = put, .remove = take_out},
         .ops = {.user = w, .post = post},
         .policy = w->policy,
     };
