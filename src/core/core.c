@@ -145,7 +145,8 @@ struct core_memory core_memory_max(const struct core_config *config)
 
     return (struct core_memory){
         .pools = config->memory_max,
-        .tables = sizeof(struct core) + txn_memory_max(config->transactions_max) +
+        .tables = sizeof(struct core) + OVERLOAD_REMEMBERED * sizeof(uint32_t) +
+                  txn_memory_max(config->transactions_max) +
                   proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +

@@ -13,7 +13,7 @@ enum {
      * (core/admit.h): else the kernel drops what belongs to calls, too. The kernel counts 2 KB for
      * a message of 1.
      */
-    RECEIVE_BUFFER_BYTES = 16 << 20,
+    RECEIVE_BUFFER_BYTES = 32 << 20,
     SEND_BUFFER_BYTES = 4 << 20,
     LISTEN_BACKLOG = 4096,
 };

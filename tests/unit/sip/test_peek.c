@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A light look at a request, and the parameters of overload control. tests/fuzz/fuzz_peek.c holds
+ * the look against the parser; here stands what it must say of messages that one can read.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/builder.h"
+#include "sip/sip.h"
+
+#define HEAD "INVITE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h:5062;branch=z9hG4bKa;rport\r\n"
+#define TAIL "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x@y\r\nCSeq: 7 INVITE\r\n\r\n"
+#define LONG "v: SIP/2.0/UDP h;branch=z9hG4bKa\r\nf: <sip:a@b>;tag=1\r\ni: x@y\r\n"
+
+struct look {
+    const char *why;
+    const char *text;
+    bool seen;
+};
+
+static const struct look looks[] = {
+    {"a plain one", HEAD TAIL, true},
+    {"compact names and folding",
+     "INVITE sip:c@d SIP/2.0\r\n" LONG "t:\r\n <sip:c@d>\r\nCSeq: 7 INVITE\r\n\r\n", true},
+    {"line ends in front of it", "\r\n\r\n" HEAD TAIL, true},
+    {"a response", "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n" TAIL, false},
+    {"no Via", "INVITE sip:c@d SIP/2.0\r\n" TAIL, false},
+    {"a malformed Via", "INVITE sip:c@d SIP/2.0\r\nVia: nonsense\r\n" TAIL, false},
+    {"two From", HEAD "From: <sip:e@f>;tag=2\r\n" TAIL, false},
+    {"another method in CSeq", "BYE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n" TAIL,
+     false},
+    {"a bare CR", HEAD "X: a\rb\r\n" TAIL, false},
+    {"cut off", HEAD "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n", false},
+    {"another version", "INVITE sip:c@d SIP/3.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n" TAIL,
+     false},
+    {"nothing", "", false},
+};
+
+static void what_is_plain_is_seen_and_all_else_left_to_the_parser(void **state)
+{
+    static struct sip_msg msg;
+    (void)state;
+
+    for (size_t i = 0; i < COUNT_OF(looks); i++) {
+        if (sip_peek(slice_of(looks[i].text), &msg) != looks[i].seen)
+            fail_msg("%s", looks[i].why);
+        if (!looks[i].seen)
+            continue;
+        assert_int_equal(msg.method, SIP_INVITE);
+        assert_int_equal(msg.cseq.number, 7);
+        assert_int_equal(msg.to.tag.len, 0);
+        assert_true(slice_equal(msg.call_id, SLICE("x@y")));
+        assert_true(slice_equal(msg.via.branch, SLICE("z9hG4bKa")));
+    }
+}
+
+static void the_tag_of_a_refusal_is_found_in_to_only(void **state)
+{
+    static const char ack[] = "ACK sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n";
+    static const struct {
+        const char *rest;
+        bool has;
+    } cases[] = {
+        {"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=secret01\r\n\r\n", true},
+        {"t: <sip:c@d>;x=y;tag=secret01\r\n\r\n", true},
+        {"To: <sip:c@d>;tag=other\r\n\r\n", false},
+        {"To: <sip:c@d>\r\nFrom: <sip:a@b>;tag=secret01\r\n\r\n", false},
+        {"To: <sip:c@d>\r\n\r\nTo: <sip:c@d>;tag=secret01\r\n", false},
+        {"To: <sip:c@d>;tag=secret01", false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[512];
+        struct builder b = builder_over(text, sizeof text);
+        builder_add(&b, slice_of(ack));
+        builder_add(&b, slice_of(cases[i].rest));
+        assert_int_equal(sip_peek_to_has(builder_slice(&b), SLICE("tag=secret")), cases[i].has);
+    }
+}
+
+static void the_first_bytes_name_the_method(void **state)
+{
+    (void)state;
+    assert_int_equal(sip_peek_method(SLICE("INVITE sip:")), SIP_INVITE);
+    assert_int_equal(sip_peek_method(SLICE("REGISTER sip:")), SIP_REGISTER);
+    assert_int_equal(sip_peek_method(SLICE("ACK sip:")), SIP_ACK);
+    assert_int_equal(sip_peek_method(SLICE("INVITED sip:")), SIP_METHOD_OTHER);
+    assert_int_equal(sip_peek_method(SLICE("BYE sip:")), SIP_METHOD_OTHER);
+    assert_int_equal(sip_peek_method(SLICE("SIP/2.0 200 OK")), SIP_METHOD_OTHER);
+    assert_int_equal(sip_peek_method(SLICE("INV")), SIP_METHOD_OTHER);
+}
+
+static void what_is_to_be_kept_back_is_written_as_rfc_7339_has_it(void **state)
+{
+    static const struct {
+        unsigned percent;
+        uint64_t seq_ms;
+        const char *text;
+    } cases[] = {
+        {20, UINT64_C(1282321615782),
+         ";oc=20;oc-algo=\"loss\";oc-validity=500;oc-seq=1282321615.782"},
+        {0, UINT64_C(1282321892007), ";oc=0;oc-algo=\"loss\";oc-validity=0;oc-seq=1282321892.007"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[SIP_OC_MAX];
+        struct builder b = builder_over(text, sizeof text);
+        sip_oc_write(&b, cases[i].percent, cases[i].seq_ms);
+        assert_false(b.overflow);
+        assert_true(slice_equal(builder_slice(&b), slice_of(cases[i].text)));
+    }
+}
+
+static void the_longest_text_has_room(void **state)
+{
+    char text[SIP_OC_MAX];
+    struct builder b = builder_over(text, sizeof text);
+    (void)state;
+
+    sip_oc_write(&b, 100, UINT64_MAX);
+    assert_false(b.overflow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_plain_is_seen_and_all_else_left_to_the_parser),
+        cmocka_unit_test(the_tag_of_a_refusal_is_found_in_to_only),
+        cmocka_unit_test(the_first_bytes_name_the_method),
+        cmocka_unit_test(what_is_to_be_kept_back_is_written_as_rfc_7339_has_it),
+        cmocka_unit_test(the_longest_text_has_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
