@@ -21,6 +21,7 @@ class Run:
     def __init__(self, reps=5, quick=False):
         self.reps, self.quick = reps, quick
         self.rows, self.voids, self.settings = [], [], {}
+        self.patience = 2  # how many samples may still be measured again for noise
 
     def note_settings(self, what, server):
         """Prints a whole configuration of ours once."""
@@ -53,7 +54,9 @@ class Run:
         print(f"{name:12s}  FAILED: {why}", flush=True)
 
     def sample(self, server, load, between_s=0.0):
-        return sample(server, load, self.voids, between_s)
+        result = sample(server, load, self.voids, between_s, min(2, self.patience))
+        self.patience -= max(0, result.get("noisy", 0) - 1)
+        return result
 
 
 def figure(value):
