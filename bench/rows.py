@@ -199,14 +199,13 @@ def rows_clean(run):
         own.must(FILL)
         kamailio.must(FILL)
         own.must(f"{CALL} -n 150000 -w 200")
-        kamailio.must(f"{CALL} -n 40000 -w 200")
+        kamailio.must(f"{CALL} -n 40000 -w 100")
         kamailio.pause(kamailio.linger_s)
         guess = run.sample(kamailio, f"{CALL} -n {KAMAILIO_CALLS} -w 200", kamailio.linger_s)["rate"]
         kamailio.pause(kamailio.linger_s)
-        theirs, _ = clean_rate(kamailio, guess, 2)
+        theirs, _ = clean_rate(kamailio, guess, 1)
         own.pause(own.linger_s)
-        guess = run.sample(own, f"{CALL} -n 40000 -w 200")["rate"]
-        own.pause(own.linger_s)
+        guess = run.sample(own, f"{CALL} -n 20000 -w 200")["rate"]
         ours, best = clean_rate(own, guess, 2)
         note = f"setup p99 {best['p99_us'] / 1000:.1f} ms"
         if best["gen_cpu"] / best["secs"] > 0.9:
