@@ -243,27 +243,28 @@ def void_reason(result):
     return None
 
 
-def sample(server, arguments, voids, between_s=0.0):
+def sample(server, arguments, voids, between_s=0.0, patience=2):
     """A measurement that counts: what is void is said, noted in `voids`, and measured again.
 
-    While other processes take the cores it is measured again, too. When that does not end, the
-    sample with the least of it counts, and says so (`noisy`)."""
+    While other processes take the cores it is measured again, too, at most `patience` times. Then the
+    sample with the least of it counts, and says so (`noisy`: how often it was measured)."""
     noisy, reason = [], ""
     for _ in range(TRIES):
         result = server.measure(arguments)
         reason = void_reason(result)
-        if reason is None and result["others_busy"] <= OTHERS_MAX:
-            return result
-        if reason is None:
-            result["noisy"] = True
-            noisy.append(result)
-            if len(noisy) > 2:
-                break
-            server.pause(between_s)
+        if reason is not None:
+            voids.append(f"{server.name}: {reason}")
+            print(f"   void: {server.name} `{arguments}`: {reason}; measured again", flush=True)
+            server.pause(max(1.0, between_s))
             continue
-        voids.append(f"{server.name}: {reason}")
-        print(f"   void: {server.name} `{arguments}`: {reason}; measured again", flush=True)
-        time.sleep(max(1.0, between_s))
+        if result["others_busy"] <= OTHERS_MAX:
+            return result
+        noisy.append(result)
+        if len(noisy) > patience:
+            break
+        server.pause(between_s)
     if not noisy:
         raise Failed(f"{server.name}: {TRIES} samples void, the last: {reason}")
-    return min(noisy, key=lambda result: result["others_busy"])
+    best = min(noisy, key=lambda result: result["others_busy"])
+    best["noisy"] = len(noisy)
+    return best

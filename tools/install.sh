@@ -43,7 +43,6 @@ cmd:python3         python3
 cmd:valgrind        valgrind
 cmd:ip              iproute2
 cmd:kamailio        kamailio
-file:/usr/lib/*/kamailio/modules/db_sqlite.so kamailio-sqlite-modules
 "
 PACKAGE_NEEDS="
 cmd:dpkg-shlibdeps  dpkg-dev

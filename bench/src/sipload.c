@@ -397,7 +397,7 @@ static void send_failure_ack(const char *m, int len, uint32_t slot)
         return;
     o = cat(o, "ACK ", 4);
     o = cat(o, to + 6, end - to - 6);
-    o = cat(o, " SIP/2.0\r\nMax-Forwards: 70\r\n", 29);
+    o = cat(o, " SIP/2.0\r\nMax-Forwards: 70\r\n", 28);
     for (const char *p = memchr(m, '\n', len); p && p + 1 < e;) {
         p++;
         const char *nl = memchr(p, '\n', e - p);
