@@ -21,6 +21,7 @@ class Run:
     def __init__(self, reps=5, quick=False):
         self.reps, self.quick = reps, quick
         self.rows, self.voids, self.settings = [], [], {}
+        self.own_calls = OWN_CALLS // 2 if quick else OWN_CALLS
         self.patience = 2  # how many samples may still be measured again for noise
 
     def note_settings(self, what, server):
@@ -91,7 +92,7 @@ def warm_calls(run, own, kamailio):
     """Touches the memory that the samples will use. A first touch costs more than a call does, and
     ours comes back only when its timers (32 s) have ended."""
     own.must(FILL)
-    own.must(f"{CALL} -n {(run.reps + 2) * OWN_CALLS} -w 200")
+    own.must(f"{CALL} -n {(run.reps + 2) * run.own_calls} -w 200")
     kamailio.must(FILL)
     kamailio.must(f"{CALL} -n 20000 -w 200")
 
@@ -114,7 +115,7 @@ def rows_call(run):
         own.pause(own.linger_s)
         if resent:
             resent.check()
-        ours = [run.sample(own, f"{CALL} -n {OWN_CALLS} -w 200") for _ in range(run.reps)]
+        ours = [run.sample(own, f"{CALL} -n {run.own_calls} -w 200") for _ in range(run.reps)]
         run.add("D", median(ours), "us", 0.33, peer=median(theirs), samples=ours + theirs,
                 note=f"{spread(ours)} against {spread(theirs)}")
         if relay:
