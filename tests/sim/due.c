@@ -28,10 +28,11 @@ static bool has_just_failed(const struct sent *child, uint64_t now_ms)
 /** Of the flows of one phone only one is tried: is none of the same turn before this one? */
 static bool is_first_flow(const struct served *served, unsigned at, unsigned q)
 {
-    for (unsigned i = 0; i < at; i++)
+    const char *name = watch_flow_name(&served->targets[at]);
+
+    for (unsigned i = 0; i < at && name[0] != '\0'; i++)
         if (!served->started[i] && served->targets[i].q >= q &&
-            served->targets[at].instance[0] != '\0' &&
-            strcmp(served->targets[i].instance, served->targets[at].instance) == 0)
+            strcmp(watch_flow_name(&served->targets[i]), name) == 0)
             return false;
     return true;
 }

@@ -119,16 +119,29 @@ uint64_t watch_ended_ms(const struct sent *child)
     return (child->cancelled ? child->cancel_ms : child->first_ms) + LIFE_MS;
 }
 
+/** What a phone goes by: its instance, else its contact; what a redirection names directly:
+ * nothing. */
+const char *watch_flow_name(const struct sim_binding *target)
+{
+    if (target->instance[0] != '\0')
+        return target->instance;
+    return target->phone != 0 ? target->uri : "";
+}
+
 enum held watch_held_up(const struct served *served, unsigned at, uint64_t now_ms)
 {
-    for (unsigned i = 0; i < served->child_count; i++) {
+    const char *name = watch_flow_name(&served->targets[at]);
+
+    for (unsigned i = 0; i < served->child_count && name[0] != '\0'; i++) {
         const struct sent *child = served->children[i];
         if (child->target < 0 || (unsigned)child->target == at ||
-            served->targets[at].instance[0] == '\0' ||
-            strcmp(served->targets[child->target].instance, served->targets[at].instance) != 0)
+            strcmp(watch_flow_name(&served->targets[child->target]), name) != 0)
             continue;
-        if (watch_is_pending(child, now_ms) && !child->doubtful)
+        if (watch_is_pending(child, now_ms)) {
+            if (child->doubtful)
+                continue; /* its stream is gone: it may have failed */
             return HELD_BUSY;
+        }
         if (!child->refused && child->final != 430 &&
             (!served->targets[at].added || watch_ended_ms(child) > served->targets[at].added_ms))
             return HELD_SETTLED;

@@ -126,6 +126,9 @@ bool watch_by_router(const char *text);
 int watch_find_target(const struct served *served, const char *uri, bool routed);
 /** When a branch that is over ended. */
 uint64_t watch_ended_ms(const struct sent *child);
+/** What a phone goes by: its instance, else its contact; what a redirection names directly:
+ * nothing. */
+const char *watch_flow_name(const struct sim_binding *target);
 enum held watch_held_up(const struct served *served, unsigned at, uint64_t now_ms);
 /** RFC 3261 section 16.7 step 4: a 3xx is followed, where that is configured and may be. */
 void watch_follow(struct sim *sim, struct sent *child);
