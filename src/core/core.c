@@ -369,18 +369,21 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     limits_refused(core, &source->remote, CORE_R_STRAY_RESPONSE);
 }
 
+/** The worker in a branch of ours; this one when it is none. */
+static unsigned owner_by_branch(const struct core *core, struct slice text)
+{
+    struct txn_branch branch;
+    bool named = txn_branch_parse(text, &branch) && branch.boot == core->config.boot &&
+                 branch.worker < core->config.workers;
+    return named ? branch.worker : core->config.worker;
+}
+
 unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
 {
-    unsigned self = core->config.worker;
-    struct txn_branch branch;
-
     if (core->config.workers == 1)
-        return self;
-    if (msg->is_response) {
-        bool named = txn_branch_parse(msg->via.branch, &branch) &&
-                     branch.boot == core->config.boot && branch.worker < core->config.workers;
-        return named ? branch.worker : self;
-    }
+        return core->config.worker;
+    if (msg->is_response)
+        return owner_by_branch(core, msg->via.branch);
     if (msg->method == SIP_REGISTER)
         return register_owner(core, msg);
     return table_owner(hash_bytes(core->config.hash_seed, msg->call_id), core->config.workers);
@@ -412,6 +415,24 @@ void core_pass_on(struct core *core, unsigned owner, struct slice bytes, enum si
         core_count(core, CORE_R_MAILBOX);
 }
 
+/** A datagram that another worker owns goes to him as it is: he will parse it. */
+static bool pass_on_unparsed(struct core *core, struct slice bytes, const struct flow *source)
+{
+    unsigned self = core->config.worker, owner = self;
+    struct sip_peek_name name;
+
+    if (core->config.workers == 1 || !sip_peek_name(bytes, &name))
+        return false;
+    if (name.is_response)
+        owner = owner_by_branch(core, name.text);
+    else
+        owner = table_owner(hash_bytes(core->config.hash_seed, name.text), core->config.workers);
+    if (owner == self)
+        return false;
+    core_pass_on(core, owner, bytes, SIP_DATAGRAM, source, OVERLOAD_TAKES_ALL);
+    return true;
+}
+
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
                   const struct flow *source, uint64_t now_ms, uint64_t wall_ms)
 {
@@ -421,6 +442,8 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
         return false;
     if (core->overload.watching && overload_receive(core, bytes, framing, source))
+        return true;
+    if (framing == SIP_DATAGRAM && pass_on_unparsed(core, bytes, source))
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
@@ -454,13 +477,20 @@ static void answer_count(struct core *core, const struct core_mail *ask)
         core_count(core, CORE_R_MAILBOX);
 }
 
-/** A message that this worker owns; one that was passed on unparsed may be faulty. */
+/** A message that this worker owns. It was passed on unparsed, mostly. */
 static void read_message(struct core *core, const struct core_mail *mail)
 {
     struct sip_msg *msg = &core->received;
+    const struct addr *source = &mail->flow.remote;
 
-    if (overload_mail(core, mail) ||
-        sip_parse(mail->bytes, (enum sip_framing)mail->framing, msg) != OK)
+    if (overload_mail(core, mail))
+        return;
+    if (sip_parse(mail->bytes, (enum sip_framing)mail->framing, msg) != OK) {
+        core_count(core, CORE_R_GARBAGE);
+        limits_refused(core, source, CORE_R_GARBAGE);
+        return;
+    }
+    if (msg->is_request && limits_is_scanner(core, msg, source))
         return;
     if (msg->is_request && msg->fault.status != 0)
         handle_fault(core, msg, &mail->flow);

@@ -235,3 +235,83 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
         return false;
     return slice_equal(out->cseq.method_name, out->method_name);
 }
+
+/* ---- the name alone ---- */
+
+/** Is the name of the field at `at` this one, in full or compact form, its colon right behind? */
+static bool is_named(struct slice line, struct slice name, char compact)
+{
+    if (line.len > 1 && line.data[1] == ':')
+        return ascii_lower(line.data[0]) == compact;
+    return line.len > name.len && line.data[name.len] == ':' &&
+           slice_equal_nocase((struct slice){line.data, name.len}, name);
+}
+
+/** Could it be this field, written otherwise? */
+static bool resembles(struct slice line, char first)
+{
+    size_t colon = slice_find(line, ':');
+    return ascii_lower(line.data[0]) == first &&
+           (colon == SIZE_MAX || slice_find((struct slice){line.data, colon}, ' ') != SIZE_MAX ||
+            slice_find((struct slice){line.data, colon}, '\t') != SIZE_MAX);
+}
+
+/** The value of the first field of a name, on one line; false: there is none so plain. */
+static bool first_plain(struct slice bytes, struct slice name, char compact, struct slice *value)
+{
+    const char *end = bytes.data + bytes.len;
+    const char *at = scan_two(bytes.data, end, '\r', '\n');
+
+    while (at_crlf(at, end)) {
+        struct slice line = {at + 2, 0};
+        at = scan_two(line.data, end, '\r', '\n');
+        line.len = (size_t)(at - line.data);
+        if (line.len == 0)
+            return false;
+        if (is_named(line, name, compact)) {
+            bool folded = end - at < 3 || at[2] == ' ' || at[2] == '\t';
+            *value = slice_trim(slice_from(line, slice_find(line, ':') + 1));
+            return at_crlf(at, end) && !folded;
+        }
+        if (resembles(line, compact) || resembles(line, ascii_lower(name.data[0])))
+            return false;
+    }
+    return false;
+}
+
+/** Up to the next parameter or value, of a Via without quotes and spaces in its parameters. */
+static bool plain_branch(struct slice via, struct slice *branch)
+{
+    size_t semicolon = slice_find(via, ';');
+    if (semicolon == SIZE_MAX)
+        return false;
+
+    struct slice params = slice_from(via, semicolon);
+    size_t comma = slice_find(params, ',');
+    if (comma != SIZE_MAX)
+        params.len = comma;
+    if (slice_find(slice_between(via.data, params.data), ',') != SIZE_MAX ||
+        slice_find(params, '"') != SIZE_MAX || slice_find(params, ' ') != SIZE_MAX ||
+        slice_find(params, '\t') != SIZE_MAX || !slice_starts_with(params, SLICE(";branch=")))
+        return false;
+    *branch = slice_from(params, sizeof ";branch=" - 1);
+    size_t next = slice_find(*branch, ';');
+    if (next != SIZE_MAX)
+        branch->len = next;
+    return branch->len > 0;
+}
+
+bool sip_peek_name(struct slice bytes, struct sip_peek_name *out)
+{
+    struct slice value;
+
+    if (bytes.len < 4 || bytes.len > SIP_MESSAGE_MAX || (unsigned char)bytes.data[0] <= ' ')
+        return false;
+    out->is_response = slice_starts_with(bytes, SLICE("SIP/"));
+    if (out->is_response)
+        return first_plain(bytes, SLICE("Via"), 'v', &value) && plain_branch(value, &out->text);
+    if (slice_starts_with(bytes, SLICE("REGISTER ")) || (bytes.data[0] | 0x20) == 's')
+        return false; /* SUBSCRIBE is rare, and "sip/2.0 200" is a response, too */
+    out->text = SLICE_EMPTY;
+    return first_plain(bytes, SLICE("Call-ID"), 'i', &out->text) && out->text.len > 0;
+}

@@ -32,4 +32,17 @@ bool sip_peek_to_has(struct slice bytes, struct slice text);
  */
 bool sip_peek(struct slice bytes, struct sip_msg *out);
 
+/** What names the owner of a message: see sip_peek_name(). */
+struct sip_peek_name {
+    bool is_response;
+    struct slice text; /* the top Via's branch of a response; the Call-ID of a request */
+};
+
+/**
+ * For who may have to pass a message on: finds its name without a parse. True: where sip_parse()
+ * finds no fault, it finds this very `via.branch` or `call_id`. False: it is not written plainly
+ * (folded, quoted, with spaces); or a REGISTER, which goes by To.
+ */
+bool sip_peek_name(struct slice bytes, struct sip_peek_name *out);
+
 #endif

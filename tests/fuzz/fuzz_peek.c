@@ -90,6 +90,18 @@ static void compare_replies(const struct sip_msg *look, const struct sip_msg *wh
     free(text);
 }
 
+static void compare_name(struct slice bytes, const struct sip_msg *whole)
+{
+    struct sip_peek_name name;
+
+    if (!sip_peek_name(bytes, &name) || whole->fault.status != 0)
+        return;
+    sip_must(name.is_response == whole->is_response, "the name is of a response or of a request");
+    sip_must(same(name.text, whole->is_response ? whole->via.branch : whole->call_id),
+             "the name is what the parser finds");
+    sip_must(whole->method != SIP_REGISTER || whole->is_response, "a REGISTER goes by To");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct sip_msg look, whole;
@@ -105,6 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sip_must(err != OK || whole.is_response || whole.fault.status != 0,
                  "the look takes every sound request");
     }
+    if (err == OK)
+        compare_name(bytes, &whole);
     if (sip_peek_method(bytes) != SIP_METHOD_OTHER && err == OK)
         sip_must(whole.method == sip_peek_method(bytes), "the first bytes name the method");
     return 0;

@@ -95,6 +95,55 @@ static void the_first_bytes_name_the_method(void **state)
     assert_int_equal(sip_peek_method(SLICE("INV")), SIP_METHOD_OTHER);
 }
 
+static void the_name_of_a_message_is_found_where_it_is_plain(void **state)
+{
+    static const struct {
+        const char *why, *text, *name; /* NULL: left to the parser */
+    } cases[] = {
+        {"a request goes by its Call-ID", "INVITE sip:b SIP/2.0\r\nVia: x\r\nCall-ID: a@b\r\n\r\n",
+         "a@b"},
+        {"compact, and in any case", "BYE sip:b SIP/2.0\r\nI:a \r\n\r\n", "a"},
+        {"of two the first: the parser says what is wrong",
+         "BYE sip:b SIP/2.0\r\nCall-ID: a\r\nCall-ID: b\r\n\r\n", "a"},
+        {"a name with a space", "BYE sip:b SIP/2.0\r\nCall-ID : a\r\ni: b\r\n\r\n", NULL},
+        {"a tab", "BYE sip:b SIP/2.0\r\ni\t: a\r\nCall-ID: b\r\n\r\n", NULL},
+        {"folded", "BYE sip:b SIP/2.0\r\nCall-ID: a\r\n b\r\n\r\n", NULL},
+        {"folded in front", "BYE sip:b SIP/2.0\r\nCall-ID:\r\n a\r\n\r\n", NULL},
+        {"in a folded line of another", "BYE sip:b SIP/2.0\r\nSubject: x\r\n Call-ID: a\r\n\r\n",
+         NULL},
+        {"none", "BYE sip:b SIP/2.0\r\nVia: x\r\n\r\ni: body\r\n\r\n", NULL},
+        {"empty", "BYE sip:b SIP/2.0\r\nCall-ID: \r\n\r\n", NULL},
+        {"cut off", "BYE sip:b SIP/2.0\r\nCall-ID: a", NULL},
+        {"a bare line feed", "BYE sip:b SIP/2.0\nCall-ID: a\r\n\r\n", NULL},
+        {"a REGISTER goes by To", "REGISTER sip:b SIP/2.0\r\nCall-ID: a\r\n\r\n", NULL},
+        {"lines in front", "\r\nBYE sip:b SIP/2.0\r\nCall-ID: a\r\n\r\n", NULL},
+        {"a response goes by its top branch",
+         "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx;rport=1\r\nVia: y;branch=z\r\n\r\n",
+         "z9hG4bKx"},
+        {"the first of two values",
+         "SIP/2.0 200 OK\r\nv: SIP/2.0/UDP h;branch=x, SIP/2.0/UDP i;branch=y\r\n\r\n", "x"},
+        {"a branch that is not first: not ours",
+         "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;rport;branch=x\r\n\r\n", NULL},
+        {"a branch of the second value",
+         "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h, SIP/2.0/UDP i;branch=y\r\n\r\n", NULL},
+        {"quotes", "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=x;a=\",\"\r\n\r\n", NULL},
+        {"spaces", "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=x ;a\r\n\r\n", NULL},
+        {"lower case", "sip/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=x\r\n\r\n", NULL},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct sip_peek_name name = {0};
+        bool found = sip_peek_name(slice_of(cases[i].text), &name);
+        if (found != (cases[i].name != NULL) ||
+            (found && !slice_equal(name.text, slice_of(cases[i].name))))
+            fail_msg("%s: %s, \"%.*s\"", cases[i].why, found ? "found" : "not found",
+                     SLICE_ARG(name.text));
+        if (found)
+            assert_int_equal(cases[i].text[0] == 'S', name.is_response);
+    }
+}
+
 static void what_is_to_be_kept_back_is_written_as_rfc_7339_has_it(void **state)
 {
     static const struct {
@@ -133,6 +182,7 @@ int main(void)
         cmocka_unit_test(what_is_plain_is_seen_and_all_else_left_to_the_parser),
         cmocka_unit_test(the_tag_of_a_refusal_is_found_in_to_only),
         cmocka_unit_test(the_first_bytes_name_the_method),
+        cmocka_unit_test(the_name_of_a_message_is_found_where_it_is_plain),
         cmocka_unit_test(what_is_to_be_kept_back_is_written_as_rfc_7339_has_it),
         cmocka_unit_test(the_longest_text_has_room),
     };
