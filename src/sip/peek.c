@@ -238,22 +238,26 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
 
 /* ---- the name alone ---- */
 
-/** Is the name of the field at `at` this one, in full or compact form, its colon right behind? */
-static bool is_named(struct slice line, struct slice name, char compact)
-{
-    if (line.len > 1 && line.data[1] == ':')
-        return ascii_lower(line.data[0]) == compact;
-    return line.len > name.len && line.data[name.len] == ':' &&
-           slice_equal_nocase((struct slice){line.data, name.len}, name);
-}
+enum named {
+    NAMED_OTHERWISE = 0,
+    NAMED_PLAINLY,  /* its colon is right behind */
+    NAMED_WITH_LWS, /* before the colon, as is allowed (RFC 3261 §7.3.1) */
+};
 
-/** Could it be this field, written otherwise? */
-static bool resembles(struct slice line, char first)
+/** Is the name of the field in `line` this one, in full or compact form? */
+static enum named is_named(struct slice line, struct slice name, char compact)
 {
-    size_t colon = slice_find(line, ':');
-    return ascii_lower(line.data[0]) == first &&
-           (colon == SIZE_MAX || slice_find((struct slice){line.data, colon}, ' ') != SIZE_MAX ||
-            slice_find((struct slice){line.data, colon}, '\t') != SIZE_MAX);
+    char first = ascii_lower(line.data[0]);
+    size_t len = 1;
+
+    if (first == ascii_lower(name.data[0]) && line.len > name.len &&
+        slice_equal_nocase((struct slice){line.data, name.len}, name))
+        len = name.len;
+    else if (first != compact || line.len < 2)
+        return NAMED_OTHERWISE;
+    if (line.data[len] == ':')
+        return NAMED_PLAINLY;
+    return line.data[len] == ' ' || line.data[len] == '\t' ? NAMED_WITH_LWS : NAMED_OTHERWISE;
 }
 
 /** The value of the first field of a name, on one line; false: there is none so plain. */
@@ -268,13 +272,14 @@ static bool first_plain(struct slice bytes, struct slice name, char compact, str
         line.len = (size_t)(at - line.data);
         if (line.len == 0)
             return false;
-        if (is_named(line, name, compact)) {
+        enum named named = is_named(line, name, compact);
+        if (named == NAMED_WITH_LWS)
+            return false;
+        if (named == NAMED_PLAINLY) {
             bool folded = end - at < 3 || at[2] == ' ' || at[2] == '\t';
             *value = slice_trim(slice_from(line, slice_find(line, ':') + 1));
             return at_crlf(at, end) && !folded;
         }
-        if (resembles(line, compact) || resembles(line, ascii_lower(name.data[0])))
-            return false;
     }
     return false;
 }

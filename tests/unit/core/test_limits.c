@@ -352,7 +352,8 @@ static void a_scanner_is_dropped_and_barred_if_it_is_a_stranger(void **state)
     assert_int_equal(1, refused(0, CORE_R_SCANNER) + refused(1, CORE_R_SCANNER)); /* by the owner */
     assert_int_equal(0, answered(0, v4(1), 5));
     assert_int_equal(0, answered(1, v4(1), 5));
-    core_mail(nodes[0].core, &proof, now_ms, now_ms);
+    for (unsigned i = 0; i < WORKERS; i++)
+        core_mail(nodes[i].core, &proof, now_ms, now_ms);
     assert_int_equal(1, options(0, v4(2), "friendly-scanner\r\n"));
     assert_int_equal(1, options(0, v4(3), "my friendly-scanner\r\n"));
 }
