@@ -232,8 +232,7 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 {
     unsigned q = served->targets[at].q;
 
-    /* By another Path it is another target, and who has one may have registered anew by it. */
-    if (served->started[at] && served->targets[at].path[0] == '\0')
+    if (served->started[at])
         sim_fail(sim, "the target %s is tried twice", served->targets[at].uri);
     if (served->certain && watch_held_up(served, at, sim->now_ms) != HELD_NOT)
         sim_fail(sim, "%s is tried beside another flow of its phone", served->targets[at].uri);
