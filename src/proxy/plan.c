@@ -61,10 +61,9 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
                 continue;
             if (known->instance == 0 || target->instance == 0)
                 return true; /* a redirection, which names no instance and no flow */
-            if (known->instance == target->instance &&
-                known->to.transport == target->to.transport &&
+            if (known->to.transport == target->to.transport &&
                 addr_equal(&known->to.remote, &target->to.remote))
-                return true;
+                return true; /* whoever has registered it */
         }
     }
     return false;

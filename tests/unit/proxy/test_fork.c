@@ -237,6 +237,20 @@ static void a_phone_that_was_silent_is_not_asked_again_by_another_flow(void **st
     world_close(w);
 }
 
+static void a_place_is_tried_once_whoever_has_registered_it(void **state)
+{
+    struct world *w = world_open((struct world_options){0});
+    struct proxy_target targets[] = {world_target(1, 1000), world_target(1, 1000)};
+    (void)state;
+
+    targets[0].instance = 77;
+    targets[1].instance = 78; /* §16.5: the same URI, and the same address */
+    world_call(w, targets, 2);
+    world_expect(w, world_start("INVITE", 1));
+    assert_null(world_take(w, world_start("INVITE", 1)));
+    world_close(w);
+}
+
 static void the_second_flow_starts_while_other_phones_ring(void **state)
 {
     struct world *w = world_open((struct world_options){0});
@@ -625,6 +639,7 @@ int main(void)
         cmocka_unit_test(one_phone_is_tried_by_one_flow_and_by_the_next_only_if_that_is_dead),
         cmocka_unit_test(a_phone_that_is_busy_is_not_asked_again_by_another_flow),
         cmocka_unit_test(a_phone_that_was_silent_is_not_asked_again_by_another_flow),
+        cmocka_unit_test(a_place_is_tried_once_whoever_has_registered_it),
         cmocka_unit_test(the_second_flow_starts_while_other_phones_ring),
         cmocka_unit_test(when_all_time_out_the_answer_is_408),
         cmocka_unit_test(what_failed_here_does_not_hide_what_a_phone_said),
