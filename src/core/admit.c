@@ -48,10 +48,12 @@ static void step_oc(struct admit *admit, uint64_t now_ms)
 void admit_note(struct admit *admit, uint32_t waited_ms, uint64_t now_ms)
 {
     const struct admit_config *config = &admit->config;
-    bool gap =
-        now_ms - admit->noted_ms > ADMIT_GAP_MS && now_ms - admit->noted_ms > config->interval_ms;
+    uint64_t quiet_ms = now_ms - admit->noted_ms;
+    bool gap = quiet_ms > ADMIT_GAP_MS && quiet_ms > config->interval_ms;
 
     note_peak(admit, waited_ms, now_ms);
+    if (gap && waited_ms < quiet_ms) /* meanwhile the queue was empty */
+        admit->overloaded = false;
     admit->waited_ms = waited_ms;
     admit->noted_ms = now_ms;
     if (admit->overloaded) {

@@ -68,6 +68,11 @@ static enum err open_txns(struct core *core)
     return txn_table_open(&config, &core->txns);
 }
 
+static bool may_know(void *user, const struct addr *remote)
+{
+    return core_is_trusted(user, remote);
+}
+
 static enum err open_proxy(struct core *core)
 {
     struct proxy_config config = {
@@ -86,6 +91,7 @@ static enum err open_proxy(struct core *core)
         .user = core,
         .write_our_address = write_our_address,
         .resolve = locate_resolve,
+        .is_trusted = may_know,
         .oc = overload_oc,
     };
     return proxy_open(&config, &core->proxy);

@@ -273,7 +273,9 @@ bool overload_mail(struct core *core, const struct core_mail *mail)
 
     if (core->overload.refused == NULL)
         return false;
-    note(core, queue, (uint32_t)(core->now_ms - mail->posted_ms));
+    /* Who wrote it may have begun his turn after we began ours: our time stands still meanwhile. */
+    note(core, queue,
+         core->now_ms > mail->posted_ms ? (uint32_t)(core->now_ms - mail->posted_ms) : 0);
     if (!core->overload.watching && mail->number == OVERLOAD_TAKES_ALL)
         return false;
     if (!look(core, mail->bytes, &dropped))

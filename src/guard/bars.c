@@ -3,7 +3,9 @@
  * guard/bars - failed logins, and who is kept out.
  *
  * One table for both: a pair that fails is counted, past the limit it is barred in the same place.
- * A full set gives up what is over first, then the fewest failures, then the bar that ends first.
+ * A full set gives up what is over first, then what forged packets can bring in: bars for garbage
+ * and scans, which are only shown here (the address itself is kept out by its cell). Then the
+ * fewest failures, then the bar that ends first. So no flood makes us forget who guesses passwords.
  */
 #include <stdlib.h>
 
@@ -59,9 +61,12 @@ static uint64_t worth_of(const struct guard *guard, const struct bar *bar, uint6
 {
     if (bar->hash == 0 || is_over(guard, bar, now_ms))
         return 0;
-    if (bar->until_ms > now_ms)
-        return (UINT64_C(1) << 40) + bar->until_ms - now_ms;
-    return 1 + bar->failures + ((uint64_t)bar->times << 32);
+    uint64_t left_ms = bar->until_ms > now_ms ? bar->until_ms - now_ms : 0;
+    if (bar->failures == 0 && bar->reason != GUARD_R_LOGINS)
+        return 1 + left_ms;
+    if (left_ms > 0)
+        return (UINT64_C(1) << 41) + left_ms;
+    return (UINT64_C(1) << 40) + bar->failures + ((uint64_t)bar->times << 32);
 }
 
 static struct bar *bar_take(struct guard *guard, const struct addr *source, struct slice user,

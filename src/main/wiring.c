@@ -271,7 +271,7 @@ static void swap_done(void *user, unsigned worker)
     (void)worker;
     pthread_mutex_lock(&swap->server->lock);
     swap->server->swap_running = false;
-    pthread_cond_signal(&swap->server->swapped);
+    pthread_cond_broadcast(&swap->server->swapped); /* who lists bans waits for it, too */
     pthread_mutex_unlock(&swap->server->lock);
 }
 

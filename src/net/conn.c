@@ -667,19 +667,48 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes)
 
 /* --- Reading --------------------------------------------------------------------------------- */
 
+/* Has this peer sent more than he may? */
+static bool peer_must_wait(struct conn *conn)
+{
+    struct net *net = conn->net;
+    const struct net_ops *ops = &net->config.ops;
+
+    if (ops->may_read == NULL || ops->may_read(ops->user, &conn->flow.remote))
+        return false;
+    net->counters.reading_denied++;
+    return true;
+}
+
+/*
+ * Lets those be read again who may. The others are not touched: thousands of streams of strangers
+ * who have to wait must not cost the worker system calls all the time.
+ */
+static void resume_some(struct net *net)
+{
+    struct list waiting, *node;
+
+    list_init(&waiting);
+    for (unsigned n = 0; n < RESUMES_MAX && (node = list_pop(&net->paused)) != NULL; n++) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, list);
+        if (conn->state == CONN_OPEN && peer_must_wait(conn)) {
+            list_push(&waiting, node);
+            continue;
+        }
+        conn->paused = false;
+        conn_watch(conn);
+    }
+    while ((node = list_pop(&waiting)) != NULL)
+        list_push(&net->paused, node);
+}
+
 static void on_resume(struct timer *timer, uint64_t now_ms)
 {
     struct net *net = CONTAINER_OF(timer, struct net, pause_timer);
 
-    if (loop_pressed(net->loop)) {
+    if (!loop_pressed(net->loop))
+        resume_some(net);
+    if (!list_empty(&net->paused))
         timer_start(loop_timers(net->loop), timer, now_ms + PAUSE_MS);
-        return;
-    }
-    for (struct list *node = list_pop(&net->paused); node != NULL; node = list_pop(&net->paused)) {
-        struct conn *conn = CONTAINER_OF(node, struct conn, list);
-        conn->paused = false;
-        conn_watch(conn);
-    }
 }
 
 /* The peer's TCP is made to wait instead of losing messages. */
@@ -826,16 +855,9 @@ static bool conn_read(struct conn *conn)
 /* A mailbox is getting full, or this peer has sent more than he may. */
 static bool conn_must_wait(struct conn *conn)
 {
-    struct net *net = conn->net;
-    const struct net_ops *ops = &net->config.ops;
-
-    if (loop_pressed(net->loop)) {
-        net->counters.reading_paused++;
-        return true;
-    }
-    if (ops->may_read == NULL || ops->may_read(ops->user, &conn->flow.remote))
-        return false;
-    net->counters.reading_denied++;
+    if (!loop_pressed(conn->net->loop))
+        return peer_must_wait(conn);
+    conn->net->counters.reading_paused++;
     return true;
 }
 

@@ -21,6 +21,7 @@ enum {
     READS_PER_TURN = 4,       /* of one connection */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
+    RESUMES_MAX = 1024,        /* streams that are asked about after a pause, in their order */
     LOST_AGAIN_MS = 5,         /* a lost connection that not all could be told about */
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */

@@ -151,10 +151,12 @@ MUST_CHECK enum err forward_write(struct proxy *proxy, const struct proxy_reques
 
 /* response.c */
 
-/** The order of §16.7 step 6: the lowest is the best. `cancelled`: the caller waits for 487. */
-/** Takes off what a sender whom we do not trust says of his identity. forward.c */
-void edit_drop_identity(struct sip_edits *edits);
+/** Takes off what is said of the sender's identity, unless we trust him; and trust `to`, too, when
+ * he wants to be unknown. forward.c */
+void edit_identity(const struct proxy *proxy, struct sip_edits *edits, bool trusted,
+                   const struct addr *to);
 
+/** The order of §16.7 step 6: the lowest is the best. `cancelled`: the caller waits for 487. */
 unsigned response_rank(uint16_t status, bool cancelled);
 
 /** A response of 300 or more: kept if it is the best, its challenges if they may be needed. */

@@ -434,26 +434,43 @@ static void edit_max_breadth(struct forward *f, unsigned breadth, char text[stat
         sip_edit_drop_field(f->edits, field);
 }
 
+/* "Privacy: id", beside others perhaps (RFC 3323 §4.2, RFC 3325 §9.3). */
+static bool wants_to_be_unknown(const struct sip_msg *msg)
+{
+    for (const struct sip_field *field = sip_field_first(msg, SIP_F_PRIVACY); field != NULL;
+         field = sip_field_next(msg, field)) {
+        const char *at = msg->buf.data + field->value_begin;
+        const char *end = msg->buf.data + field->value_end;
+        while (at < end) {
+            const char *begin = at;
+            while (at < end && *at != ';' && *at != ',')
+                at++;
+            if (slice_equal_nocase(slice_trim(slice_between(begin, at)), SLICE("id")))
+                return true;
+            at += at < end;
+        }
+    }
+    return false;
+}
+
 /*
  * RFC 3325 §5: what those we do not trust assert of themselves is taken off. So is what they would
- * like to be asserted (§9.2: whoever forwards it does), and the field of old for both.
+ * like to be asserted (§9.2: whoever forwards it does), and the field of old for both. Of a party
+ * that wants to be unknown it stays among those we trust (§7): phones are not.
  */
-void edit_drop_identity(struct sip_edits *edits)
+void edit_identity(const struct proxy *proxy, struct sip_edits *edits, bool trusted,
+                   const struct addr *to)
 {
     static const uint8_t fields[] = {SIP_F_P_ASSERTED_IDENTITY, SIP_F_P_PREFERRED_IDENTITY,
                                      SIP_F_REMOTE_PARTY_ID};
+    const struct proxy_config *config = &proxy->config;
 
+    if (trusted && (!wants_to_be_unknown(edits->msg) ||
+                    (config->is_trusted != NULL && config->is_trusted(config->user, to))))
+        return;
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         if (edits->msg->first[fields[i]] != 0)
             sip_edit_drop_all(edits, (enum sip_field_id)fields[i]);
-}
-
-static void edit_identity(struct forward *f)
-{
-    if (f->request->credentials != NULL)
-        sip_edit_drop_field(f->edits, f->request->credentials);
-    if (!f->request->trusted)
-        edit_drop_identity(f->edits);
 }
 
 /* §16.6 step 9: a stream needs to know where the message ends. */
@@ -515,7 +532,9 @@ enum err forward_write(struct proxy *proxy, const struct proxy_request *request,
     edit_max_breadth(&f, breadth, share);
     if (msg->first[SIP_F_ROUTE] != 0 || f.last.len > 0)
         edit_routes(&f);
-    edit_identity(&f);
+    if (request->credentials != NULL)
+        sip_edit_drop_field(f.edits, request->credentials);
+    edit_identity(proxy, f.edits, request->trusted, &target->to.remote);
     edit_content_length(&f, length);
 
     err = sip_edits_write(f.edits, b);

@@ -80,6 +80,9 @@ struct proxy_config {
      */
     uint32_t (*resolve)(void *user, struct slice uri, bool outside, struct proxy_target *out,
                         uint32_t max, uint64_t now_ms);
+    /** May who is there be told what the network says of a party that wants to be unknown? NULL:
+     * nobody may. */
+    bool (*is_trusted)(void *user, const struct addr *remote);
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
 };

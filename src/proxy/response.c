@@ -166,15 +166,6 @@ static void drop_our_via(struct sip_edits *edits)
                      SLICE_EMPTY);
 }
 
-/* What the caller shall keep back, in his own Via (RFC 7339 §5.2). */
-static void add_oc(const struct context *c, struct sip_edits *edits)
-{
-    const struct flow *source = txn_server_flow(c->proxy->config.txns, c->server);
-
-    if (source != NULL)
-        sip_oc_edit(edits, c->proxy->config.oc(c->proxy->config.user, source));
-}
-
 static enum err send_up(struct context *c, const struct sip_msg *response, bool trusted,
                         struct slice challenges, uint64_t now_ms)
 {
@@ -183,10 +174,11 @@ static enum err send_up(struct context *c, const struct sip_msg *response, bool 
 
     sip_edits_init(edits, response);
     drop_our_via(edits);
-    if (!trusted)
-        edit_drop_identity(edits);
-    if (c->oc)
-        add_oc(c, edits);
+    const struct flow *caller = txn_server_flow(proxy->config.txns, c->server);
+    if (caller != NULL)
+        edit_identity(proxy, edits, trusted, &caller->remote);
+    if (c->oc && caller != NULL) /* what he shall keep back, in his own Via (RFC 7339 §5.2) */
+        sip_oc_edit(edits, proxy->config.oc(proxy->config.user, caller));
     if (challenges.len > 0)
         sip_edit_add_last(edits, challenges);
     return txn_forward_response(proxy->config.txns, c->server, edits, now_ms);

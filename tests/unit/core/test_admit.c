@@ -84,6 +84,22 @@ static void waits_far_apart_are_no_standing_queue(void **state)
     assert_false(admit_refuses(&admit, ADMIT_NEW));
 }
 
+static void an_overload_of_long_ago_is_over(void **state)
+{
+    struct admit admit;
+    (void)state;
+
+    admit_init(&admit, &usual);
+    admit_note(&admit, 51, 1000);
+    admit_note(&admit, 51, 1100);
+    admit_note(&admit, 1600, 2650); /* stopped meanwhile: it stood all the time */
+    assert_true(admit_refuses(&admit, ADMIT_NEW));
+    admit_note(&admit, 60, 3600000); /* nothing came for an hour; then one late turn */
+    assert_false(admit_refuses(&admit, ADMIT_NEW));
+    admit_note(&admit, 60, 3600100); /* the law as ever */
+    assert_true(admit_refuses(&admit, ADMIT_NEW));
+}
+
 static void what_is_shown_fades(void **state)
 {
     struct admit admit;
@@ -335,6 +351,7 @@ int main(void)
         cmocka_unit_test(a_burst_that_drains_within_the_interval_refuses_nobody),
         cmocka_unit_test(a_standing_queue_refuses_what_has_waited_too_long),
         cmocka_unit_test(waits_far_apart_are_no_standing_queue),
+        cmocka_unit_test(an_overload_of_long_ago_is_over),
         cmocka_unit_test(what_is_shown_fades),
         cmocka_unit_test(peers_are_asked_to_keep_back_more_and_then_less),
         cmocka_unit_test(what_can_be_carried_is_carried),

@@ -575,6 +575,31 @@ static void a_full_mailbox_counts_as_a_queue(void **state)
     world_close(w);
 }
 
+static void a_letter_of_a_turn_that_began_later_has_not_waited(void **state)
+{
+    struct world *w = world_open(2);
+    struct core_status status;
+    char id[16];
+    (void)state;
+
+    if (w == NULL)
+        return;
+    assert_true(find_foreign(w, id));
+    for (unsigned i = 0; i < 12; i++) {
+        w->now_ms += 20;
+        w->mail.posted_ms = w->now_ms + 3; /* each turn has a time of its own */
+        assert_false(is(deliver(w), "SIP/2.0 503"));
+    }
+    char *branch = memmem(w->mail_bytes, w->mail.bytes.len, "z9hG4bKw", 8);
+    assert_non_null(branch);
+    branch[7] = 'x'; /* another request */
+    assert_false(is(deliver(w), "SIP/2.0 503"));
+    core_status(w->cores[1], &status);
+    assert_false(status.overloaded);
+    assert_int_equal(status.queue_ms, 0);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +613,7 @@ int main(void)
         cmocka_unit_test(peers_that_ask_are_told_in_what_passes_through),
         cmocka_unit_test(the_owner_answers_for_who_received_it),
         cmocka_unit_test(a_full_mailbox_counts_as_a_queue),
+        cmocka_unit_test(a_letter_of_a_turn_that_began_later_has_not_waited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

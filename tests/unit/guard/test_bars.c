@@ -219,6 +219,23 @@ static void the_table_of_bars_does_not_grow_and_keeps_what_counts(void **state)
     assert_int_equal(10, guard_bars(guard, T0 + 1, info, 10));
 }
 
+static void forged_bars_do_not_make_room_for_guesses(void **state)
+{
+    (void)state;
+    uint64_t now_ms = T0;
+
+    assert_true(guard_bar(guard, &there, ALICE, GUARD_R_LOGINS, BAR_MAX_MS, now_ms));
+    for (unsigned i = 1; i < FAILURES; i++)
+        assert_int_equal(0, guard_failure(guard, &here, ALICE, now_ms));
+    for (uint32_t i = 0; i < 10000; i++) {
+        struct addr forged = {ADDR_V4, 0, 5060, 0, {10, 0, (uint8_t)(i >> 8), (uint8_t)i}};
+        (void)guard_bar(guard, &forged, SLICE_EMPTY, GUARD_R_SCANNER, BAR_MS, now_ms + i);
+    }
+    now_ms += BAR_MS + 10000; /* those that are over are no reason either */
+    assert_true(guard_is_barred(guard, &there, ALICE, now_ms));
+    assert_int_equal(BAR_MS, guard_failure(guard, &here, ALICE, now_ms)); /* the tenth */
+}
+
 int main(void)
 {
 #define GUARD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -233,6 +250,7 @@ int main(void)
         GUARD_TEST(a_long_name_is_cut_where_it_is_shown_only),
         GUARD_TEST(lifting_forgets_how_often_it_was),
         GUARD_TEST(the_table_of_bars_does_not_grow_and_keeps_what_counts),
+        GUARD_TEST(forged_bars_do_not_make_room_for_guesses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

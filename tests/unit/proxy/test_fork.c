@@ -360,6 +360,32 @@ static void identities_in_answers_are_taken_off_unless_we_trust_their_sender(voi
     }
 }
 
+/* RFC 3325 §7: a callee may want to be unknown as a caller may. */
+static void identities_of_the_unknown_go_only_to_callers_we_trust(void **state)
+{
+    static const char extra[] = "Privacy: user;id\r\nP-Asserted-Identity: <sip:a@b>\r\n";
+    (void)state;
+
+    for (unsigned trusted = 0; trusted < 2; trusted++) {
+        struct world *w = world_open((struct world_options){0});
+        struct proxy_target target = world_target(1, 1000);
+
+        w->all_trusted = trusted;
+        w->responses_trusted = true;
+        world_call(w, &target, 1);
+        struct sent *invite = world_expect(w, world_start("INVITE", 1));
+        assert_true(world_answer(w, invite, 180, "t", extra));
+        const char *ringing = world_expect(w, "SIP/2.0 180")->text;
+        assert_int_equal(trusted, strstr(ringing, "P-Asserted-Identity") != NULL);
+        assert_true(world_answer(w, invite, 486, "t", extra));
+        world_expect(w, "ACK");
+        const char *busy = world_expect(w, "SIP/2.0 486")->text;
+        assert_int_equal(trusted, strstr(busy, "P-Asserted-Identity") != NULL);
+        assert_non_null(strstr(busy, "Privacy: user;id"));
+        world_close(w);
+    }
+}
+
 static void the_only_real_answer_being_503_becomes_500(void **state)
 {
     struct world *w = world_open((struct world_options){0});
@@ -645,6 +671,7 @@ int main(void)
         cmocka_unit_test(what_failed_here_does_not_hide_what_a_phone_said),
         cmocka_unit_test(timeout_and_transport_error_together_are_a_408),
         cmocka_unit_test(identities_in_answers_are_taken_off_unless_we_trust_their_sender),
+        cmocka_unit_test(identities_of_the_unknown_go_only_to_callers_we_trust),
         cmocka_unit_test(the_only_real_answer_being_503_becomes_500),
         cmocka_unit_test(a_non_invite_takes_the_next_target_at_a_transport_error),
         cmocka_unit_test(a_forked_non_invite_gives_one_answer_and_no_cancel),

@@ -26,6 +26,7 @@ struct row {
     unsigned routes_drop;
     bool route_last_drop;
     bool trusted;
+    bool to_trusted;
 };
 
 static const struct row rows[] = {
@@ -179,6 +180,26 @@ static const struct row rows[] = {
      .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
             "P-Asserted-Identity: <sip:a@b>\r\nRemote-Party-ID: <sip:a@b>\r\n" CALL END,
      .trusted = true},
+    {.why = "who wants to be unknown is not told to those we do not trust",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Privacy: header ; ID\r\nP-Asserted-Identity: <sip:a@b>\r\nRemote-Party-ID: <sip:a@b>"
+           "\r\n" CALL END,
+     .out =
+         "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS "Privacy: header ; ID\r\n" CALL END,
+     .trusted = true},
+    {.why = "but to those we trust",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Privacy: id\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
+            "Privacy: id\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+     .trusted = true,
+     .to_trusted = true},
+    {.why = "other wishes, and none, change nothing",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Privacy: none\r\nPrivacy: header;idea\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
+            "Privacy: none\r\nPrivacy: header;idea\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+     .trusted = true},
 };
 
 static void check(struct world *w, const struct row *row)
@@ -203,6 +224,7 @@ static void check(struct world *w, const struct row *row)
         .route_last_drop = row->route_last_drop,
         .trusted = row->trusted,
     };
+    w->all_trusted = row->to_trusted;
     assert_int_equal(forward_write(w->proxy, &request, &target, SLICE("z9hG4bKx"), 60, &b), OK);
     out[b.len] = '\0';
     assert_string_equal(out, row->out);

@@ -50,6 +50,7 @@ struct world {
     struct proxy_request request; /* facts for the next one; msg, server and source are set */
     struct flow source;
     bool responses_trusted;
+    bool all_trusted; /* what config.is_trusted says */
     /* what config.resolve gives */
     struct proxy_target resolved[4];
     uint32_t resolved_count;
@@ -80,6 +81,13 @@ static inline void world_flush(struct outbox *outbox, void *user)
     }
     outbox->count = 0;
     outbox->used = 0;
+}
+
+static inline bool world_is_trusted(void *user, const struct addr *remote)
+{
+    const struct world *w = user;
+    (void)remote;
+    return w->all_trusted;
 }
 
 static inline bool world_is_ours(void *user, const struct sip_via *via)
@@ -196,6 +204,7 @@ static inline struct world *world_open(struct world_options options)
         .user = w,
         .write_our_address = world_write_address,
         .resolve = world_resolve,
+        .is_trusted = world_is_trusted,
     };
     assert_int_equal(proxy_open(&proxy_config, &w->proxy), OK);
     w->source = world_flow("192.0.2.1:5060", TRANSPORT_UDP);
