@@ -222,7 +222,7 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     if (result.verdict != AUTH_OK) {
         request_from(core, r);
         if (policy_user_by_name(core->policy, r->from_key) == NULL)
-            limits_refused(core, &r->source->remote, CORE_R_NOT_FOUND);
+            limits_refused(core, r->source, CORE_R_NOT_FOUND);
         return challenge(core, r, CORE_R_CHALLENGED, r->from_key);
     }
 

@@ -346,7 +346,7 @@ static void handle_request(struct core *core, const struct sip_msg *msg, const s
 static void handle_fault(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
     core_count(core, CORE_R_BAD_REQUEST);
-    limits_refused(core, &source->remote, CORE_R_BAD_REQUEST);
+    limits_refused(core, source, CORE_R_BAD_REQUEST);
     if (msg->method == SIP_ACK || msg->via_value.len == 0)
         return;
     struct sip_reply reply = {.status = msg->fault.status, .reason = slice_of(msg->fault.reason)};
@@ -372,7 +372,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     }
     core_count(core, CORE_R_STRAY_RESPONSE);
-    limits_refused(core, &source->remote, CORE_R_STRAY_RESPONSE);
+    limits_refused(core, source, CORE_R_STRAY_RESPONSE);
 }
 
 /** The worker in a branch of ours; this one when it is none. */
@@ -453,10 +453,10 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
-        limits_refused(core, &source->remote, CORE_R_GARBAGE);
+        limits_refused(core, source, CORE_R_GARBAGE);
         return framing != SIP_STREAM;
     }
-    if (msg->is_request && limits_is_scanner(core, msg, &source->remote))
+    if (msg->is_request && limits_is_scanner(core, msg, source))
         return false;
     if (msg->is_request && msg->fault.status != 0) {
         handle_fault(core, msg, source);
@@ -487,7 +487,7 @@ static void answer_count(struct core *core, const struct core_mail *ask)
 static void read_message(struct core *core, const struct core_mail *mail)
 {
     struct sip_msg *msg = &core->received;
-    const struct addr *source = &mail->flow.remote;
+    const struct flow *source = &mail->flow;
 
     if (overload_mail(core, mail))
         return;

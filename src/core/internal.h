@@ -273,9 +273,9 @@ void limits_close(struct core *core);
 /** Shall a packet be looked at? Counted if not. */
 bool limits_packet(struct core *core, const struct addr *source, bool stream);
 /** Points for a stranger who was refused or sent what is dropped. */
-void limits_refused(struct core *core, const struct addr *source, enum core_reason reason);
+void limits_refused(struct core *core, const struct flow *source, enum core_reason reason);
 /** A stranger whose User-Agent is a scanner's: counted and barred, to be dropped. */
-bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct addr *source);
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source);
 /** A wrong password, or a user that does not exist, with a nonce that was sent to `source`. */
 void limits_login_failed(struct core *core, const struct addr *source, struct slice user);
 bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);

@@ -112,14 +112,14 @@ static void bar_everywhere(struct core *core, const struct addr *source, struct 
     tell_others(core, &mail);
 }
 
-static void add_points(struct core *core, const struct addr *source, uint32_t points,
+static void add_points(struct core *core, const struct flow *source, uint32_t points,
                        enum guard_reason reason)
 {
-    if (guard_points(core->guard, source, points, core->now_ms))
-        bar_everywhere(core, source, SLICE_EMPTY, reason, core->config.guard.bar_ms);
+    if (guard_points(core->guard, &source->remote, points, core->now_ms))
+        bar_everywhere(core, &source->remote, SLICE_EMPTY, reason, core->config.guard.bar_ms);
 }
 
-void limits_refused(struct core *core, const struct addr *source, enum core_reason reason)
+void limits_refused(struct core *core, const struct flow *source, enum core_reason reason)
 {
     static const uint8_t points[CORE_R_COUNT] = {
         [CORE_R_GARBAGE] = POINTS_GARBAGE,      [CORE_R_BAD_REQUEST] = POINTS_FAULT,
@@ -129,10 +129,12 @@ void limits_refused(struct core *core, const struct addr *source, enum core_reas
     };
 
     if (points[reason] > 0)
-        add_points(core, source, points[reason], GUARD_R_GLITCHES);
+        add_points(core, source, points[reason],
+                   transport_reliable(source->transport) ? GUARD_R_STREAM_GLITCHES
+                                                         : GUARD_R_GLITCHES);
 }
 
-bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct addr *source)
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
     static const char *const names[] = {
         "friendly-scanner",
@@ -148,14 +150,16 @@ bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struc
     };
     struct slice agent = sip_value(msg, SIP_F_USER_AGENT);
 
-    if (agent.len == 0 || !guard_is_stranger(core->guard, source, core->now_ms))
+    if (agent.len == 0 || !guard_is_stranger(core->guard, &source->remote, core->now_ms))
         return false;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct slice begin = {agent.data, strlen(names[i])};
         if (begin.len > agent.len || !slice_equal_nocase(begin, slice_of(names[i])))
             continue;
         core_count(core, CORE_R_SCANNER);
-        add_points(core, source, UINT32_MAX, GUARD_R_SCANNER);
+        add_points(core, source, UINT32_MAX,
+                   transport_reliable(source->transport) ? GUARD_R_STREAM_SCANNER
+                                                         : GUARD_R_SCANNER);
         return true;
     }
     return false;

@@ -123,7 +123,7 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
     char source[ADDR_TEXT_MAX];
 
     core_count(core, reason);
-    limits_refused(core, &r->source->remote, reason);
+    limits_refused(core, r->source, reason);
     if (level_of(reason) != CORE_LOG_DEBUG)
         core_logf(core, level_of(reason), core_reason_name(reason),
                   "%.*s %.*s from %s answered %u, Call-ID %.*s", SLICE_ARG(r->msg->method_name),

@@ -297,7 +297,7 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
 {
     if (r->msg->method == SIP_ACK) {
         core_count(core, CORE_R_STRAY_ACK);
-        limits_refused(core, &r->source->remote, CORE_R_STRAY_ACK);
+        limits_refused(core, r->source, CORE_R_STRAY_ACK);
         return DROP;
     }
     if (reason == CORE_R_NO_BINDING)
@@ -442,7 +442,7 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
     if (b.overflow)
         return false;
     if (!known) /* he is not told; whoever tries many names is found by it */
-        limits_refused(core, &source->remote, CORE_R_NOT_FOUND);
+        limits_refused(core, source, CORE_R_NOT_FOUND);
     struct sip_reply reply = {.status = 401, .fields = builder_slice(&b)};
     core_count(core, CORE_R_CHALLENGED);
     txn_reply_stateless(core->txns, msg, source, &reply);

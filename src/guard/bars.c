@@ -15,9 +15,9 @@
 const char *guard_reason_name(enum guard_reason reason)
 {
     static const char *const names[GUARD_R_COUNT] = {
-        [GUARD_R_LOGINS] = "failed_logins",
-        [GUARD_R_GLITCHES] = "glitches",
-        [GUARD_R_SCANNER] = "scanner",
+        [GUARD_R_LOGINS] = "failed_logins",   [GUARD_R_GLITCHES] = "glitches",
+        [GUARD_R_SCANNER] = "scanner",        [GUARD_R_STREAM_GLITCHES] = "glitches",
+        [GUARD_R_STREAM_SCANNER] = "scanner",
     };
     assert(reason > 0 && reason < GUARD_R_COUNT);
     return names[reason];
@@ -131,6 +131,9 @@ bool guard_bar(struct guard *guard, const struct addr *source, struct slice user
         if (cell == NULL)
             return false; /* no room: the shared bucket keeps him short */
         cell->barred_ms = now_ms + ms;
+        /* Anybody can forge a datagram: what one did keeps nobody from TCP. */
+        if (reason != GUARD_R_GLITCHES && reason != GUARD_R_SCANNER)
+            cell->barred_streams_ms = cell->barred_ms;
     }
     struct bar *bar = bar_take(guard, source, user, now_ms);
     bar->until_ms = now_ms + ms;
@@ -234,6 +237,7 @@ uint32_t guard_lift(struct guard *guard, struct slice name, uint64_t now_ms)
         struct cell *cell = bar->user_len == 0 ? guard_find(guard, &bar->source) : NULL;
         if (cell != NULL) {
             cell->barred_ms = 0;
+            cell->barred_streams_ms = 0;
             cell->points_ns = 0;
         }
         *bar = (struct bar){0};

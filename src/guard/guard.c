@@ -278,7 +278,7 @@ enum guard_verdict guard_packet(struct guard *guard, const struct addr *source, 
     struct cell *cell = guard_take(guard, source, false, now_ms);
     if (is_exempt(guard, cell, source))
         return GUARD_PASS;
-    if (cell != NULL && cell->barred_ms > now_ms)
+    if (cell != NULL && (stream ? cell->barred_streams_ms : cell->barred_ms) > now_ms)
         return GUARD_BARRED;
 
     bool vouched = cell != NULL && cell->vouched_ms > now_ms;
@@ -300,7 +300,7 @@ bool guard_may_read(struct guard *guard, const struct addr *source, uint64_t now
         return true;
     if (cell != NULL && cell->vouched_ms > now_ms)
         return has_room(cell->full_ns, &guard->vouched, now_ns);
-    if (cell != NULL && cell->barred_ms > now_ms)
+    if (cell != NULL && cell->barred_streams_ms > now_ms)
         return true; /* to be closed at its next message */
     return has_room(cell != NULL ? cell->full_ns : 0, &guard->stranger, now_ns) &&
            has_room(guard->strangers_ns[1], &guard->strangers, now_ns);

@@ -75,8 +75,10 @@ enum guard_verdict {
 /** Why a bar is there. The names are part of the API. */
 enum guard_reason {
     GUARD_R_LOGINS = 1, /* failed logins */
-    GUARD_R_GLITCHES,   /* garbage, faulty requests, names that nobody has */
-    GUARD_R_SCANNER,    /* it says so itself */
+    GUARD_R_GLITCHES,   /* garbage, faulty requests, names that nobody has; by datagrams */
+    GUARD_R_SCANNER,    /* it says so itself, in a datagram */
+    GUARD_R_STREAM_GLITCHES,
+    GUARD_R_STREAM_SCANNER,
     GUARD_R_COUNT,
 };
 /** Static. */

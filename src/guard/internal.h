@@ -21,10 +21,11 @@ struct bucket_rate {
 
 /** What is known of a source. */
 struct cell {
-    uint64_t full_ns;    /* when its bucket is full again */
-    uint64_t vouched_ms; /* until then; GUARD_EXEMPT: it needs nobody */
-    uint64_t barred_ms;  /* until then */
-    uint64_t points_ns;  /* a bucket, too: of what phones do not do */
+    uint64_t full_ns;           /* when its bucket is full again */
+    uint64_t vouched_ms;        /* until then; GUARD_EXEMPT: it needs nobody */
+    uint64_t barred_ms;         /* until then: its datagrams */
+    uint64_t barred_streams_ms; /* until then: its streams; never later than the other */
+    uint64_t points_ns;         /* a bucket, too: of what phones do not do */
 };
 
 #define GUARD_EXEMPT UINT64_MAX

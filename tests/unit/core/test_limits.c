@@ -336,10 +336,24 @@ static void garbage_bars_a_stranger_in_all_workers(void **state)
     for (unsigned i = 0; i < WORKERS; i++)
         assert_int_equal(0, answered(i, v4(1), 5));
     assert_int_equal(5, answered(0, v4(2), 5));
-    /* a stream from there is closed at its next message */
+    /* a stream from there is not: the datagrams may have been forged */
+    (void)give(1, v4(1), TRANSPORT_TCP,
+               SLICE("OPTIONS sip:example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n"), &open);
+    assert_true(open);
+}
+
+static void garbage_on_streams_bars_both(void **state)
+{
+    (void)state;
+    bool open;
+
+    for (unsigned i = 0; i < 11; i++)
+        (void)give(0, v4(1), TRANSPORT_TCP, SLICE("OPTIONS sip:x SIP/2.0\r\n\r\n"), &open);
+    /* the next message closes it */
     (void)give(1, v4(1), TRANSPORT_TCP,
                SLICE("OPTIONS sip:example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n"), &open);
     assert_false(open);
+    assert_int_equal(0, answered(0, v4(1), 5));
 }
 
 static void a_scanner_is_dropped_and_barred_if_it_is_a_stranger(void **state)
@@ -384,6 +398,7 @@ int main(void)
         LIMITS_TEST(a_bar_that_is_lost_on_its_way_does_no_harm),
         LIMITS_TEST(an_address_is_barred_where_nobody_vouches_for_it),
         LIMITS_TEST(garbage_bars_a_stranger_in_all_workers),
+        LIMITS_TEST(garbage_on_streams_bars_both),
         LIMITS_TEST(a_scanner_is_dropped_and_barred_if_it_is_a_stranger),
         LIMITS_TEST(a_stream_passes_and_then_waits),
     };

@@ -365,9 +365,14 @@ static void the_peer_of_a_stream_waits_for_what_he_sent_too_fast(void **state)
     assert_false(guard_may_read(guard, &source, T0 + 6000));
     assert_true(guard_may_read(guard, &source, T0 + 7200));
 
+    /* for datagrams, which anybody can forge, only datagrams are barred */
     assert_true(guard_bar(guard, &source, SLICE_EMPTY, GUARD_R_GLITCHES, 60000, T0 + 8000));
+    assert_int_equal(GUARD_PASS, guard_packet(guard, &source, true, T0 + 8000));
+    assert_int_equal(GUARD_BARRED, guard_packet(guard, &source, false, T0 + 8000));
+    assert_true(guard_bar(guard, &source, SLICE_EMPTY, GUARD_R_STREAM_GLITCHES, 60000, T0 + 8000));
     assert_true(guard_may_read(guard, &source, T0 + 8000)); /* to be closed */
     assert_int_equal(GUARD_BARRED, guard_packet(guard, &source, true, T0 + 8000));
+    assert_int_equal(GUARD_BARRED, guard_packet(guard, &source, false, T0 + 8000));
 }
 
 static void points_bar_a_stranger_and_nobody_else(void **state)
