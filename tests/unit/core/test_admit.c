@@ -180,10 +180,11 @@ struct server {
 static void come(struct server *s, struct packet packet)
 {
     if (s->coming_count == s->coming_capacity) {
-        s->coming_capacity = s->coming_capacity ? 2 * s->coming_capacity : 1024;
-        s->coming = realloc(s->coming, s->coming_capacity * sizeof *s->coming);
-        if (s->coming == NULL)
-            abort();
+        size_t capacity = s->coming_capacity ? 2 * s->coming_capacity : 1024;
+        struct packet *more = realloc(s->coming, capacity * sizeof *more);
+        assert_non_null(more);
+        s->coming = more;
+        s->coming_capacity = capacity;
     }
     size_t at = s->coming_count++;
     while (at > 0 && s->coming[(at - 1) / 2].at_us > packet.at_us) {
