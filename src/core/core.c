@@ -384,6 +384,11 @@ static unsigned owner_by_branch(const struct core *core, struct slice text)
     return named ? branch.worker : core->config.worker;
 }
 
+static unsigned owner_by_call_id(const struct core *core, struct slice call_id)
+{
+    return table_owner(hash_bytes(core->config.hash_seed, call_id), core->config.workers);
+}
+
 unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
 {
     if (core->config.workers == 1)
@@ -392,7 +397,7 @@ unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
         return owner_by_branch(core, msg->via.branch);
     if (msg->method == SIP_REGISTER)
         return register_owner(core, msg);
-    return table_owner(hash_bytes(core->config.hash_seed, msg->call_id), core->config.workers);
+    return owner_by_call_id(core, msg->call_id);
 }
 
 static void set_time(struct core *core, uint64_t now_ms, uint64_t wall_ms)
@@ -424,16 +429,13 @@ void core_pass_on(struct core *core, unsigned owner, struct slice bytes, enum si
 /** A datagram that another worker owns goes to him as it is: he will parse it. */
 static bool pass_on_unparsed(struct core *core, struct slice bytes, const struct flow *source)
 {
-    unsigned self = core->config.worker, owner = self;
     struct sip_peek_name name;
 
     if (core->config.workers == 1 || !sip_peek_name(bytes, &name))
         return false;
-    if (name.is_response)
-        owner = owner_by_branch(core, name.text);
-    else
-        owner = table_owner(hash_bytes(core->config.hash_seed, name.text), core->config.workers);
-    if (owner == self)
+    unsigned owner =
+        name.is_response ? owner_by_branch(core, name.text) : owner_by_call_id(core, name.text);
+    if (owner == core->config.worker)
         return false;
     core_pass_on(core, owner, bytes, SIP_DATAGRAM, source, OVERLOAD_TAKES_ALL);
     return true;

@@ -26,12 +26,6 @@ static void fault(struct sip_msg *msg, uint16_t status, const char *reason)
         msg->fault = (struct sip_fault){status, reason};
 }
 
-/** At CRLF. */
-static inline bool at_crlf(const char *at, const char *end)
-{
-    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0; /* one load */
-}
-
 /**
  * The CRLF that ends the line at `at`, or the end of the bytes. A CR or LF alone is a
  * fault: whoever takes one for a line end would see other header fields than we do.
@@ -39,7 +33,7 @@ static inline bool at_crlf(const char *at, const char *end)
 static inline const char *line_end(struct sip_msg *msg, const char *at, const char *end)
 {
     at = scan_two(at, end, '\r', '\n');
-    while (!at_crlf(at, end) && at < end) {
+    while (!scan_at_crlf(at, end) && at < end) {
         fault(msg, 400, "Bare CR or LF");
         at = scan_two(at + 1, end, '\r', '\n');
     }
@@ -249,16 +243,6 @@ bool sip_is_token(struct slice s)
     return s.len > 0 && lex_run(s.data, s.data + s.len, CH_TOKEN) == s.data + s.len;
 }
 
-/** Without LWS at its ends: most have one space in front and none behind. */
-static inline struct slice trim_value(const char *begin, const char *end)
-{
-    if (begin < end && *begin == ' ')
-        begin++;
-    if (begin<end && * begin> ' ' && end[-1] > ' ')
-        return slice_between(begin, end);
-    return slice_trim(slice_between(begin, end));
-}
-
 /** Gives the next free field to `id`, linked to the one before it. */
 static inline struct sip_field *new_field(struct parser *p, enum sip_field_id id)
 {
@@ -297,7 +281,7 @@ static inline void add_field(struct parser *p, const char *begin, const char *en
     }
 
     /* Offsets fit: sip_parse() cuts at SIP_MESSAGE_MAX. */
-    struct slice value = trim_value(colon + 1, end);
+    struct slice value = scan_trimmed(colon + 1, end);
     const char *base = p->begin;
     struct sip_field *field = new_field(p, id);
     field->begin = (uint16_t)(begin - base);
@@ -325,7 +309,7 @@ static void header_fields(struct parser *p)
         at = stop + 2;
     }
 
-    if (at_crlf(at, end)) {
+    if (scan_at_crlf(at, end)) {
         p->msg->head_end = (uint16_t)(at + 2 - p->begin);
         return;
     }

@@ -25,11 +25,6 @@ struct look {
     uint8_t last_via;
 };
 
-static bool at_crlf(const char *at, const char *end)
-{
-    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0;
-}
-
 enum sip_method sip_peek_method(struct slice bytes)
 {
     if (slice_starts_with(bytes, SLICE("INVITE ")))
@@ -86,7 +81,7 @@ static const char *request_line(struct look *look)
     const char *end = scan_two(look->begin, look->end, '\r', '\n');
     struct lex lex = lex_within(slice_between(look->begin, end), look->end);
 
-    if (!at_crlf(end, look->end) || end - look->begin > SIP_START_LINE_MAX)
+    if (!scan_at_crlf(end, look->end) || end - look->begin > SIP_START_LINE_MAX)
         return NULL;
     if (!lex_token(&lex, &msg->method_name) || !lex_char(&lex, ' '))
         return NULL;
@@ -103,7 +98,7 @@ static const char *field_end(const char *at, const char *end)
 {
     do {
         at = scan_two(at, end, '\r', '\n');
-        if (!at_crlf(at, end))
+        if (!scan_at_crlf(at, end))
             return NULL; /* cut off, or a bare CR or LF */
         at += 2;
     } while (at < end && (*at == ' ' || *at == '\t'));
@@ -152,15 +147,6 @@ static bool take_value(struct look *look, enum sip_field_id id, struct slice val
     return sip_cseq_parse(value, &msg->cseq) == OK;
 }
 
-/** Without LWS at its ends: most have one space in front and none behind. */
-static inline struct slice trim_value(const char *begin, const char *end)
-{
-    if (begin < end && *begin == ' ')
-        begin++;
-    struct slice value = slice_between(begin, end);
-    return value.len > 0 && value.data[0] > ' ' && end[-1] > ' ' ? value : slice_trim(value);
-}
-
 /** Can a name with this first letter be one of the five, in full or compact form? */
 static inline bool may_be_wanted(char first)
 {
@@ -187,7 +173,7 @@ static bool take_field(struct look *look, const char *begin, const char *end)
         return true;
 
     struct sip_msg *msg = look->msg;
-    struct slice value = trim_value(colon + 1, end);
+    struct slice value = scan_trimmed(colon + 1, end);
     uint8_t number = (uint8_t)++msg->field_count;
     msg->fields[number - 1] = (struct sip_field){
         .begin = (uint16_t)(begin - look->begin),
@@ -225,7 +211,7 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
             return false;
         at = end + 2;
     }
-    if (at == NULL || !at_crlf(at, look.end) || look.seen != WANTED)
+    if (at == NULL || !scan_at_crlf(at, look.end) || look.seen != WANTED)
         return false;
     out->head_end = (uint16_t)(at + 2 - look.begin);
     out->buf = (struct slice){look.begin, out->head_end};
@@ -266,7 +252,7 @@ static bool first_plain(struct slice bytes, struct slice name, char compact, str
     const char *end = bytes.data + bytes.len;
     const char *at = scan_two(bytes.data, end, '\r', '\n');
 
-    while (at_crlf(at, end)) {
+    while (scan_at_crlf(at, end)) {
         struct slice line = {at + 2, 0};
         at = scan_two(line.data, end, '\r', '\n');
         line.len = (size_t)(at - line.data);
@@ -278,7 +264,7 @@ static bool first_plain(struct slice bytes, struct slice name, char compact, str
         if (named == NAMED_PLAINLY) {
             bool folded = end - at < 3 || at[2] == ' ' || at[2] == '\t';
             *value = slice_trim(slice_from(line, slice_find(line, ':') + 1));
-            return at_crlf(at, end) && !folded;
+            return scan_at_crlf(at, end) && !folded;
         }
     }
     return false;

@@ -15,6 +15,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/slice.h"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -37,6 +39,21 @@ static inline unsigned scan_below(const char *at, char least)
     return (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(bytes, _mm_set1_epi8(least)));
 }
 #endif
+
+/** At CRLF. */
+static inline bool scan_at_crlf(const char *at, const char *end)
+{
+    return end - at >= 2 && memcmp(at, "\r\n", 2) == 0; /* one load */
+}
+
+/** A field's value without LWS at its ends: most have one space in front and none behind. */
+static inline struct slice scan_trimmed(const char *begin, const char *end)
+{
+    if (begin < end && *begin == ' ')
+        begin++;
+    struct slice value = {begin, (size_t)(end - begin)};
+    return value.len > 0 && *begin > ' ' && end[-1] > ' ' ? value : slice_trim(value);
+}
 
 /** The first `a` or `b` in [at, limit), or `limit`. */
 static inline const char *scan_two(const char *at, const char *limit, char a, char b)
