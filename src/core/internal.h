@@ -167,6 +167,7 @@ struct request {
     bool from_caller;
     struct proxy_token token;
     bool token_suffices;     /* no credentials are needed beside it */
+    bool token_frees;        /* it leads to anywhere, as credentials do */
     struct slice token_text; /* it was read from; borrowed from the message */
     bool token_in_first;     /* of the two rooms for what it borrows from */
     char token_scratch[2][PROXY_TOKEN_SCRATCH];
@@ -263,6 +264,8 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
 /** The way to a side of a dialog: the instance's present flow, or the token's. False: gone (430).
  */
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out);
+/** Is a side of a dialog at this host: the token says so, or its user's registrations do? */
+bool locate_is_at(struct core *core, const struct proxy_side *side, const struct addr *where);
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
 /** Where the sender of a request is found again, for the token. */
 struct proxy_side locate_caller(struct core *core, struct request *r);

@@ -304,6 +304,24 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
     return listener_fits(core, out); /* fails at once if that connection is gone */
 }
 
+bool locate_is_at(struct core *core, const struct proxy_side *side, const struct addr *where)
+{
+    uint32_t cursor = 0;
+    struct binding binding;
+
+    if (addr_same_host(where, &side->flow.remote))
+        return true;
+    if (side->aor.len == 0)
+        return false;
+    struct slice block = location_find(core, side->aor, core_aor_hash(&core->config, side->aor));
+    while (binding_next(block, &cursor, &binding)) {
+        bool himself = binding.path.len == 0 && binding.expires_ms > core->wall_ms;
+        if (himself && addr_same_host(where, &binding.flow.remote))
+            return true;
+    }
+    return false;
+}
+
 /** Does a binding look like the sender of this request? */
 static bool is_sender(const struct binding *binding, const struct flow *source)
 {

@@ -77,24 +77,37 @@ enum verdict stage_validate(struct core *core, struct request *r)
     return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
 }
 
+/** Is this side of the dialog at this host, as the token says, or that user's registrations? */
+static bool is_at(struct core *core, const struct request *r, const struct proxy_side *side,
+                  const struct addr *where)
+{
+    return (side == &r->token.callee && addr_same_host(where, &r->token.behind)) ||
+           locate_is_at(core, side, where);
+}
+
 /**
- * May a request pass by its token alone? In a dialog with a stranger, who could write the other's
- * tag as his own, what is said to be the other's only from where the other is; see also
- * leaves_dialog().
+ * What a token allows. In a dialog with a stranger, who could write the other's tag as his own,
+ * what is said to be the other's passes by it alone only from where the other is. And only who is
+ * no stranger himself leaves the dialog with it. Of several tokens each counts by itself: whoever
+ * has them could leave the others out.
  */
-static bool token_suffices(const struct request *r)
+static void weigh_token(struct core *core, struct request *r)
 {
     const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
-    bool stranger = r->from_caller ? r->token.outside : r->token.guarded;
+    bool sender_strange = r->from_caller ? r->token.guarded : r->token.outside;
+    bool other_strange = r->from_caller ? r->token.outside : r->token.guarded;
 
-    return !stranger || addr_same_host(&r->source->remote, &sender->flow.remote);
+    if (other_strange && !is_at(core, r, sender, &r->source->remote))
+        return;
+    r->token_suffices = true;
+    r->token_frees |= !sender_strange;
 }
 
 /**
  * Reads a token of ours. Nothing changes if it is not genuine. A request in a call that came
  * through us more than once on its way (a spiral) has a token of each time, and they are taken off
- * together: the first one knows its sender, the last one the way to the far end. Both values of a
- * double Record-Route have the same token.
+ * together: the last one knows the way to the far end. Both values of a double Record-Route have
+ * the same token.
  */
 static bool read_token(struct core *core, struct request *r, struct slice text)
 {
@@ -107,8 +120,7 @@ static bool read_token(struct core *core, struct request *r, struct slice text)
     if (proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
                          r->msg->to.tag, scratch, &r->token, &r->from_caller) != OK)
         return false;
-    if (!r->in_dialog)
-        r->token_suffices = token_suffices(r);
+    weigh_token(core, r);
     r->in_dialog = true;
     r->token_text = text;
     r->token_in_first = !r->token_in_first;
@@ -279,18 +291,19 @@ static bool is_route_target(const struct request *r)
 /**
  * In a dialog with a stranger, a caller without credentials or a callee outside: does his request
  * leave it for somewhere else? He has our token as soon as it rings, and writes Request-URI and
- * further Routes himself.
+ * further Routes himself. A caller from an address that we trust is such a stranger, too: it may be
+ * a proxy's, which shows our token to whoever calls through it.
  */
-static bool leaves_dialog(const struct core *core, const struct request *r, const struct flow *to)
+static bool leaves_dialog(struct core *core, const struct request *r, const struct flow *to)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
-    bool stranger = r->from_caller ? r->token.guarded : r->token.outside;
 
-    if (!r->in_dialog || !stranger || core_is_trusted(core, &r->source->remote))
+    if (!r->in_dialog || r->token_frees || r->user != NULL ||
+        core_is_trusted(core, &r->source->remote))
         return false;
     if (!r->has_route && (side->has_flow || r->uri_is_ours))
         return false; /* to the token's flow, or to one of our users */
-    return !addr_same_host(&to->remote, &side->flow.remote);
+    return !is_at(core, r, side, &to->remote);
 }
 
 static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
@@ -337,9 +350,7 @@ static enum verdict refuse_forward(struct core *core, struct request *r, enum er
 /** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
 static bool reaches_outside(const struct core *core, const struct request *r)
 {
-    bool stranger = r->from_caller ? r->token.guarded : r->token.outside;
-
-    if (r->in_dialog && !stranger)
+    if (r->in_dialog && r->token_frees)
         return true;
     return r->user != NULL || core_is_trusted(core, &r->source->remote);
 }
@@ -392,7 +403,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     };
     if (record_route) {
         request.caller = locate_caller(core, r);
-        request.guarded = core->config.auth_required && r->user == NULL && !request.trusted;
+        request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }
     if (method == SIP_INVITE) {

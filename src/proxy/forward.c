@@ -302,6 +302,19 @@ static enum err write_token(const struct forward *f, struct proxy_token *token, 
     return proxy_token_write(b, key, token, f->msg->call_id, f->msg->from.tag);
 }
 
+/** Where the callee is, when a Path leads to him: he and his caller may leave it (RFC 3327 §5.3).
+ */
+static struct addr behind_path(const struct proxy_target *target)
+{
+    struct addr addr = {0};
+    struct sip_uri contact;
+
+    if (target->routes.len > 0 && sip_uri_parse(target->uri, &contact) == OK &&
+        sip_uri_addr(&contact, 5060, &addr) != OK)
+        addr = (struct addr){0};
+    return addr;
+}
+
 /*
  * §16.6 step 4, with two values where the sides differ: each side then finds on its end of the
  * route set a URI of ours that it can reach. Both carry the whole token.
@@ -322,6 +335,8 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
         .guarded = request->guarded,
         .outside = request->outside && target->aor.len == 0,
     };
+    if (token.guarded)
+        token.behind = behind_path(target);
     char text[PROXY_TOKEN_MAX];
     struct builder t = builder_over(text, sizeof text);
     enum err err = write_token(f, &token, &t);

@@ -3,8 +3,8 @@
  * The bytes of a token, before they are written in base32hex:
  *
  *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's,
- *                bit 2: guarded, bit 3: outside. A side follows if it has a flow, the callee's also
- *                if guarded, the caller's also if outside
+ *                bit 2: guarded, bit 3: outside, bit 5: behind, bit 6: behind, IPv6. A side follows
+ *                if it has a flow, the callee's also if guarded, the caller's also if outside
  *   mac       8  little-endian, over purpose, Call-ID, caller's tag and all other bytes
  *   sides        each, caller first:
  *     what    1  transport (bits 0-2), SIDE_* bits
@@ -14,6 +14,7 @@
  *     conn       varints worker, slot, generation, if SIDE_CONN
  *     instance 4 if SIDE_INSTANCE
  *     aor        varint length, bytes, if SIDE_AOR
+ *   behind       4 or 16 address, 2 port, if behind
  *
  * Which of the two tags is the caller's needs no bytes: the MAC is right with that one only.
  * So a dialog whose sides need no flow has a token of 15 characters.
@@ -28,6 +29,9 @@ enum {
     TOKEN_CALLEE = 0x02,
     TOKEN_GUARDED = 0x04,
     TOKEN_OUTSIDE = 0x08,
+    TOKEN_BEHIND = 0x20,
+    TOKEN_BEHIND_V6 = 0x40,
+    TOKEN_FLAGS = 0x6f,
     TOKEN_MAC_BYTES = 8,
     TOKEN_HEAD = 1 + TOKEN_MAC_BYTES,
 
@@ -63,13 +67,18 @@ static void write_u32(struct builder *b, uint32_t value)
         builder_char(b, (char)(value >> (8 * i)));
 }
 
+static void write_address(struct builder *b, const struct addr *addr)
+{
+    size_t len = addr->family == ADDR_V6 ? 16 : 4;
+
+    builder_add(b, (struct slice){(const char *)addr->bytes, len});
+    builder_char(b, (char)(addr->port & 0xff));
+    builder_char(b, (char)(addr->port >> 8));
+}
+
 static void write_remote(struct builder *b, const struct addr *remote)
 {
-    size_t len = remote->family == ADDR_V6 ? 16 : 4;
-
-    builder_add(b, (struct slice){(const char *)remote->bytes, len});
-    builder_char(b, (char)(remote->port & 0xff));
-    builder_char(b, (char)(remote->port >> 8));
+    write_address(b, remote);
     if (remote->scope != 0)
         write_varint(b, remote->scope);
 }
@@ -153,12 +162,16 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
     kind |= token->callee.has_flow ? TOKEN_CALLEE : 0u;
     kind |= token->guarded ? TOKEN_GUARDED : 0u;
     kind |= token->outside ? TOKEN_OUTSIDE : 0u;
+    kind |= token->behind.family != ADDR_NONE ? TOKEN_BEHIND : 0u;
+    kind |= token->behind.family == ADDR_V6 ? TOKEN_BEHIND_V6 : 0u;
     builder_char(&raw, (char)kind);
     raw.len += TOKEN_MAC_BYTES;
     if (token->caller.has_flow || token->outside)
         write_side(&raw, &token->caller);
     if (token->callee.has_flow || token->guarded)
         write_side(&raw, &token->callee);
+    if (token->behind.family != ADDR_NONE)
+        write_address(&raw, &token->behind);
     if (raw.overflow)
         return ERR_TOO_BIG;
 
@@ -245,16 +258,23 @@ static bool read_u32(struct slice *rest, uint32_t *out)
     return true;
 }
 
-static bool read_remote(struct slice *rest, unsigned what, struct addr *out)
+static bool read_address(struct slice *rest, bool v6, struct addr *out)
 {
-    size_t len = what & SIDE_V6 ? 16 : 4;
+    size_t len = v6 ? 16 : 4;
 
-    *out = (struct addr){.family = what & SIDE_V6 ? ADDR_V6 : ADDR_V4};
+    *out = (struct addr){.family = v6 ? ADDR_V6 : ADDR_V4};
     if (rest->len < len + 2)
         return false;
     memcpy(out->bytes, slice_take(rest, len).data, len);
     struct slice port = slice_take(rest, 2);
     out->port = (uint16_t)((unsigned char)port.data[0] | (unsigned char)port.data[1] << 8);
+    return true;
+}
+
+static bool read_remote(struct slice *rest, unsigned what, struct addr *out)
+{
+    if (!read_address(rest, (what & SIDE_V6) != 0, out))
+        return false;
     return !(what & SIDE_SCOPE) || read_varint(rest, &out->scope);
 }
 
@@ -303,8 +323,7 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
     unsigned kind = (unsigned char)bytes.data[0];
     struct slice rest = slice_from(bytes, TOKEN_HEAD);
 
-    if ((kind & ~(unsigned)(TOKEN_CALLER | TOKEN_CALLEE | TOKEN_GUARDED | TOKEN_OUTSIDE)) !=
-        TOKEN_KIND)
+    if ((kind & ~(unsigned)TOKEN_FLAGS) != TOKEN_KIND)
         return false;
     out->guarded = (kind & TOKEN_GUARDED) != 0;
     out->outside = (kind & TOKEN_OUTSIDE) != 0;
@@ -312,9 +331,11 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
         return false;
     if ((kind & (TOKEN_CALLEE | TOKEN_GUARDED)) && !read_side(&rest, &out->callee))
         return false;
+    if ((kind & TOKEN_BEHIND) && !read_address(&rest, (kind & TOKEN_BEHIND_V6) != 0, &out->behind))
+        return false;
     out->caller.has_flow = (kind & TOKEN_CALLER) != 0;
     out->callee.has_flow = (kind & TOKEN_CALLEE) != 0;
-    return rest.len == 0;
+    return rest.len == 0 && (kind & (TOKEN_BEHIND | TOKEN_BEHIND_V6)) != TOKEN_BEHIND_V6;
 }
 
 enum err proxy_token_read(struct slice text, const struct hash_key *key, struct slice call_id,

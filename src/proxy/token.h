@@ -35,6 +35,9 @@ struct proxy_token {
     /* The caller showed no credentials: the callee's flow is there in any case, and the core keeps
      * the dialog between these two. */
     bool guarded;
+    /* Where the callee himself is, if guarded and the way to him was a Path; no family: not known.
+     * Only the host counts. */
+    struct addr behind;
     /* The callee is a stranger: the caller's flow is there in any case, likewise. */
     bool outside;
 };

@@ -161,6 +161,20 @@ static bool is_findable(struct sim *sim, const struct served *served)
     return false;
 }
 
+/**
+ * Is the request a stranger's, for somebody behind the other proxy who is not registered there any
+ * more? The node knows that proxy only, and it did not stay on the way.
+ */
+static bool is_out_of_reach(struct sim *sim, const struct served *served)
+{
+    char from[256], uri[256];
+
+    text_field(served->text, "From", 0, from, sizeof from);
+    same_final_uri(sim, served->text, uri, sizeof uri);
+    return strstr(from, "@else.example") != NULL && sim->knobs.router &&
+           !aors_has_contact(sim, uri);
+}
+
 /** Refused by the node because its queue stands. Whom it trusts is not told when to come again. */
 static bool is_overload(const struct sim *sim, const struct served *served, const char *text)
 {
@@ -266,6 +280,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     if (served->in_dialog && status == 430 && phone_any_tcp(sim) && !is_findable(sim, served))
         return;
     if (!served->in_dialog && (served->target_count == 0 || lost) && none)
+        return;
+    if (served->in_dialog && status == 403 && is_out_of_reach(sim, served))
         return;
     if (served->certain || served->in_dialog)
         sim_fail(sim, "a sound %s was refused with %u: %.*s", served->method, status,

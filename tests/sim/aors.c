@@ -437,6 +437,18 @@ unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, u
     return count;
 }
 
+bool aors_has_contact(struct sim *sim, const char *uri)
+{
+    for (unsigned user = 0; user < sim->knobs.phones; user++) {
+        const struct sim_aor *aor = &sim->aors[user];
+        for (unsigned i = 0; i < aor->count; i++)
+            if (strcmp(aor->bindings[i].uri, uri) == 0 &&
+                aor->bindings[i].expires_ms > sim_wall(sim) && !is_near_end(sim, &aor->bindings[i]))
+                return true;
+    }
+    return false;
+}
+
 bool aors_is_round(struct sim *sim, unsigned user)
 {
     struct sim_binding out[64];

@@ -225,21 +225,41 @@ void phone_on_cancel(struct sim *sim, uint32_t phone, const char *text, const ch
     }
 }
 
-void phone_leg_hang_up(struct sim *sim, struct leg *leg, uint32_t generation)
+static void leg_send_bye(struct sim *sim, struct leg *leg)
 {
-    char from[256], to[320], text[256];
+    struct phone *phone = &sim->phones[leg->phone];
+    char from[256], to[320], text[256], contact[256], uri[128], extra[600] = "";
 
-    if (leg->generation != generation || leg->state != LEG_CONFIRMED || leg->bye_done)
-        return;
     text_field(leg->invite, "To", 0, text, sizeof text);
     snprintf(from, sizeof from, "%.200s;tag=%s", text, leg->tag);
     text_field(leg->invite, "From", 0, to, sizeof to);
+    text_field(leg->invite, "Contact", 0, contact, sizeof contact);
+    text_uri(contact, uri, sizeof uri);
+    if (leg->auth_tries > 0)
+        creds_add(sim, phone, "BYE", uri, extra, sizeof extra);
     phone_in_dialog(sim, "BYE", leg->next_cseq++, from, to, leg->call_id, leg->invite, false,
-                    leg->phone, "", leg->bye);
+                    leg->phone, extra, leg->bye);
     leg->tries = 0;
+    leg->generation++;
     leg->crashes_before = sim->crashes;
     phone_send(sim, leg->phone, leg->bye);
-    phone_set_timer(sim, PT_LEG_BYE_AGAIN, leg_index(sim, leg), generation, T1);
+    phone_set_timer(sim, PT_LEG_BYE_AGAIN, leg_index(sim, leg), leg->generation, T1);
+}
+
+void phone_leg_hang_up(struct sim *sim, struct leg *leg, uint32_t generation)
+{
+    if (leg->generation == generation && leg->state == LEG_CONFIRMED && !leg->bye_done)
+        leg_send_bye(sim, leg);
+}
+
+/** Is a response one to the BYE that was sent last? */
+static bool is_last_bye(const struct leg *leg, const char *response)
+{
+    char sent[64], answered[64];
+
+    text_field(leg->bye, "CSeq", 0, sent, sizeof sent);
+    text_field(response, "CSeq", 0, answered, sizeof answered);
+    return strcmp(sent, answered) == 0;
 }
 
 void phone_on_leg_bye_again(struct sim *sim, struct leg *leg, uint32_t generation)
@@ -315,11 +335,16 @@ void phone_on_leg_response(struct sim *sim, uint32_t phone, const char *text)
     text_method(text, method, sizeof method);
     text_field(text, "From", 0, from, sizeof from);
     text_param(from, "tag", tag, sizeof tag);
-    if (strcmp(method, "BYE") != 0 || text_status(text) < 200)
+    unsigned status = text_status(text);
+    if (strcmp(method, "BYE") != 0 || status < 200)
         return;
     struct leg *leg = leg_by_tag(sim, phone, tag);
-    if (leg == NULL)
+    if (leg == NULL || !is_last_bye(leg, text))
         return;
+    if (status == 407 && leg->auth_tries++ < 4 && creds_take(&sim->phones[phone], text)) {
+        leg_send_bye(sim, leg);
+        return;
+    }
     leg->bye_done = true;
     leg->state = LEG_OVER;
 }

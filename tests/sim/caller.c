@@ -39,10 +39,12 @@ static void send_invite(struct sim *sim, uint32_t index)
                  "P-Asserted-Identity: <sip:boss@far.example>\r\nSupported: 100rel\r\n"
                  "P-Preferred-Identity: <sip:boss@far.example>\r\n");
     text_add(call->invite, SIM_TEXT_MAX,
-             "From: <sip:u%u@sim.example>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
+             "From: <sip:u%u@%s>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\n"
              "CSeq: %u INVITE\r\nContact: <%s>\r\nX-Nobody-Knows: \"%u\"; this ,,\r\n",
-             phone->user, call->tag, uri, call->call_id, call->cseq, contact, index);
-    creds_add(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
+             phone->user, call->stranger ? "else.example" : "sim.example", call->tag, uri,
+             call->call_id, call->cseq, contact, index);
+    if (!call->stranger)
+        creds_add(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
     if (index % 3 == 0)
         text_add(call->invite, SIM_TEXT_MAX,
                  "Content-Type: application/sdp\r\nContent-Length: 11\r\n\r\nv=0\r\nc=%04u", index);
@@ -71,6 +73,7 @@ void phone_on_call_timer(struct sim *sim, uint32_t index)
     call->hangs_up = sim_chance(sim, 50);
     call->began_ms = sim->now_ms;
     call->cseq = (uint32_t)sim_range(sim, 1, 1000);
+    call->stranger = sim->knobs.auth && sim->calls_begun % 9 == 4;
     if (sim_chance(sim, 25))
         snprintf(call->invite, sizeof call->invite, "INVITE sip:%u@sim.example SIP/2.0",
                  100 + sim->phones[callee].user);
@@ -209,6 +212,8 @@ static void on_answer(struct sim *sim, uint32_t index, const char *text, const c
     text_field(text, "To", 0, to, sizeof to);
     if (text_count(text, "Record-Route") == 0)
         sim_fail(sim, "a 2xx to INVITE without Record-Route");
+    if (call->stranger)
+        thief_try(sim, call, text);
 
     char ack[SIM_TEXT_MAX];
     phone_in_dialog(sim, "ACK", call->cseq, from, to, call->call_id, text, true, call->phone, "",
@@ -302,6 +307,8 @@ static void on_invite_failure(struct sim *sim, uint32_t index, const char *text,
         /* Neither a challenge nor a refusal for overload keeps state: each copy has its own. */
         bool stateless = sim->knobs.overload && (status == 407 || status == 503) &&
                          (call->final_status == 407 || call->final_status == 503);
+        /* Nor does what is refused to who has proved nothing (section 26.3.2.4). */
+        stateless |= call->stranger && (call->final_status == 404 || status == 404);
         if (!same && !stateless && call->crashes_before == sim->crashes && !sim->knobs.starved)
             sim_fail(sim, "call %u got two finals: %u and %u", index, call->final_status, status);
         return;

@@ -241,7 +241,8 @@ void watch_request_out(struct sim *sim, uint32_t to, const char *text)
     if (!parent->doubtful)
         check_breadth(sim, parent, watch_breadth_of(text));
     char expect[16];
-    if (text_field(parent->text, "X-Expect", 0, expect, sizeof expect))
+    if (text_field(parent->text, "X-Expect", 0, expect, sizeof expect) &&
+        !(strstr(expect, "inside") != NULL && thief_may_reach(sim, text, to)))
         sim_fail(sim, "a %s was let through that should be refused with %s", method, expect);
     if (parent->child_count == 0)
         check_access(sim, parent->phone, parent->text);

@@ -201,6 +201,7 @@ struct call {
     uint64_t began_ms, final_ms;
     bool planned;
     bool hangs_up; /* the caller, else the callee */
+    bool stranger; /* he has no account here */
     bool bye_done;
     unsigned challenges;
 };
@@ -227,7 +228,7 @@ struct leg {
     char invite[SIM_TEXT_MAX];
     char response[SIM_TEXT_MAX];
     char bye[SIM_TEXT_MAX];
-    uint32_t gap_ms, tries;
+    uint32_t gap_ms, tries, auth_tries;
     unsigned status;
     bool acked, cancelled, bye_done;
     uint32_t crashes_before;
@@ -495,6 +496,12 @@ bool phone_any_tcp(const struct sim *sim);
 /* probe.c */
 void probe_send(struct sim *sim, uint32_t phone);
 
+/* thief.c */
+/** The caller of a stranger's call tries the tokens of a response to leave his dialog. */
+void thief_try(struct sim *sim, const struct call *call, const char *response);
+/** Is a phone of the dialog that such a request is in? */
+bool thief_may_reach(const struct sim *sim, const char *request, uint32_t to);
+
 /* same.c */
 /** Is `out` the request `in` from this phone, changed only as a proxy may? `why` says where not. */
 bool same_request(const struct sim *sim, uint32_t from, const char *path, const char *in,
@@ -514,6 +521,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
 /** Bindings of a user now; *certain false: one of them is about to expire. */
 unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
                       bool *certain);
+/** Is somebody registered with this contact, and will be for a while yet? */
+bool aors_has_contact(struct sim *sim, const char *uri);
 /** Are users registered as each other, round and round? */
 bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);

@@ -204,6 +204,70 @@ static void the_first_token_proves_its_sender(void **state)
     assert_memory_equal(f->outbox.buffer, "SIP/2.0 403", 11);
 }
 
+/* The way of a stranger's call: he - us - a proxy that we trust - us - bob. He sees both tokens,
+ * and has more from neither of them than that his requests reach bob. */
+static void a_stranger_goes_nowhere_else_by_a_spiral(void **state)
+{
+    struct proxy_token first = {.callee = side_at(5, 5060), .guarded = true};
+    struct proxy_token second = {.callee = side_at(7, 42000), .guarded = true};
+    const char *const answered = "SIP/2.0 403";
+    char a[300], b[300], routes[700];
+    struct fixture *f = *state;
+
+    first.callee.has_flow = second.callee.has_flow = false;
+    write_route(&first, a, sizeof a);
+    write_route(&second, b, sizeof b);
+    snprintf(routes, sizeof routes, "Route: %s\r\n", b);
+    send_bye(f, routes, "caller", "callee"); /* to 192.168.7.7 */
+    assert_memory_equal(f->outbox.buffer, answered, 11);
+    snprintf(routes, sizeof routes, "Route: %s\r\nRoute: %s\r\n", a, b);
+    send_bye(f, routes, "caller", "callee");
+    assert_memory_equal(f->outbox.buffer, answered, 11);
+    send_bye(f, routes, "callee", "caller"); /* in bob's name */
+    assert_memory_equal(f->outbox.buffer, answered, 11);
+
+    snprintf(routes, sizeof routes, "Route: %s\r\nRoute: <sip:10.0.0.7:42000;lr>\r\n", b);
+    const struct outbox_item *item = send_bye(f, routes, "caller", "callee");
+    assert_int_equal(item->to.remote.port, 42000);
+}
+
+/* A token of a stranger's call does not borrow from another of the same Call-ID and tag, which
+ * would let its own caller go anywhere, from where he is. */
+static void a_token_lends_nothing_to_another(void **state)
+{
+    struct proxy_token strangers = {.callee = side_at(7, 5060), .guarded = true};
+    const struct proxy_token users = {
+        .caller = side_at(5, 5060), .callee = side_at(9, 5060), .outside = true};
+    char a[300], b[300], routes[700];
+    struct fixture *f = *state;
+
+    strangers.callee.has_flow = false;
+    write_route(&strangers, a, sizeof a);
+    write_route(&users, b, sizeof b);
+    snprintf(routes, sizeof routes, "Route: %s\r\nRoute: %s\r\nRoute: <sip:10.0.0.66;lr>\r\n", a,
+             b);
+    send_bye(f, routes, "caller", "callee");
+    assert_memory_equal(f->outbox.buffer, "SIP/2.0 403", 11);
+}
+
+/* Bob has registered by another proxy, which does not stay on the way of his calls. */
+static void a_stranger_reaches_who_is_behind_a_path(void **state)
+{
+    struct proxy_token token = {.callee = side_at(5, 5060), .guarded = true};
+    char a[300], routes[700];
+    struct fixture *f = *state;
+
+    token.behind = (struct addr){.family = ADDR_V4, .bytes = {192, 168, 7, 7}, .port = 5060};
+    token.callee.has_flow = false;
+    write_route(&token, a, sizeof a);
+    snprintf(routes, sizeof routes, "Route: %s\r\n", a);
+    const struct outbox_item *item = send_bye(f, routes, "caller", "callee");
+    assert_int_equal(item->to.remote.bytes[3], 7);
+    snprintf(routes, sizeof routes, "Route: %s\r\nRoute: <sip:10.0.0.66;lr>\r\n", a);
+    send_bye(f, routes, "caller", "callee");
+    assert_memory_equal(f->outbox.buffer, "SIP/2.0 403", 11);
+}
+
 /* A token that is not of this dialog changes nothing. */
 static void a_made_up_token_behind_a_good_one_is_as_none(void **state)
 {
@@ -288,6 +352,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_spiral_leads_to_its_far_end_from_both_sides, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_first_token_proves_its_sender, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stranger_goes_nowhere_else_by_a_spiral, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_token_lends_nothing_to_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stranger_reaches_who_is_behind_a_path, setup, teardown),
         cmocka_unit_test_setup_teardown(a_made_up_token_behind_a_good_one_is_as_none, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_loop_of_registrations_is_refused_once_and_for_all, setup,

@@ -124,6 +124,29 @@ static void a_guarded_token_knows_where_the_callee_is(void **state)
     assert_true(back.callee.has_flow);
 }
 
+/* A callee behind a Path is at two hosts, for the proxy may not stay on the way. */
+static void a_token_knows_who_is_behind_a_path(void **state)
+{
+    static const char *const places[] = {"10.1.2.3:5070", "[2001:db8::7]:5060"};
+    struct proxy_token token = {.guarded = true};
+    char text[PROXY_TOKEN_MAX];
+    struct proxy_token back;
+    bool from_caller;
+
+    (void)state;
+    token.callee = side_of("192.0.2.1:5060", TRANSPORT_UDP);
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        token.behind = world_flow(places[i], TRANSPORT_UDP).remote;
+        struct slice written = write_token(&token, text);
+        assert_int_equal(read_token(written, caller_tag, callee_tag, &back, &from_caller), OK);
+        assert_true(addr_equal(&back.behind, &token.behind));
+        assert_true(addr_equal(&back.callee.flow.remote, &token.callee.flow.remote));
+        written.len -= 8; /* five bytes of it are missing */
+        assert_int_equal(read_token(written, caller_tag, callee_tag, &back, &from_caller),
+                         ERR_DENIED);
+    }
+}
+
 static void tokens_are_short(void **state)
 {
     struct proxy_token plain = {0};
@@ -295,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back_in_both_directions),
         cmocka_unit_test(a_guarded_token_knows_where_the_callee_is),
+        cmocka_unit_test(a_token_knows_who_is_behind_a_path),
         cmocka_unit_test(tokens_are_short),
         cmocka_unit_test(every_changed_character_is_refused),
         cmocka_unit_test(upper_case_is_the_same_token),
