@@ -264,11 +264,14 @@ void limits_restored(struct core *core, struct slice block)
 
 enum verdict limits_call(struct core *core, struct request *r, bool nobody)
 {
+    bool stream = transport_reliable((enum transport)r->source->transport);
+
     /* A 404 leaves nothing behind, see refuse(); it costs points instead. */
     if ((nobody && core->config.auth_required) || r->in_dialog || r->user != NULL ||
-        r->msg->method == SIP_ACK || guard_call(core->guard, &r->source->remote, core->now_ms))
+        r->msg->method == SIP_ACK ||
+        guard_call(core->guard, &r->source->remote, stream, core->now_ms))
         return GO_ON;
-    if (transport_reliable((enum transport)r->source->transport))
+    if (stream)
         return refuse(core, r, CORE_R_STRANGER_CALLS, 503, NULL, SLICE_EMPTY);
     /* As if the network had lost it: nothing is sent to where it may not have come from, and one of
      * the caller's copies may still get through. */
