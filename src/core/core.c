@@ -364,15 +364,17 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     core->counters.responses_received++;
     core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
-    if (txn_receive_response(core->txns, msg, source, core->now_ms)) {
-        /* With passwords who was sent a request is known already, and a callee who gives our branch
-         * away to forged sources makes nobody known; without them it is the only proof there is. */
-        if (!core->config.auth_required)
-            limits_in_call(core, &source->remote);
+    switch (txn_receive_response(core->txns, msg, source, core->now_ms)) {
+    case TXN_FROM_TARGET: /* he has our branch, which went to that address only: it is his */
+        limits_in_call(core, &source->remote);
+        return;
+    case TXN_FROM_ELSEWHERE: /* a callee who gives our branch away makes nobody known */
+        return;
+    case TXN_STRAY:
+        core_count(core, CORE_R_STRAY_RESPONSE);
+        limits_refused(core, source, CORE_R_STRAY_RESPONSE);
         return;
     }
-    core_count(core, CORE_R_STRAY_RESPONSE);
-    limits_refused(core, source, CORE_R_STRAY_RESPONSE);
 }
 
 /** The worker in a branch of ours; this one when it is none. */
