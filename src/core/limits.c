@@ -4,8 +4,8 @@
  * other workers must hear of it.
  *
  * Each worker counts for itself what comes by its sockets. What makes a source known, and bars, are
- * told to all; failed logins to the worker that counts the pair. Such a mail may be lost: the next
- * proof, or the next failure, sends another.
+ * told to all; failed logins to the worker that counts the pair. Such a letter may find a mailbox
+ * full: then the next proof from there, whatever its kind, or the next failures send another.
  */
 #include "core/internal.h"
 
@@ -36,11 +36,17 @@ void limits_close(struct core *core)
     guard_close(core->guard);
 }
 
-static void tell_others(struct core *core, const struct core_mail *mail)
+/** False: not all of them, there was no room. */
+static bool tell_others(struct core *core, const struct core_mail *mail)
 {
+    bool told = true;
+
     for (uint32_t i = 0; i < core->config.workers; i++)
-        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, mail))
+        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, mail)) {
             core_count(core, CORE_R_MAILBOX);
+            told = false;
+        }
+    return told;
 }
 
 /* ---- packets ---- */
@@ -83,16 +89,18 @@ bool core_may_read(struct core *core, const struct addr *source, uint64_t now_ms
 
 /* ---- bars ---- */
 
-static void bar_here(struct core *core, const struct addr *source, struct slice user,
+/** False: it is exempt or vouched for, or there is no room. */
+static bool bar_here(struct core *core, const struct addr *source, struct slice user,
                      enum guard_reason reason, uint32_t ms)
 {
     char text[ADDR_TEXT_MAX];
 
     if (!guard_bar(core->guard, source, user, reason, ms, core->now_ms))
-        return;
+        return false;
     core_logf(core, CORE_LOG_WARNING, "barred", "%.*s%s%s for %u s: %s", SLICE_ARG(user),
               user.len > 0 ? " at " : "", addr_text(source, text), ms / 1000,
               guard_reason_name(reason));
+    return true;
 }
 
 static void bar_everywhere(struct core *core, const struct addr *source, struct slice user,
@@ -107,9 +115,10 @@ static void bar_everywhere(struct core *core, const struct addr *source, struct 
         .bytes = user,
     };
 
+    if (!bar_here(core, source, user, reason, ms))
+        return; /* nor would the others */
     core->counters.bars++;
-    bar_here(core, source, user, reason, ms);
-    tell_others(core, &mail);
+    (void)tell_others(core, &mail);
 }
 
 static void add_points(struct core *core, const struct flow *source, uint32_t points,
@@ -209,15 +218,17 @@ static void vouch(struct core *core, const struct addr *source, uint64_t period_
 {
     if (period_ms > VOUCH_MAX_MS)
         period_ms = VOUCH_MAX_MS;
-    if (!guard_vouch(core->guard, source, period_ms, core->now_ms))
+    uint64_t news_ms = guard_vouch(core->guard, source, period_ms, core->now_ms);
+    if (news_ms == 0)
         return;
     struct core_mail mail = {
         .kind = CORE_MAIL_VOUCH,
         .from = (uint16_t)core->config.worker,
-        .number = (uint32_t)period_ms,
+        .number = (uint32_t)news_ms,
         .flow = {.remote = *source},
     };
-    tell_others(core, &mail);
+    if (!tell_others(core, &mail))
+        guard_vouch_untold(core->guard, source);
 }
 
 void limits_logged_in(struct core *core, const struct addr *source)
@@ -297,7 +308,7 @@ void limits_mail(struct core *core, const struct core_mail *mail)
     else if (mail->kind == CORE_MAIL_LOGIN_FAILED)
         count_failure(core, source, mail->bytes);
     else
-        bar_here(core, source, mail->bytes, (enum guard_reason)mail->id.slot, mail->number);
+        (void)bar_here(core, source, mail->bytes, (enum guard_reason)mail->id.slot, mail->number);
 }
 
 uint32_t core_bars(const struct core *core, uint64_t now_ms, struct guard_bar_info *out,

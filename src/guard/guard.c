@@ -325,25 +325,38 @@ bool guard_is_stranger(struct guard *guard, const struct addr *source, uint64_t 
     return (cell == NULL || cell->vouched_ms <= now_ms) && !is_exempt(guard, cell, source);
 }
 
-bool guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
-                 uint64_t now_ms)
+uint64_t guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
+                     uint64_t now_ms)
 {
     if (guard->sets == NULL)
-        return false;
+        return 0;
     if (period_ms < GUARD_VOUCH_MIN_MS)
         period_ms = GUARD_VOUCH_MIN_MS;
     if (goes_by_host(guard, source) && is_listed(guard, source))
-        return false; /* what a trusted host proves is nothing of its neighbours */
+        return 0; /* what a trusted host proves is nothing of its neighbours */
     struct cell *cell = guard_take(guard, source, true, now_ms);
-    if (cell == NULL || cell->vouched_ms >= now_ms + period_ms)
-        return false;
+    if (cell == NULL || cell->vouched_ms == GUARD_EXEMPT)
+        return 0;
+    if (cell->vouched_ms >= now_ms + period_ms) {
+        uint64_t left_ms = cell->untold ? cell->vouched_ms - now_ms : 0;
+        cell->untold = false;
+        return left_ms;
+    }
     if (cell->vouched_ms <= now_ms) { /* the debts of a stranger are forgiven */
         if (cell->barred_ms > now_ms)
             guard_forget_bar(guard, source);
         *cell = (struct cell){0};
     }
     cell->vouched_ms = now_ms + period_ms + period_ms / 3;
-    return true;
+    cell->untold = false;
+    return period_ms;
+}
+
+void guard_vouch_untold(struct guard *guard, const struct addr *source)
+{
+    struct cell *cell = guard_find(guard, source);
+    if (cell != NULL)
+        cell->untold = true;
 }
 
 bool guard_call(struct guard *guard, const struct addr *source, bool stream, uint64_t now_ms)

@@ -109,11 +109,15 @@ bool guard_may_read(struct guard *guard, const struct addr *source, uint64_t now
 bool guard_is_stranger(struct guard *guard, const struct addr *source, uint64_t now_ms);
 
 /**
- * Somebody behind it has proved himself; good for at least `period_ms` from now. True: that is
- * news, the other workers should hear it. (A third more is granted, so news are rare.)
+ * Somebody behind it has proved himself; good for at least `period_ms` from now. Returns for how
+ * many ms the other workers should hear it; 0: it is no news. (A third more is granted, so news are
+ * rare.)
  */
-bool guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
-                 uint64_t now_ms);
+uint64_t guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
+                     uint64_t now_ms);
+
+/** Not all the others could be told: the next proof from there is news again, however short. */
+void guard_vouch_untold(struct guard *guard, const struct addr *source);
 
 /**
  * May this source start a call? Always, when it is no stranger. A stranger may use an eighth of

@@ -27,6 +27,7 @@ struct cell {
     uint64_t barred_streams_ms; /* until then: its streams; never later than the other */
     uint64_t points_ns;         /* a bucket, too: of what phones do not do */
     uint64_t calls_ns;          /* and one of a stranger's calls */
+    bool untold;                /* not all other workers know that it is vouched for */
 };
 
 #define GUARD_EXEMPT UINT64_MAX

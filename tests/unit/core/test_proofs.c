@@ -21,9 +21,9 @@ enum {
 
 static const struct addr_net trusted[] = {{{ADDR_V4, 0, 0, 0, {192, 0, 2}}, 24}};
 
-static void open_guarded(struct world *w, bool auth_required)
+static void open_guarded(struct world *w, unsigned workers, bool auth_required)
 {
-    world_open(w, 1, NULL, 0);
+    world_open(w, workers, NULL, 0);
     core_close(w->core);
     w->config.auth_required = auth_required;
     w->config.trusted = trusted;
@@ -85,7 +85,7 @@ static void who_is_called_is_known_when_he_has_answered(void **state)
         const struct flow caller = world_flow(5060, NULL);
         const struct flow target = from_host(TARGET), elsewhere = from_host(ELSEWHERE);
         char via[256] = "";
-        open_guarded(&w, auth != 0);
+        open_guarded(&w, 1, auth != 0);
         world_feed(&w,
                    "INVITE sip:x@203.0.113.9 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch="
                    "z9hG4bKi\r\nMax-Forwards: 70\r\nFrom: <sip:a@example.org>;tag=1\r\n"
@@ -110,6 +110,26 @@ static void who_is_called_is_known_when_he_has_answered(void **state)
         assert_true(is_known(&w, &target));
         world_close(&w);
     }
+}
+
+/** A BYE with our token, of the caller or the callee of that Call-ID. */
+static void bye(struct world *w, const struct proxy_token *token, const char *call_id,
+                bool from_caller, const struct flow *source)
+{
+    static unsigned n;
+    char route[PROXY_TOKEN_MAX], text[1024];
+    struct builder b = builder_over(route, sizeof route);
+
+    assert_int_equal(
+        OK, proxy_token_write(&b, &w->config.token_key, token, slice_of(call_id), SLICE("caller")));
+    snprintf(text, sizeof text,
+             "BYE sip:x@203.0.113.7 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKb%u\r\n"
+             "Max-Forwards: 70\r\nRoute: <sip:192.0.2.9:5060;lr;r=%.*s>\r\n"
+             "From: <sip:a@example.org>;tag=%s\r\nTo: <sip:b@example.org>;tag=%s\r\n"
+             "Call-ID: %s\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n",
+             n++, SLICE_ARG(builder_slice(&b)), from_caller ? "caller" : "callee",
+             from_caller ? "callee" : "caller", call_id);
+    world_feed(w, text, source);
 }
 
 static void a_token_proves_the_callee_and_a_caller_who_had_a_password(void **state)
@@ -138,24 +158,13 @@ static void a_token_proves_the_callee_and_a_caller_who_had_a_password(void **sta
             .guarded = cases[i].guarded,
         };
         struct flow source = from_host(cases[i].host);
-        char route[PROXY_TOKEN_MAX], text[1024];
-        struct builder b = builder_over(route, sizeof route);
         struct world w;
-        open_guarded(&w, cases[i].auth_required);
-        assert_int_equal(
-            OK, proxy_token_write(&b, &w.config.token_key, &token, SLICE("call"), SLICE("caller")));
+        open_guarded(&w, 1, cases[i].auth_required);
         if (cases[i].stream) {
             source.transport = TRANSPORT_TCP;
             source.conn = conn;
         }
-        snprintf(text, sizeof text,
-                 "BYE sip:x@203.0.113.7 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKb\r\n"
-                 "Max-Forwards: 70\r\nRoute: <sip:192.0.2.9:5060;lr;r=%.*s>\r\n"
-                 "From: <sip:a@example.org>;tag=%s\r\nTo: <sip:b@example.org>;tag=%s\r\n"
-                 "Call-ID: call\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n",
-                 SLICE_ARG(builder_slice(&b)), cases[i].from_caller ? "caller" : "callee",
-                 cases[i].from_caller ? "callee" : "caller");
-        world_feed(&w, text, &source);
+        bye(&w, &token, "call", cases[i].from_caller, &source);
         source.transport = TRANSPORT_UDP; /* streams are read later, not dropped */
         source.conn = (struct conn_id){0};
         if (cases[i].known != is_known(&w, &source))
@@ -164,11 +173,42 @@ static void a_token_proves_the_callee_and_a_caller_who_had_a_password(void **sta
     }
 }
 
+static void a_proof_that_found_a_mailbox_full_is_told_with_the_next_one(void **state)
+{
+    (void)state;
+    enum {
+        WORKERS = 3
+    };
+    const struct proxy_token token = {.callee = {.has_flow = true, .flow = from_host(TARGET)}};
+    const struct flow source = from_host(TARGET);
+    char call_id[16] = "0";
+    struct world w;
+    open_guarded(&w, WORKERS, true);
+    for (unsigned i = 0;
+         table_owner(hash_bytes(w.config.hash_seed, slice_of(call_id)), WORKERS) != 0; i++)
+        snprintf(call_id, sizeof call_id, "%u", i);
+
+    w.deaf = 2;
+    bye(&w, &token, call_id, false, &source);
+    assert_int_equal(1, w.mail_count); /* to worker 1 */
+    w.deaf = 0;
+    bye(&w, &token, call_id, false, &source);
+    assert_int_equal(3, w.mail_count);
+    assert_int_equal(CORE_MAIL_VOUCH, w.mail[2].mail.kind);
+    assert_int_equal(2, w.mail[2].to);
+    assert_true(addr_same_host(&source.remote, &w.mail[2].mail.flow.remote));
+    assert_true(w.mail[2].mail.number >= w.mail[0].mail.number);
+    bye(&w, &token, call_id, false, &source);
+    assert_int_equal(3, w.mail_count);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_called_is_known_when_he_has_answered),
         cmocka_unit_test(a_token_proves_the_callee_and_a_caller_who_had_a_password),
+        cmocka_unit_test(a_proof_that_found_a_mailbox_full_is_told_with_the_next_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,6 +204,25 @@ static void a_proof_is_news_now_and_then_only(void **state)
     }
 }
 
+static void a_proof_that_was_not_told_is_news_with_the_next_one(void **state)
+{
+    (void)state;
+    const struct addr phone = PHONE;
+
+    assert_int_equal(3600000, guard_vouch(guard, &phone, 3600000, T0));
+    guard_vouch_untold(guard, &phone);
+    /* a shorter one than what is known: for as long as it is known */
+    assert_int_equal(4800000 - 1000, guard_vouch(guard, &phone, 1000, T0 + 1000));
+    assert_int_equal(0, guard_vouch(guard, &phone, 1000, T0 + 2000));
+    guard_vouch_untold(guard, &phone);
+    assert_int_equal(7200000, guard_vouch(guard, &phone, 7200000, T0 + 3000)); /* longer */
+    assert_int_equal(0, guard_vouch(guard, &phone, 1000, T0 + 4000));
+    guard_vouch_untold(guard, AT(v4(1))); /* nobody */
+    assert_int_equal(0, guard_vouch(guard, AT(v4(0x7f000001)), 3600000, T0));
+    guard_vouch_untold(guard, AT(v4(0x7f000001)));
+    assert_int_equal(0, guard_vouch(guard, AT(v4(0x7f000001)), 3600000, T0));
+}
+
 static void ten_thousand_strangers_get_no_more_than_their_share(void **state)
 {
     (void)state;
@@ -483,6 +502,7 @@ int main(void)
         GUARD_TEST(exempt_and_trusted_networks_have_no_limit),
         GUARD_TEST(who_is_vouched_for_has_a_wide_bucket_of_his_own),
         GUARD_TEST(a_proof_is_news_now_and_then_only),
+        GUARD_TEST(a_proof_that_was_not_told_is_news_with_the_next_one),
         GUARD_TEST(ten_thousand_strangers_get_no_more_than_their_share),
         GUARD_TEST(a_full_table_keeps_those_who_are_known),
         GUARD_TEST(ever_new_addresses_bring_no_ever_new_bursts),
