@@ -451,8 +451,12 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     set_time(core, now_ms, wall_ms);
     if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
         return false;
-    if (core->overload.watching && overload_receive(core, bytes, framing, source))
-        return true;
+    if (core->overload.watching) {
+        if (limits_is_scanner_unparsed(core, bytes, source))
+            return false;
+        if (overload_receive(core, bytes, framing, source))
+            return true;
+    }
     if (framing == SIP_DATAGRAM && pass_on_unparsed(core, bytes, source))
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
@@ -493,6 +497,8 @@ static void read_message(struct core *core, const struct core_mail *mail)
     struct sip_msg *msg = &core->received;
     const struct flow *source = &mail->flow;
 
+    if (core->overload.watching && limits_is_scanner_unparsed(core, mail->bytes, source))
+        return;
     if (overload_mail(core, mail))
         return;
     if (sip_parse(mail->bytes, (enum sip_framing)mail->framing, msg) != OK) {

@@ -8,6 +8,7 @@
  * full: then the next proof from there, whatever its kind, or the next failures send another.
  */
 #include "core/internal.h"
+#include "sip/peek.h"
 
 enum {
     POINTS_GARBAGE = 3,
@@ -143,7 +144,7 @@ void limits_refused(struct core *core, const struct flow *source, enum core_reas
                                                          : GUARD_R_GLITCHES);
 }
 
-bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source)
+static bool is_scanners(struct slice agent)
 {
     static const char *const names[] = {
         "friendly-scanner",
@@ -157,21 +158,41 @@ bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struc
         "pplsip",
         "friendly-request",
     };
-    struct slice agent = sip_value(msg, SIP_F_USER_AGENT);
 
-    if (agent.len == 0 || !guard_is_stranger(core->guard, &source->remote, core->now_ms))
-        return false;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct slice begin = {agent.data, strlen(names[i])};
-        if (begin.len > agent.len || !slice_equal_nocase(begin, slice_of(names[i])))
-            continue;
-        core_count(core, CORE_R_SCANNER);
-        add_points(core, source, UINT32_MAX,
-                   transport_reliable(source->transport) ? GUARD_R_STREAM_SCANNER
-                                                         : GUARD_R_SCANNER);
-        return true;
+        if (begin.len <= agent.len && slice_equal_nocase(begin, slice_of(names[i])))
+            return true;
     }
     return false;
+}
+
+static void bar_scanner(struct core *core, const struct flow *source)
+{
+    core_count(core, CORE_R_SCANNER);
+    add_points(core, source, UINT32_MAX,
+               transport_reliable((enum transport)source->transport) ? GUARD_R_STREAM_SCANNER
+                                                                     : GUARD_R_SCANNER);
+}
+
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    struct slice agent = sip_value(msg, SIP_F_USER_AGENT);
+
+    if (agent.len == 0 || !guard_is_stranger(core->guard, &source->remote, core->now_ms) ||
+        !is_scanners(agent))
+        return false;
+    bar_scanner(core, source);
+    return true;
+}
+
+bool limits_is_scanner_unparsed(struct core *core, struct slice bytes, const struct flow *source)
+{
+    if (!guard_is_stranger(core->guard, &source->remote, core->now_ms) ||
+        sip_peek_method(bytes) == SIP_METHOD_OTHER || !is_scanners(sip_peek_agent(bytes)))
+        return false;
+    bar_scanner(core, source);
+    return true;
 }
 
 /* ---- logins ---- */
