@@ -102,7 +102,8 @@ const struct setting settings[] = {
     {KEY("guard.strangers_rate"), SETTING_COUNT, AT(guard.strangers_rate), "1000", 0, 10000000,
      "packets a second from all such addresses together, over all workers"},
     {KEY("guard.stranger_calls"), SETTING_COUNT, AT(guard.stranger_calls), "50", 0, 1000000,
-     "requests a second of all strangers together that reach our users, over all workers"},
+     "requests a second of all strangers together that reach our users, over all workers, by UDP"
+     " and by streams each; one address has at most an eighth"},
     {KEY("guard.vouched_rate"), SETTING_COUNT, AT(guard.vouched_rate), "500", 0, 10000000,
      "packets a second from an address with a registered phone, a login or a call; four seconds'"
      " worth at once"},

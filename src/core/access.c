@@ -277,12 +277,27 @@ static bool leads_inside(const struct request *r)
     return !r->has_route && r->uri_is_ours;
 }
 
-/** He has what we sent to that address, and it is there that we have written into it. */
+/**
+ * Has the caller shown that he hears us where the token says he is? The token alone does not say
+ * so: it goes to the callee, too, who may be his friend. His password did, as its nonce was sent
+ * there; and the source of a stream is true.
+ */
+static bool caller_is_there(const struct core *core, const struct request *r)
+{
+    return transport_reliable((enum transport)r->source->transport) ||
+           (core->config.auth_required && !r->token.guarded);
+}
+
+/**
+ * A token names the callee's address only where it was sent there; nobody else has it before he
+ * has answered.
+ */
 static void vouch_by_token(struct core *core, const struct request *r)
 {
     const struct proxy_side *sender = r->from_caller ? &r->token.caller : &r->token.callee;
 
-    if (r->in_dialog && addr_same_host(&r->source->remote, &sender->flow.remote))
+    if (r->in_dialog && addr_same_host(&r->source->remote, &sender->flow.remote) &&
+        (!r->from_caller || caller_is_there(core, r)))
         limits_in_call(core, &r->source->remote);
 }
 

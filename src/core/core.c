@@ -364,15 +364,17 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     core->counters.responses_received++;
     core->response_trusted = core_is_trusted(core, &source->remote);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
-    if (txn_receive_response(core->txns, msg, source, core->now_ms)) {
-        /* With passwords who was sent a request is known already, and a callee who gives our branch
-         * away to forged sources makes nobody known; without them it is the only proof there is. */
-        if (!core->config.auth_required)
-            limits_in_call(core, &source->remote);
+    switch (txn_receive_response(core->txns, msg, source, core->now_ms)) {
+    case TXN_FROM_TARGET: /* he has our branch, which went to that address only: it is his */
+        limits_in_call(core, &source->remote);
+        return;
+    case TXN_FROM_ELSEWHERE: /* a callee who gives our branch away makes nobody known */
+        return;
+    case TXN_STRAY:
+        core_count(core, CORE_R_STRAY_RESPONSE);
+        limits_refused(core, source, CORE_R_STRAY_RESPONSE);
         return;
     }
-    core_count(core, CORE_R_STRAY_RESPONSE);
-    limits_refused(core, source, CORE_R_STRAY_RESPONSE);
 }
 
 /** The worker in a branch of ours; this one when it is none. */
@@ -449,8 +451,12 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     set_time(core, now_ms, wall_ms);
     if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
         return false;
-    if (core->overload.watching && overload_receive(core, bytes, framing, source))
-        return true;
+    if (core->overload.watching) {
+        if (limits_is_scanner_unparsed(core, bytes, source))
+            return false;
+        if (overload_receive(core, bytes, framing, source))
+            return true;
+    }
     if (framing == SIP_DATAGRAM && pass_on_unparsed(core, bytes, source))
         return true;
     if (sip_parse(bytes, framing, msg) != OK) {
@@ -491,6 +497,8 @@ static void read_message(struct core *core, const struct core_mail *mail)
     struct sip_msg *msg = &core->received;
     const struct flow *source = &mail->flow;
 
+    if (core->overload.watching && limits_is_scanner_unparsed(core, mail->bytes, source))
+        return;
     if (overload_mail(core, mail))
         return;
     if (sip_parse(mail->bytes, (enum sip_framing)mail->framing, msg) != OK) {

@@ -279,6 +279,8 @@ bool limits_packet(struct core *core, const struct addr *source, bool stream);
 void limits_refused(struct core *core, const struct flow *source, enum core_reason reason);
 /** A stranger whose User-Agent is a scanner's: counted and barred, to be dropped. */
 bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source);
+/** The same of a message that overload may answer or pass on before it is parsed. */
+bool limits_is_scanner_unparsed(struct core *core, struct slice bytes, const struct flow *source);
 /** A wrong password, or a user that does not exist, with a nonce that was sent to `source`. */
 void limits_login_failed(struct core *core, const struct addr *source, struct slice user);
 bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);

@@ -4,10 +4,11 @@
  * other workers must hear of it.
  *
  * Each worker counts for itself what comes by its sockets. What makes a source known, and bars, are
- * told to all; failed logins to the worker that counts the pair. Such a mail may be lost: the next
- * proof, or the next failure, sends another.
+ * told to all; failed logins to the worker that counts the pair. Such a letter may find a mailbox
+ * full: then the next proof from there, whatever its kind, or the next failures send another.
  */
 #include "core/internal.h"
+#include "sip/peek.h"
 
 enum {
     POINTS_GARBAGE = 3,
@@ -36,11 +37,17 @@ void limits_close(struct core *core)
     guard_close(core->guard);
 }
 
-static void tell_others(struct core *core, const struct core_mail *mail)
+/** False: not all of them, there was no room. */
+static bool tell_others(struct core *core, const struct core_mail *mail)
 {
+    bool told = true;
+
     for (uint32_t i = 0; i < core->config.workers; i++)
-        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, mail))
+        if (i != core->config.worker && !core->config.ops.post(core->config.ops.user, i, mail)) {
             core_count(core, CORE_R_MAILBOX);
+            told = false;
+        }
+    return told;
 }
 
 /* ---- packets ---- */
@@ -83,16 +90,18 @@ bool core_may_read(struct core *core, const struct addr *source, uint64_t now_ms
 
 /* ---- bars ---- */
 
-static void bar_here(struct core *core, const struct addr *source, struct slice user,
+/** False: it is exempt or vouched for, or there is no room. */
+static bool bar_here(struct core *core, const struct addr *source, struct slice user,
                      enum guard_reason reason, uint32_t ms)
 {
     char text[ADDR_TEXT_MAX];
 
     if (!guard_bar(core->guard, source, user, reason, ms, core->now_ms))
-        return;
+        return false;
     core_logf(core, CORE_LOG_WARNING, "barred", "%.*s%s%s for %u s: %s", SLICE_ARG(user),
               user.len > 0 ? " at " : "", addr_text(source, text), ms / 1000,
               guard_reason_name(reason));
+    return true;
 }
 
 static void bar_everywhere(struct core *core, const struct addr *source, struct slice user,
@@ -107,9 +116,10 @@ static void bar_everywhere(struct core *core, const struct addr *source, struct 
         .bytes = user,
     };
 
+    if (!bar_here(core, source, user, reason, ms))
+        return; /* nor would the others */
     core->counters.bars++;
-    bar_here(core, source, user, reason, ms);
-    tell_others(core, &mail);
+    (void)tell_others(core, &mail);
 }
 
 static void add_points(struct core *core, const struct flow *source, uint32_t points,
@@ -134,7 +144,7 @@ void limits_refused(struct core *core, const struct flow *source, enum core_reas
                                                          : GUARD_R_GLITCHES);
 }
 
-bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source)
+static bool is_scanners(struct slice agent)
 {
     static const char *const names[] = {
         "friendly-scanner",
@@ -148,21 +158,41 @@ bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struc
         "pplsip",
         "friendly-request",
     };
-    struct slice agent = sip_value(msg, SIP_F_USER_AGENT);
 
-    if (agent.len == 0 || !guard_is_stranger(core->guard, &source->remote, core->now_ms))
-        return false;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct slice begin = {agent.data, strlen(names[i])};
-        if (begin.len > agent.len || !slice_equal_nocase(begin, slice_of(names[i])))
-            continue;
-        core_count(core, CORE_R_SCANNER);
-        add_points(core, source, UINT32_MAX,
-                   transport_reliable(source->transport) ? GUARD_R_STREAM_SCANNER
-                                                         : GUARD_R_SCANNER);
-        return true;
+        if (begin.len <= agent.len && slice_equal_nocase(begin, slice_of(names[i])))
+            return true;
     }
     return false;
+}
+
+static void bar_scanner(struct core *core, const struct flow *source)
+{
+    core_count(core, CORE_R_SCANNER);
+    add_points(core, source, UINT32_MAX,
+               transport_reliable((enum transport)source->transport) ? GUARD_R_STREAM_SCANNER
+                                                                     : GUARD_R_SCANNER);
+}
+
+bool limits_is_scanner(struct core *core, const struct sip_msg *msg, const struct flow *source)
+{
+    struct slice agent = sip_value(msg, SIP_F_USER_AGENT);
+
+    if (agent.len == 0 || !guard_is_stranger(core->guard, &source->remote, core->now_ms) ||
+        !is_scanners(agent))
+        return false;
+    bar_scanner(core, source);
+    return true;
+}
+
+bool limits_is_scanner_unparsed(struct core *core, struct slice bytes, const struct flow *source)
+{
+    if (!guard_is_stranger(core->guard, &source->remote, core->now_ms) ||
+        sip_peek_method(bytes) == SIP_METHOD_OTHER || !is_scanners(sip_peek_agent(bytes)))
+        return false;
+    bar_scanner(core, source);
+    return true;
 }
 
 /* ---- logins ---- */
@@ -209,15 +239,17 @@ static void vouch(struct core *core, const struct addr *source, uint64_t period_
 {
     if (period_ms > VOUCH_MAX_MS)
         period_ms = VOUCH_MAX_MS;
-    if (!guard_vouch(core->guard, source, period_ms, core->now_ms))
+    uint64_t news_ms = guard_vouch(core->guard, source, period_ms, core->now_ms);
+    if (news_ms == 0)
         return;
     struct core_mail mail = {
         .kind = CORE_MAIL_VOUCH,
         .from = (uint16_t)core->config.worker,
-        .number = (uint32_t)period_ms,
+        .number = (uint32_t)news_ms,
         .flow = {.remote = *source},
     };
-    tell_others(core, &mail);
+    if (!tell_others(core, &mail))
+        guard_vouch_untold(core->guard, source);
 }
 
 void limits_logged_in(struct core *core, const struct addr *source)
@@ -264,11 +296,14 @@ void limits_restored(struct core *core, struct slice block)
 
 enum verdict limits_call(struct core *core, struct request *r, bool nobody)
 {
+    bool stream = transport_reliable((enum transport)r->source->transport);
+
     /* A 404 leaves nothing behind, see refuse(); it costs points instead. */
     if ((nobody && core->config.auth_required) || r->in_dialog || r->user != NULL ||
-        r->msg->method == SIP_ACK || guard_call(core->guard, &r->source->remote, core->now_ms))
+        r->msg->method == SIP_ACK ||
+        guard_call(core->guard, &r->source->remote, stream, core->now_ms))
         return GO_ON;
-    if (transport_reliable((enum transport)r->source->transport))
+    if (stream)
         return refuse(core, r, CORE_R_STRANGER_CALLS, 503, NULL, SLICE_EMPTY);
     /* As if the network had lost it: nothing is sent to where it may not have come from, and one of
      * the caller's copies may still get through. */
@@ -294,7 +329,7 @@ void limits_mail(struct core *core, const struct core_mail *mail)
     else if (mail->kind == CORE_MAIL_LOGIN_FAILED)
         count_failure(core, source, mail->bytes);
     else
-        bar_here(core, source, mail->bytes, (enum guard_reason)mail->id.slot, mail->number);
+        (void)bar_here(core, source, mail->bytes, (enum guard_reason)mail->id.slot, mail->number);
 }
 
 uint32_t core_bars(const struct core *core, uint64_t now_ms, struct guard_bar_info *out,

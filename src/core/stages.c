@@ -412,9 +412,6 @@ enum verdict stage_forward(struct core *core, struct request *r)
             return DROP;
     }
     enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);
-    if (err == OK && (core->config.auth_required || request.trusted))
-        for (uint32_t i = 0; i < count; i++) /* what they answer shall not be a stranger's */
-            limits_in_call(core, &targets[i].to.remote);
     return err == OK ? ANSWERED : refuse_forward(core, r, err);
 }
 

@@ -63,6 +63,16 @@ static struct bucket_rate bucket_rate(struct guard_rate rate)
     return (struct bucket_rate){interval_ns, (burst - 1) * interval_ns};
 }
 
+/** One source's part of what all share. */
+static struct bucket_rate share_of(struct guard_rate rate)
+{
+    struct bucket_rate share = bucket_rate(rate);
+
+    share.interval_ns *= GUARD_CALLS_SHARE;
+    share.ahead_ns = rate.burst / GUARD_CALLS_SHARE * share.interval_ns;
+    return share;
+}
+
 static bool has_room(uint64_t full_ns, const struct bucket_rate *rate, uint64_t now_ns)
 {
     return rate->interval_ns == 0 || full_ns <= now_ns + rate->ahead_ns;
@@ -133,7 +143,8 @@ static enum worth worth_of(const struct cell *cell, uint64_t now_ms)
     if (cell->barred_ms > now_ms)
         return WORTH_BARRED;
     uint64_t now_ns = now_ms * NS_PER_MS;
-    return cell->full_ns <= now_ns && cell->points_ns <= now_ns ? WORTH_NOTHING : WORTH_STRANGER;
+    bool owes = cell->full_ns > now_ns || cell->points_ns > now_ns || cell->calls_ns > now_ns;
+    return owes ? WORTH_STRANGER : WORTH_NOTHING;
 }
 
 /** Of two of the same worth, is `a` the one to be given up? */
@@ -314,36 +325,55 @@ bool guard_is_stranger(struct guard *guard, const struct addr *source, uint64_t 
     return (cell == NULL || cell->vouched_ms <= now_ms) && !is_exempt(guard, cell, source);
 }
 
-bool guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
-                 uint64_t now_ms)
+uint64_t guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
+                     uint64_t now_ms)
 {
     if (guard->sets == NULL)
-        return false;
+        return 0;
     if (period_ms < GUARD_VOUCH_MIN_MS)
         period_ms = GUARD_VOUCH_MIN_MS;
     if (goes_by_host(guard, source) && is_listed(guard, source))
-        return false; /* what a trusted host proves is nothing of its neighbours */
+        return 0; /* what a trusted host proves is nothing of its neighbours */
     struct cell *cell = guard_take(guard, source, true, now_ms);
-    if (cell == NULL || cell->vouched_ms >= now_ms + period_ms)
-        return false;
+    if (cell == NULL || cell->vouched_ms == GUARD_EXEMPT)
+        return 0;
+    if (cell->vouched_ms >= now_ms + period_ms) {
+        uint64_t left_ms = cell->untold ? cell->vouched_ms - now_ms : 0;
+        cell->untold = false;
+        return left_ms;
+    }
     if (cell->vouched_ms <= now_ms) { /* the debts of a stranger are forgiven */
         if (cell->barred_ms > now_ms)
             guard_forget_bar(guard, source);
         *cell = (struct cell){0};
     }
     cell->vouched_ms = now_ms + period_ms + period_ms / 3;
-    return true;
+    cell->untold = false;
+    return period_ms;
 }
 
-bool guard_call(struct guard *guard, const struct addr *source, uint64_t now_ms)
+void guard_vouch_untold(struct guard *guard, const struct addr *source)
 {
+    struct cell *cell = guard_find(guard, source);
+    if (cell != NULL)
+        cell->untold = true;
+}
+
+bool guard_call(struct guard *guard, const struct addr *source, bool stream, uint64_t now_ms)
+{
+    uint64_t none_ns = 0;
     uint64_t now_ns = now_ms * NS_PER_MS;
+    uint64_t *shared_ns = &guard->calls_ns[stream];
 
     if (!guard_is_stranger(guard, source, now_ms))
         return true;
-    if (!has_room(guard->calls_ns, &guard->calls, now_ns))
+    struct cell *cell = guard_take(guard, source, false, now_ms);
+    uint64_t *own_ns = cell != NULL ? &cell->calls_ns : &none_ns;
+    if (!has_room(*own_ns, &guard->own_calls, now_ns) ||
+        !has_room(*shared_ns, &guard->calls, now_ns))
         return false;
-    charge(&guard->calls_ns, &guard->calls, 1, now_ns);
+    charge(own_ns, &guard->own_calls, 1, now_ns);
+    charge(shared_ns, &guard->calls, 1, now_ns);
     return true;
 }
 
@@ -426,6 +456,7 @@ enum err guard_open(const struct guard_config *config, struct guard **out)
     guard->strangers = bucket_rate(config->strangers);
     guard->vouched = bucket_rate(config->vouched);
     guard->calls = bucket_rate(config->calls);
+    guard->own_calls = share_of(config->calls);
     guard->user = bucket_rate(config->user);
     if (config->points_max > 0)
         guard->points = (struct bucket_rate){(uint64_t)POINT_MS * NS_PER_MS,

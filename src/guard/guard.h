@@ -36,6 +36,7 @@ struct guard;
 enum {
     GUARD_NAME_MAX = 128,        /* bytes of a bar's name, with its NUL */
     GUARD_VOUCH_MIN_MS = 600000, /* any proof is good for that long */
+    GUARD_CALLS_SHARE = 8,       /* one stranger has at most an eighth of all strangers' calls */
 };
 
 /** So many a second, and `burst` at once; per_second 0: no limit. */
@@ -51,7 +52,8 @@ struct guard_config {
     struct guard_rate stranger;    /* packets of one */
     struct guard_rate strangers;   /* of all together; datagrams and streams each */
     struct guard_rate vouched;     /* packets of one */
-    struct guard_rate calls;       /* new calls of all strangers together that reach our users */
+    struct guard_rate calls;       /* new calls of all strangers together that reach our users;
+                                      by datagrams and by streams each */
     struct guard_rate user;        /* requests of one authenticated user */
     uint32_t points_max;           /* of a stranger; 0: nobody is barred for them */
     uint32_t failures_max;         /* of one address and user in a window; 0: not counted */
@@ -107,14 +109,23 @@ bool guard_may_read(struct guard *guard, const struct addr *source, uint64_t now
 bool guard_is_stranger(struct guard *guard, const struct addr *source, uint64_t now_ms);
 
 /**
- * Somebody behind it has proved himself; good for at least `period_ms` from now. True: that is
- * news, the other workers should hear it. (A third more is granted, so news are rare.)
+ * Somebody behind it has proved himself; good for at least `period_ms` from now. Returns for how
+ * many ms the other workers should hear it; 0: it is no news. (A third more is granted, so news are
+ * rare.)
  */
-bool guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
-                 uint64_t now_ms);
+uint64_t guard_vouch(struct guard *guard, const struct addr *source, uint64_t period_ms,
+                     uint64_t now_ms);
 
-/** May this source start a call of a stranger? Always, when it is none. */
-bool guard_call(struct guard *guard, const struct addr *source, uint64_t now_ms);
+/** Not all the others could be told: the next proof from there is news again, however short. */
+void guard_vouch_untold(struct guard *guard, const struct addr *source);
+
+/**
+ * May this source start a call? Always, when it is no stranger. A stranger may use an eighth of
+ * what there is for all, so that it takes eight to leave nothing to the others. Who forges his
+ * addresses has eight, and a hundred; what he uses up so is the share of datagrams. Streams have
+ * one of their own, as their addresses are true.
+ */
+bool guard_call(struct guard *guard, const struct addr *source, bool stream, uint64_t now_ms);
 
 /** May the authenticated user send one more request? */
 bool guard_user(struct guard *guard, struct slice name, uint64_t now_ms);

@@ -26,6 +26,8 @@ struct cell {
     uint64_t barred_ms;         /* until then: its datagrams */
     uint64_t barred_streams_ms; /* until then: its streams; never later than the other */
     uint64_t points_ns;         /* a bucket, too: of what phones do not do */
+    uint64_t calls_ns;          /* and one of a stranger's calls */
+    bool untold;                /* not all other workers know that it is vouched for */
 };
 
 #define GUARD_EXEMPT UINT64_MAX
@@ -51,10 +53,10 @@ struct bar {
 struct guard {
     struct guard_config config;
     bool lists_hosts; /* single IPv6 hosts are exempt */
-    struct bucket_rate stranger, strangers, vouched, calls, user, points;
+    struct bucket_rate stranger, strangers, vouched, calls, own_calls, user, points;
     uint64_t strangers_ns[2]; /* shared buckets: of datagrams, of streams */
-    uint64_t calls_ns;
-    struct cell_set *sets; /* NULL: no limits */
+    uint64_t calls_ns[2];     /* likewise */
+    struct cell_set *sets;    /* NULL: no limits */
     uint64_t set_mask;
     uint64_t mix[2];   /* made of the seed */
     uint64_t last_key; /* found last, for those who ask again about the same packet */

@@ -13,8 +13,8 @@ static bool post_mail(void *user, unsigned to, const struct core_mail *mail)
     head.bytes.data = NULL; /* they follow the head in the letter */
     struct slice parts[2] = {{(const char *)&head, sizeof head}, mail->bytes};
     /* All else is said again, or has a timer that notices. */
-    bool reserved = mail->kind == CORE_MAIL_CONN_LOST || mail->kind == CORE_MAIL_BAR;
-    enum mailbox_class class = reserved ? MAILBOX_RESERVED : MAILBOX_ORDINARY;
+    enum mailbox_class class =
+        mail->kind == CORE_MAIL_CONN_LOST ? MAILBOX_RESERVED : MAILBOX_ORDINARY;
 
     return loop_post(worker->loop, to, class, LETTER_CORE, parts, 2);
 }

@@ -450,7 +450,7 @@ static void edit_max_breadth(struct forward *f, unsigned breadth, char text[stat
 }
 
 /* "Privacy: id", beside others perhaps (RFC 3323 §4.2, RFC 3325 §9.3). */
-static bool wants_to_be_unknown(const struct sip_msg *msg)
+static bool asks_for_privacy(const struct sip_msg *msg)
 {
     for (const struct sip_field *field = sip_field_first(msg, SIP_F_PRIVACY); field != NULL;
          field = sip_field_next(msg, field)) {
@@ -465,6 +465,41 @@ static bool wants_to_be_unknown(const struct sip_msg *msg)
             at += at < end;
         }
     }
+    return false;
+}
+
+/*
+ * ";privacy=full", "name", "uri", "full-network" …: all but "off" (draft-ietf-sip-privacy-04 §5).
+ * Of what cannot be read nobody knows that it may be shown.
+ */
+static bool is_party_private(struct slice value)
+{
+    struct sip_name_addr party;
+    struct sip_param param;
+    enum err err = sip_name_addr_parse(value, &party);
+
+    if (err)
+        return true;
+    while ((err = sip_param_next(&party.params, &param)) == OK)
+        if (slice_equal_nocase(param.name, SLICE("privacy")) &&
+            !slice_equal_nocase(sip_unquote(param.value), SLICE("off")))
+            return true;
+    return err != ERR_NOT_FOUND;
+}
+
+/* Remote-Party-ID has the wish in itself, with each of its values. */
+static bool wants_to_be_unknown(const struct sip_msg *msg)
+{
+    struct slice value;
+
+    if (asks_for_privacy(msg))
+        return true;
+    if (msg->first[SIP_F_REMOTE_PARTY_ID] == 0)
+        return false;
+    struct sip_values parties = sip_values(msg, SIP_F_REMOTE_PARTY_ID);
+    while (sip_values_next(&parties, &value))
+        if (value.len > 0 && is_party_private(value))
+            return true;
     return false;
 }
 

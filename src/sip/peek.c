@@ -246,7 +246,8 @@ static enum named is_named(struct slice line, struct slice name, char compact)
     return line.data[len] == ' ' || line.data[len] == '\t' ? NAMED_WITH_LWS : NAMED_OTHERWISE;
 }
 
-/** The value of the first field of a name, on one line; false: there is none so plain. */
+/** The value of the first field of a name (`compact` 0: it has no other), on one line; false: there
+ * is none so plain. */
 static bool first_plain(struct slice bytes, struct slice name, char compact, struct slice *value)
 {
     const char *end = bytes.data + bytes.len;
@@ -268,6 +269,15 @@ static bool first_plain(struct slice bytes, struct slice name, char compact, str
         }
     }
     return false;
+}
+
+struct slice sip_peek_agent(struct slice bytes)
+{
+    struct slice value;
+
+    while (bytes.len > 0 && (bytes.data[0] == '\r' || bytes.data[0] == '\n')) /* §7.5 */
+        bytes = slice_from(bytes, 1);
+    return first_plain(bytes, SLICE("User-Agent"), '\0', &value) ? value : SLICE_EMPTY;
 }
 
 /** Up to the next parameter or value, of a Via without quotes and spaces in its parameters. */

@@ -32,6 +32,12 @@ bool sip_peek_to_has(struct slice bytes, struct slice text);
  */
 bool sip_peek(struct slice bytes, struct sip_msg *out);
 
+/**
+ * The User-Agent of a message that was not parsed; empty: it has none, or it is not written plainly
+ * (folded, with spaces before the colon).
+ */
+struct slice sip_peek_agent(struct slice bytes);
+
 /** What names the owner of a message: see sip_peek_name(). */
 struct sip_peek_name {
     bool is_response;

@@ -407,10 +407,11 @@ static void receive(struct client *client, const struct sip_msg *response, uint6
     apply(client, step, response, now_ms);
 }
 
-bool txn_receive_response(struct txn_table *table, const struct sip_msg *response,
-                          const struct flow *source, uint64_t now_ms)
+enum txn_response txn_receive_response(struct txn_table *table, const struct sip_msg *response,
+                                       const struct flow *source, uint64_t now_ms)
 {
     struct client *client = match(table, response);
+    bool from_target = client != NULL && addr_same_host(&client->to.remote, &source->remote);
     bool found = false;
 
     if (client != NULL && is_invite(client) && response->cseq.method == SIP_CANCEL) {
@@ -423,9 +424,11 @@ bool txn_receive_response(struct txn_table *table, const struct sip_msg *respons
             table->counters.not_kept++;
         receive(client, response, now_ms);
     }
-    if (!found)
+    if (!found) {
         table->counters.responses_unmatched++;
-    return found;
+        return TXN_STRAY;
+    }
+    return from_target ? TXN_FROM_TARGET : TXN_FROM_ELSEWHERE;
 }
 
 /* ---- asking ---- */

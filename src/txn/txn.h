@@ -232,10 +232,16 @@ void txn_client_context(struct txn_table *table, struct id client, uint64_t cont
 void txn_client_fail(struct txn_table *table, struct id client, enum txn_failure failure,
                      uint64_t now_ms);
 
-/** Matches a response by our branch. False: nothing matched, drop it (RFC 6026 §7.3, RFC 4320
- * §4.3). */
-bool txn_receive_response(struct txn_table *table, const struct sip_msg *response,
-                          const struct flow *source, uint64_t now_ms);
+/** What a response is. */
+enum txn_response {
+    TXN_STRAY = 0,      /* nothing matched, drop it (RFC 6026 §7.3, RFC 4320 §4.3) */
+    TXN_FROM_ELSEWHERE, /* of a transaction of ours, but from another host than was asked */
+    TXN_FROM_TARGET,    /* from where the request went: who is there has heard us */
+};
+
+/** Matches a response by our branch, and handles it. */
+enum txn_response txn_receive_response(struct txn_table *table, const struct sip_msg *response,
+                                       const struct flow *source, uint64_t now_ms);
 
 /**
  * Bytes of ours could not be delivered: the beginning of a message as sent (ICMP, send error,

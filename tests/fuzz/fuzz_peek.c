@@ -102,6 +102,15 @@ static void compare_name(struct slice bytes, const struct sip_msg *whole)
     sip_must(whole->method != SIP_REGISTER || whole->is_response, "a REGISTER goes by To");
 }
 
+static void compare_agent(struct slice bytes, const struct sip_msg *whole)
+{
+    struct slice agent = sip_peek_agent(bytes);
+
+    if (agent.len > 0 && whole->fault.status == 0)
+        sip_must(slice_equal(agent, sip_value(whole, SIP_F_USER_AGENT)),
+                 "the User-Agent is what the parser finds");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct sip_msg look, whole;
@@ -117,8 +126,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sip_must(err != OK || whole.is_response || whole.fault.status != 0,
                  "the look takes every sound request");
     }
-    if (err == OK)
+    if (err == OK) {
         compare_name(bytes, &whole);
+        compare_agent(bytes, &whole);
+    }
     if (sip_peek_method(bytes) != SIP_METHOD_OTHER && err == OK)
         sip_must(whole.method == sip_peek_method(bytes), "the first bytes name the method");
     return 0;

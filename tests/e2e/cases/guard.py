@@ -177,6 +177,26 @@ def strangers_share_one_bucket_and_known_phones_have_their_own(env):
 
 
 @case()
+def two_strangers_leave_room_for_the_calls_of_others(env):
+    router = prepared(env, workers=1, guard={"exempt": [], "stranger_rate": 0, "stranger_calls": 16})
+    bob = phone(env, router, "bob", 2)
+    bob.register()
+
+    def message(last):
+        ua = UA(router, "x", domain="example.org", address=env.address(last))
+        request = ua.request("MESSAGE", "sip:bob@example.com", headers=[("Content-Length", "0")])
+        ua.send(request)
+        return request
+
+    for n in range(200):
+        message(10 + n % 2)
+    others = [message(20 + n).call_id for n in range(2)]  # sent once: a copy might find more room
+    for call_id in others:
+        bob.reply(bob.request_in("MESSAGE", call_id=call_id), 200, "OK")
+    check(router.json("status")["refused"]["stranger_calls"] > 150, "the two were not kept short")
+
+
+@case()
 def one_stranger_has_a_rate(env):
     router = prepared(env, workers=1, guard={"exempt": [], "stranger_rate": 5, "glitches": 0})
     stranger = phone(env, router, "x", 2)

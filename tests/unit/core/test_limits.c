@@ -34,6 +34,7 @@ struct worker {
 static struct worker nodes[WORKERS];
 static struct policy *policy;
 static bool mailboxes_full;
+static unsigned letters; /* that arrived */
 static uint64_t now_ms;
 
 static struct slice find(void *user, struct slice key, uint64_t hash)
@@ -73,6 +74,7 @@ static bool post(void *user, unsigned worker, const struct core_mail *mail)
     (void)user;
     if (mailboxes_full)
         return false;
+    letters++;
     core_mail(nodes[worker].core, mail, now_ms, now_ms);
     return true;
 }
@@ -145,6 +147,7 @@ static int set_up(void **state)
 
     (void)state;
     mailboxes_full = false;
+    letters = 0;
     now_ms = T0;
     policy = NULL;
     assert_int_equal(OK, policy_build(&source, &error, &policy));
@@ -326,6 +329,24 @@ static void an_address_is_barred_where_nobody_vouches_for_it(void **state)
     assert_int_equal(5, answered(0, v4(1), 5));
 }
 
+static void a_bar_that_is_declined_is_neither_counted_nor_told(void **state)
+{
+    (void)state;
+    const struct core_mail proof = {
+        .kind = CORE_MAIL_VOUCH, .number = 3600000, .flow = {.remote = v4(2)}};
+    struct core_status status;
+
+    core_mail(nodes[0].core, &proof, now_ms, now_ms);
+    fail_logins(0, v4(2), SLICE_EMPTY, 100);
+    core_status(nodes[0].core, &status);
+    assert_int_equal(0, status.counters.bars);
+    assert_int_equal(0, letters);
+    fail_logins(0, v4(1), SLICE_EMPTY, 100);
+    core_status(nodes[0].core, &status);
+    assert_int_equal(1, status.counters.bars);
+    assert_int_equal(1, letters);
+}
+
 static void garbage_bars_a_stranger_in_all_workers(void **state)
 {
     (void)state;
@@ -397,6 +418,7 @@ int main(void)
         LIMITS_TEST(a_bar_reaches_all_workers_and_is_lifted_in_each),
         LIMITS_TEST(a_bar_that_is_lost_on_its_way_does_no_harm),
         LIMITS_TEST(an_address_is_barred_where_nobody_vouches_for_it),
+        LIMITS_TEST(a_bar_that_is_declined_is_neither_counted_nor_told),
         LIMITS_TEST(garbage_bars_a_stranger_in_all_workers),
         LIMITS_TEST(garbage_on_streams_bars_both),
         LIMITS_TEST(a_scanner_is_dropped_and_barred_if_it_is_a_stranger),

@@ -91,7 +91,8 @@ static bool post(void *user, unsigned worker, const struct core_mail *mail)
 
     assert_true(mail->bytes.len <= sizeof w->mail_bytes);
     w->mail = *mail;
-    memcpy(w->mail_bytes, mail->bytes.data, mail->bytes.len);
+    if (mail->bytes.len > 0)
+        memcpy(w->mail_bytes, mail->bytes.data, mail->bytes.len);
     w->mail.bytes.data = w->mail_bytes;
     w->mail_to = worker;
     w->mail_count++;
@@ -162,6 +163,11 @@ static bool open_worker(struct world *w, unsigned worker)
         .overload_target_ms = 50,
         .overload_interval_ms = 100,
         .overload_last_ms = 200,
+        .guard = {.sources_max = 64,
+                  .bars_max = 64,
+                  .points_max = 10000,
+                  .bar_ms = 60000,
+                  .bar_max_ms = 60000},
         .outbox = outbox,
         .location =
             {.user = w, .find = find, .find_hash = find_hash, .put = put, .remove = take_out},
@@ -554,6 +560,73 @@ static void the_owner_answers_for_who_received_it(void **state)
     world_close(w);
 }
 
+static bool feed_as(struct world *w, unsigned worker, const struct flow *source, const char *text)
+{
+    w->sent_count = 0;
+    bool open =
+        core_receive(w->cores[worker], slice_of(text),
+                     flow_has_conn(source) ? SIP_STREAM : SIP_DATAGRAM, source, w->now_ms, wall_ms);
+    flush(w->outboxes[worker], w);
+    return open;
+}
+
+static void write_scan(char text[static TEXT_MAX], const char *id)
+{
+    write_request(text, "INVITE", id, "", to_bob);
+    char *end = strstr(text, "Content-Length");
+    snprintf(end, TEXT_MAX - (size_t)(end - text),
+             "User-Agent: friendly-scanner\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void a_scanner_is_barred_under_overload_too(void **state)
+{
+    (void)state;
+    struct flow udp = from(1), tcp = from(2);
+    struct core_status status;
+    char text[TEXT_MAX];
+    struct world *w = world_open(2);
+    if (w == NULL)
+        return;
+    stand(w, 0, 100);
+    tcp.transport = TRANSPORT_TCP;
+    tcp.conn.id.generation = 1;
+    tcp.remote.bytes[2] = 7;
+
+    for (unsigned i = 0; i < 8; i++) { /* of both owners */
+        char id[8];
+        snprintf(id, sizeof id, "scan%u", i);
+        write_scan(text, id);
+        udp.remote.bytes[3] = (uint8_t)(10 + i);
+        w->mail_count = 0;
+        (void)feed_as(w, 0, &udp, text);
+        assert_int_equal(0, w->sent_count); /* no 503 */
+        assert_int_equal(1, w->mail_count); /* a bar for the other, not the request */
+        assert_int_equal(CORE_MAIL_BAR, w->mail.kind);
+        tcp.remote.bytes[3] = (uint8_t)(10 + i);
+        assert_false(feed_as(w, 0, &tcp, text)); /* to be closed */
+        assert_int_equal(0, w->sent_count);
+    }
+    core_status(w->cores[0], &status);
+    assert_int_equal(16, status.counters.refused[CORE_R_SCANNER]);
+    assert_int_equal(0, status.counters.refused[CORE_R_OVERLOAD]);
+
+    write_scan(text, "mail"); /* passed on by one who would refuse it */
+    struct core_mail mail = {
+        .kind = CORE_MAIL_MESSAGE,
+        .framing = SIP_DATAGRAM,
+        .number = 1,
+        .flow = from(3),
+        .bytes = slice_of(text),
+    };
+    w->sent_count = 0;
+    core_mail(w->cores[0], &mail, w->now_ms, wall_ms);
+    flush(w->outboxes[0], w);
+    assert_int_equal(0, w->sent_count);
+    core_status(w->cores[0], &status);
+    assert_int_equal(17, status.counters.refused[CORE_R_SCANNER]);
+    world_close(w);
+}
+
 static void a_full_mailbox_counts_as_a_queue(void **state)
 {
     struct world *w = world_open(2);
@@ -612,6 +685,7 @@ int main(void)
         cmocka_unit_test(peers_that_ask_are_told_and_refused_last),
         cmocka_unit_test(peers_that_ask_are_told_in_what_passes_through),
         cmocka_unit_test(the_owner_answers_for_who_received_it),
+        cmocka_unit_test(a_scanner_is_barred_under_overload_too),
         cmocka_unit_test(a_full_mailbox_counts_as_a_queue),
         cmocka_unit_test(a_letter_of_a_turn_that_began_later_has_not_waited),
     };

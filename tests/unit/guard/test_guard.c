@@ -157,7 +157,7 @@ static void without_a_rate_there_is_no_limit(void **state)
     assert_false(guard_bar(guard, AT(STRANGER), SLICE("alice"), GUARD_R_LOGINS, 1, T0));
     assert_false(guard_is_barred(guard, AT(STRANGER), SLICE("alice"), T0));
     assert_true(guard_may_read(guard, AT(STRANGER), T0));
-    assert_true(guard_call(guard, AT(STRANGER), T0));
+    assert_true(guard_call(guard, AT(STRANGER), false, T0));
     assert_true(guard_user(guard, SLICE("alice"), T0));
 }
 
@@ -202,6 +202,25 @@ static void a_proof_is_news_now_and_then_only(void **state)
         assert_false(guard_is_stranger(guard, &phone, now_ms - 1));
         (void)guard_vouch(guard, &phone, 3600000, now_ms);
     }
+}
+
+static void a_proof_that_was_not_told_is_news_with_the_next_one(void **state)
+{
+    (void)state;
+    const struct addr phone = PHONE;
+
+    assert_int_equal(3600000, guard_vouch(guard, &phone, 3600000, T0));
+    guard_vouch_untold(guard, &phone);
+    /* a shorter one than what is known: for as long as it is known */
+    assert_int_equal(4800000 - 1000, guard_vouch(guard, &phone, 1000, T0 + 1000));
+    assert_int_equal(0, guard_vouch(guard, &phone, 1000, T0 + 2000));
+    guard_vouch_untold(guard, &phone);
+    assert_int_equal(7200000, guard_vouch(guard, &phone, 7200000, T0 + 3000)); /* longer */
+    assert_int_equal(0, guard_vouch(guard, &phone, 1000, T0 + 4000));
+    guard_vouch_untold(guard, AT(v4(1))); /* nobody */
+    assert_int_equal(0, guard_vouch(guard, AT(v4(0x7f000001)), 3600000, T0));
+    guard_vouch_untold(guard, AT(v4(0x7f000001)));
+    assert_int_equal(0, guard_vouch(guard, AT(v4(0x7f000001)), 3600000, T0));
 }
 
 static void ten_thousand_strangers_get_no_more_than_their_share(void **state)
@@ -406,12 +425,55 @@ static void calls_of_strangers_are_limited_together(void **state)
 
     assert_true(guard_vouch(guard, &phone, 3600000, T0));
     for (uint32_t i = 0; i < 100; i++)
-        count += guard_call(guard, AT(v4(i + 1)), T0);
+        count += guard_call(guard, AT(v4(i + 1)), false, T0);
     assert_int_equal(3, count);
-    assert_true(guard_call(guard, &phone, T0));
-    assert_true(guard_call(guard, AT(v4(0x7f000001)), T0));
-    assert_false(guard_call(guard, AT(v4(77)), T0 + 499));
-    assert_true(guard_call(guard, AT(v4(77)), T0 + 500));
+    assert_true(guard_call(guard, &phone, false, T0));
+    assert_true(guard_call(guard, AT(v4(0x7f000001)), false, T0));
+    assert_false(guard_call(guard, AT(v4(77)), false, T0 + 499));
+    assert_true(guard_call(guard, AT(v4(77)), false, T0 + 500));
+}
+
+static unsigned calls_from(uint32_t source, bool stream, unsigned count, uint64_t now_ms)
+{
+    unsigned passed_count = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        passed_count += guard_call(guard, AT(v4(source)), stream, now_ms);
+    return passed_count;
+}
+
+static void two_strangers_leave_room_for_the_calls_of_others(void **state)
+{
+    (void)state;
+    config.calls = (struct guard_rate){16, 16};
+    reopen();
+
+    assert_int_equal(3, calls_from(1, false, 1000, T0)); /* an eighth of the burst, and one */
+    assert_int_equal(3, calls_from(2, false, 1000, T0));
+    assert_int_equal(3, calls_from(3, false, 3, T0));
+    unsigned two = 0, others = 0;
+    for (unsigned ms = 0; ms < 10000; ms += 10) { /* two that never cease, and some hundred */
+        two += calls_from(1, false, 10, T0 + ms) + calls_from(2, false, 10, T0 + ms);
+        if (ms % 100 == 50)
+            others += calls_from(100 + ms / 100, false, 1, T0 + ms);
+    }
+    assert_in_range(two, 38, 42); /* 2 a second each */
+    assert_int_equal(100, others);
+}
+
+static void who_forges_addresses_uses_up_the_calls_of_datagrams_only(void **state)
+{
+    (void)state;
+    config.calls = (struct guard_rate){16, 16};
+    reopen();
+    unsigned forged = 0;
+
+    for (uint32_t i = 0; i < 1000; i++)
+        forged += calls_from(0x0a000000 + i, false, 1, T0);
+    assert_int_equal(16, forged); /* no more than before, however many they are */
+    assert_int_equal(0, calls_from(7, false, 1, T0));
+    assert_int_equal(1, calls_from(7, true, 1, T0));
+    assert_int_equal(3, calls_from(8, true, 1000, T0));
 }
 
 static void a_user_has_a_rate_of_his_own(void **state)
@@ -440,6 +502,7 @@ int main(void)
         GUARD_TEST(exempt_and_trusted_networks_have_no_limit),
         GUARD_TEST(who_is_vouched_for_has_a_wide_bucket_of_his_own),
         GUARD_TEST(a_proof_is_news_now_and_then_only),
+        GUARD_TEST(a_proof_that_was_not_told_is_news_with_the_next_one),
         GUARD_TEST(ten_thousand_strangers_get_no_more_than_their_share),
         GUARD_TEST(a_full_table_keeps_those_who_are_known),
         GUARD_TEST(ever_new_addresses_bring_no_ever_new_bursts),
@@ -451,6 +514,8 @@ int main(void)
         GUARD_TEST(the_peer_of_a_stream_waits_for_what_he_sent_too_fast),
         GUARD_TEST(points_bar_a_stranger_and_nobody_else),
         GUARD_TEST(calls_of_strangers_are_limited_together),
+        GUARD_TEST(two_strangers_leave_room_for_the_calls_of_others),
+        GUARD_TEST(who_forges_addresses_uses_up_the_calls_of_datagrams_only),
         GUARD_TEST(a_user_has_a_rate_of_his_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -363,10 +363,16 @@ static void identities_in_answers_are_taken_off_unless_we_trust_their_sender(voi
 /* RFC 3325 §7: a callee may want to be unknown as a caller may. */
 static void identities_of_the_unknown_go_only_to_callers_we_trust(void **state)
 {
-    static const char extra[] = "Privacy: user;id\r\nP-Asserted-Identity: <sip:a@b>\r\n";
+    static const char *const extras[] = {
+        "Privacy: user;id\r\nP-Asserted-Identity: <sip:a@b>\r\n",
+        "X-Last: y\r\nP-Asserted-Identity: <sip:a@b>\r\nRemote-Party-ID: "
+        "<sip:a@b>;privacy=full\r\n",
+    };
     (void)state;
 
-    for (unsigned trusted = 0; trusted < 2; trusted++) {
+    for (unsigned i = 0; i < 2 * COUNT_OF(extras); i++) {
+        const char *extra = extras[i / 2];
+        bool trusted = i % 2 == 1;
         struct world *w = world_open((struct world_options){0});
         struct proxy_target target = world_target(1, 1000);
 
@@ -381,7 +387,8 @@ static void identities_of_the_unknown_go_only_to_callers_we_trust(void **state)
         world_expect(w, "ACK");
         const char *busy = world_expect(w, "SIP/2.0 486")->text;
         assert_int_equal(trusted, strstr(busy, "P-Asserted-Identity") != NULL);
-        assert_non_null(strstr(busy, "Privacy: user;id"));
+        assert_int_equal(trusted && i / 2 == 1, strstr(busy, "Remote-Party-ID") != NULL);
+        assert_non_null(strstr(busy, i / 2 == 0 ? "Privacy: user;id" : "X-Last: y"));
         world_close(w);
     }
 }

@@ -194,6 +194,41 @@ static const struct row rows[] = {
             "Privacy: id\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,
      .trusted = true,
      .to_trusted = true},
+    {.why = "Remote-Party-ID has a wish of its own, which counts for all that is asserted",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Remote-Party-ID: \"x;privacy=off\" <sip:a@b>;party=calling;Privacy=full;screen=yes\r\n"
+           "P-Asserted-Identity: <sip:a@b>\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS CALL END,
+     .trusted = true},
+    {.why = "the wish of any of its values",
+     .in =
+         "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+         "Remote-Party-ID: <sip:a@b>;privacy=off, <sip:c@d>;privacy=\"name-network\"\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS CALL END,
+     .trusted = true},
+    {.why = "two answers to one question",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Remote-Party-ID: <sip:a@b>;privacy=off;privacy=uri\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS CALL END,
+     .trusted = true},
+    {.why = "what cannot be read is not shown",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Remote-Party-ID: <sip:a@b>;;privacy=off\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS CALL END,
+     .trusted = true},
+    {.why = "it stays for those we trust",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Remote-Party-ID: <sip:a@b>;privacy=full\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
+            "Remote-Party-ID: <sip:a@b>;privacy=full\r\n" CALL END,
+     .trusted = true,
+     .to_trusted = true},
+    {.why = "privacy=off, and a privacy in the URI, are no wish",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
+           "Remote-Party-ID: <sip:a@b;privacy=full>;privacy=OFF\r\n" CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US VIA_IN HOPS_LESS
+            "Remote-Party-ID: <sip:a@b;privacy=full>;privacy=OFF\r\n" CALL END,
+     .trusted = true},
     {.why = "other wishes, and none, change nothing",
      .in = "INVITE sip:bob@example.com SIP/2.0\r\n" VIA_IN HOPS
            "Privacy: none\r\nPrivacy: header;idea\r\nP-Asserted-Identity: <sip:a@b>\r\n" CALL END,

@@ -144,6 +144,28 @@ static void the_name_of_a_message_is_found_where_it_is_plain(void **state)
     }
 }
 
+static void the_user_agent_is_found_where_it_is_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *agent;
+    } cases[] = {
+        {"INVITE sip:b SIP/2.0\r\nVia: x\r\nUser-Agent: scan 1\r\n\r\n", "scan 1"},
+        {"\r\n\r\nINVITE sip:b SIP/2.0\r\nuser-agent:x\r\nUser-Agent: y\r\n\r\n", "x"},
+        {"INVITE sip:b SIP/2.0\r\nu: presence\r\n\r\nUser-Agent: in the body\r\n", ""},
+        {"INVITE sip:b SIP/2.0\r\nUser-Agent : x\r\n\r\n", ""},
+        {"INVITE sip:b SIP/2.0\r\nUser-Agent: x\r\n y\r\n\r\n", ""},
+        {"INVITE sip:b SIP/2.0\r\nUser-Agent: x", ""},
+        {"", ""},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct slice agent = sip_peek_agent(slice_of(cases[i].text));
+        assert_int_equal(strlen(cases[i].agent), agent.len);
+        assert_memory_equal(cases[i].agent, agent.data != NULL ? agent.data : "", agent.len);
+    }
+}
+
 static void what_is_to_be_kept_back_is_written_as_rfc_7339_has_it(void **state)
 {
     static const struct {
@@ -183,6 +205,7 @@ int main(void)
         cmocka_unit_test(the_tag_of_a_refusal_is_found_in_to_only),
         cmocka_unit_test(the_first_bytes_name_the_method),
         cmocka_unit_test(the_name_of_a_message_is_found_where_it_is_plain),
+        cmocka_unit_test(the_user_agent_is_found_where_it_is_plain),
         cmocka_unit_test(what_is_to_be_kept_back_is_written_as_rfc_7339_has_it),
         cmocka_unit_test(the_longest_text_has_room),
     };
