@@ -41,9 +41,15 @@ bool thief_may_reach(const struct sim *sim, const char *request, uint32_t to)
     char call_id[64];
 
     text_field(request, "Call-ID", 0, call_id, sizeof call_id);
-    for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (sim->legs[i].phone == to && strcmp(sim->legs[i].call_id, call_id) == 0)
+    for (uint32_t i = 0; i < sim->leg_count; i++) {
+        const struct phone *callee = &sim->phones[sim->legs[i].phone];
+        if (strcmp(sim->legs[i].call_id, call_id) != 0)
+            continue;
+        /* A phone on a stream may be taken for the user's only one that is left. */
+        if (callee->index == to ||
+            (callee->tcp && !callee->instance && callee->user == sim->phones[to].user))
             return true;
+    }
     return false;
 }
 
