@@ -187,7 +187,7 @@ class Server:
 
     def load(self, arguments, **more):
         """Runs a load to its end, gives what it says."""
-        return finish_load(self.start_load(arguments, **more))
+        return finish_load(self.start_load(arguments, **more), lasts_s(arguments) + PATIENCE_S)
 
     def must(self, arguments, **more):
         """A load whose failure makes what follows meaningless."""
@@ -217,7 +217,18 @@ class Server:
         return result
 
 
-def finish_load(process, timeout=180):
+PATIENCE_S = 180  # for a load, beyond what its rate says
+
+
+def lasts_s(arguments):
+    """How long a load takes that comes at a rate; 0 for a closed loop, which takes what it takes."""
+    words = shlex.split(arguments)
+    given = dict(zip(words, words[1:]))
+    return int(given["-n"]) / float(given["-r"]) if "-n" in given and "-r" in given else 0.0
+
+
+def finish_load(process, timeout=PATIENCE_S):
+    """What a running load says at its end; it is broken off after `timeout` seconds."""
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -8,14 +8,12 @@ The router gets a share of one core (a cgroup; --busy: busy processes beside it 
 says what is measured and judged. About three minutes.
 """
 import argparse
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-import time
 
-from harness import OUT, SERVER_CPU, Failed, pinned
+from harness import OUT, Failed
+from held import held
 from rows import CALL, FILL
 from systems import Own, one_line
 from verdict import Verdict
@@ -23,68 +21,6 @@ from verdict import Verdict
 LOADS = (2, 3)
 AGAIN = 3  # times, if the loads show more calls completed than the closed loops did
 R_MAX, ADMITTED_MIN, P99_MAX_MS, KEPT = 0.15, 99.0, 500, 0.9
-
-
-@contextlib.contextmanager
-def cgroup(pid, share, period_us):
-    """Holds the process to `share` of a core; OSError where no cgroup can be made."""
-    name = f"strowger-bench-{os.getpid()}"
-    one, two = "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"
-    quota = int(share * period_us)
-    if os.path.exists(one + "/cpu.cfs_quota_us"):
-        folder, limits = f"{one}/{name}", [("cpu.cfs_period_us", period_us), ("cpu.cfs_quota_us", quota)]
-    elif os.path.exists(two + "/cgroup.controllers"):
-        with contextlib.suppress(OSError):
-            write(two + "/cgroup.subtree_control", "+cpu")
-        folder, limits = f"{two}/{name}", [("cpu.max", f"{quota} {period_us}")]
-    else:
-        raise OSError("no cgroups are mounted")
-    os.mkdir(folder)
-    try:
-        for file, value in limits:
-            write(f"{folder}/{file}", value)
-        write(folder + "/cgroup.procs", pid)
-        yield f"cgroup, {quota / 1000:g} of {period_us / 1000:g} ms"
-    finally:
-        with contextlib.suppress(OSError):
-            write(os.path.dirname(folder) + "/cgroup.procs", pid)
-        for _ in range(50):
-            try:
-                os.rmdir(folder)
-                break
-            except OSError:
-                time.sleep(0.1)  # its last process is still ending
-
-
-def write(path, value):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(str(value))
-
-
-@contextlib.contextmanager
-def busy(share):
-    """Busy processes of the server's priority on its core leave it that share."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=pinned(SERVER_CPU))
-              for _ in range(round(1 / share) - 1)]
-    try:
-        yield f"{len(others)} busy processes beside it"
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-
-
-@contextlib.contextmanager
-def held(pid, share, period_us, with_busy):
-    if not with_busy:
-        try:
-            with cgroup(pid, share, period_us) as how:
-                yield how
-                return
-        except (OSError, PermissionError) as why:
-            print(f"   no cgroup ({why}): busy processes instead")
-    with busy(share) as how:
-        yield how
 
 
 def capacity(server):

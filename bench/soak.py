@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Half of the capacity for a long time, while other phones register, move and leave.
 
-    soak.py [MINUTES=60]
+    soak.py [MINUTES=60] [HELD=SHARE]
 
-Memory (RSS) and descriptors of the router must stay flat; README.md says how that is judged.
+HELD=0.25 holds the router to that share of its core, so that the machine has room for other work;
+the load is half of the capacity that it has so. Memory (RSS) and descriptors of the router must stay
+flat; README.md says how that is judged.
 """
+import contextlib
 import os
 import signal
 import sys
@@ -13,12 +16,15 @@ import threading
 import time
 
 from harness import OUT, Failed, finish_load
+from held import held
 from systems import Own, one_line
 from verdict import Verdict
 
 CALL = "-m call -a -N 10000 -H 100 -R 5 -A"
 MOVERS = "-m register -a -F 1020000 -N 10000 -n 10000 -r 500"
 SAMPLES = 240
+SAMPLES_MIN = 20  # that are judged: fewer make no line
+FIRST_ROUNDS = 2  # of the churn: meanwhile all memory that such a load needs is touched once
 RISE_MAX, DESCRIPTORS_MAX, DONE_MIN = 1.0, 1.0, 99.9
 
 
@@ -29,6 +35,7 @@ class Churn(threading.Thread):
         super().__init__(daemon=True)
         self.server, self.ended, self.rounds, self.failed = server, threading.Event(), 0, 0
         self.current = None
+        self.settled_at = None  # when FIRST_ROUNDS were done
 
     def run(self):
         steps = [(expires, contact) for expires in (3600, 0) for contact in ("198.18.9.1:5060", "198.18.9.2:5060")]
@@ -42,6 +49,8 @@ class Churn(threading.Thread):
                 except Failed:
                     self.failed += 1
             self.rounds += 1
+            if self.rounds == FIRST_ROUNDS:
+                self.settled_at = time.monotonic()
 
     def stop(self):
         self.ended.set()
@@ -65,65 +74,88 @@ def line_rise(points):
     return slope * (points[-1][0] - points[0][0]), mean_v
 
 
-def watch(server, minutes, calls):
-    """(time, RSS, descriptors), at even times."""
-    samples, begin = [], time.monotonic()
+def watch(server, minutes, calls, churn):
+    """(time, RSS, descriptors), at even times, and from which of them on it is judged: when the first rounds
+    of the churn are done and the transactions of the first calls are gone."""
+    samples, begin, judged_from = [], time.monotonic(), None
     while time.monotonic() - begin < minutes * 60:
         time.sleep(max(1.0, minutes * 60 / SAMPLES))
         if server.process.poll() is not None or calls.poll() is not None:
+            print("   the router or the load ended early", flush=True)
             break
-        samples.append((time.monotonic() - begin, *look(server.process.pid)))
+        since = time.monotonic() - begin
+        samples.append((since, *look(server.process.pid)))
+        if judged_from is None and churn.settled_at and since > server.linger_s:
+            judged_from = len(samples) - 1
+            print(f"   {since / 60:5.1f} min: {samples[-1][1] / 1e6:,.1f} MB; from here on it is judged", flush=True)
         if len(samples) % (SAMPLES // 12) == 0:
-            print(f"   {samples[-1][0] / 60:5.1f} min: {samples[-1][1] / 1e6:,.1f} MB, {samples[-1][2]} descriptors",
+            print(f"   {since / 60:5.1f} min: {samples[-1][1] / 1e6:,.1f} MB, {samples[-1][2]} descriptors",
                   flush=True)
-    return samples
+    return samples, judged_from
 
 
-def judge(verdict, samples, result, churn):
-    second_half = samples[len(samples) // 2:]
-    if len(second_half) < 10:
-        raise Failed("too few samples: the router or the load ended early, or MINUTES is below 1")
-    hours = (second_half[-1][0] - second_half[0][0]) / 3600
-    rise, mean = line_rise([(t, rss) for t, rss, _ in second_half])
-    verdict.add("memory at the end", samples[-1][1] / 1e6, unit="MB", digits=1)
-    verdict.add("slope of memory, second half", rise / 1e6 / hours, unit="MB/hour", digits=3)
-    verdict.add("rise of memory in the second half", 100 * rise / mean, RISE_MAX, unit="%", digits=3)
-    rise, _ = line_rise([(t, count) for t, _, count in second_half])
-    verdict.add("rise of descriptors in the second half", rise, DESCRIPTORS_MAX)
-    verdict.add("calls completed", 100 * result["done"] / result["started"], DONE_MIN, at_least=True, unit="%",
-                digits=3)
+def judge(verdict, samples, judged_from, result, churn):
+    verdict.note("samples", samples)
+    verdict.note("judged_from", judged_from)
+    verdict.note("calls", result)
+    verdict.add("calls", result["started"], digits=0)
+    verdict.add("calls completed", 100 * result["done"] / max(1, result["started"]), DONE_MIN, at_least=True,
+                unit="%", digits=3)
+    verdict.add("calls or requests retransmitted", result["retrans"], digits=0)
     verdict.add("registrations that failed in the churn", churn.failed, 0, digits=0)
     verdict.add("rounds of the churn", churn.rounds, digits=0)
-    verdict.note("samples", samples)
-    verdict.note("calls", result)
+    judged = samples[judged_from:] if judged_from is not None else []
+    if len(judged) < SAMPLES_MIN:
+        raise Failed(f"{len(judged)} samples after the first {FIRST_ROUNDS} rounds of the churn, {SAMPLES_MIN} are "
+                     "needed: the router or the load ended early, or MINUTES is below 4")
+    for what, points in (("", judged), (", second half", judged[len(judged) // 2:])):
+        hours = (points[-1][0] - points[0][0]) / 3600
+        rise, mean = line_rise([(t, rss) for t, rss, _ in points])
+        verdict.add(f"slope of memory{what}", rise / 1e6 / hours, unit="MB/hour", digits=3)
+        verdict.add(f"rise of memory{what}", 100 * rise / mean, RISE_MAX, unit="%", digits=3)
+        rise, _ = line_rise([(t, count) for t, _, count in points])
+        verdict.add(f"rise of descriptors{what}", rise, DESCRIPTORS_MAX)
+    verdict.add("memory when it was settled", judged[0][1] / 1e6, unit="MB", digits=1)
+    verdict.add("memory at the end", judged[-1][1] / 1e6, unit="MB", digits=1)
+
+
+def soak(verdict, server, minutes):
+    server.must(f"{CALL} -n 2000 -w 50")
+    rate = server.must(f"{CALL} -n 20000 -w 200")["rate"] / 2
+    verdict.add("half of the capacity", rate, unit="calls/s", digits=0)
+    churn = Churn(server)
+    calls = server.start_load(f"{CALL} -n {int(rate * (minutes * 60 + 5))} -r {rate:.0f} -w 100000")
+    churn.start()
+    try:
+        samples, judged_from = watch(server, minutes, calls, churn)
+    finally:
+        churn.stop()
+        result = finish_load(calls)
+    judge(verdict, samples, judged_from, result, churn)
 
 
 def main():
-    minutes = 60.0
+    given = {"MINUTES": 60.0, "HELD": 1.0}
     for argument in sys.argv[1:]:
         name, _, value = argument.partition("=")
-        if name != "MINUTES":
+        if name not in given:
             sys.exit(__doc__)
-        minutes = float(value)
+        given[name] = float(value)
+    if not 0 < given["HELD"] <= 1:
+        sys.exit(__doc__)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.makedirs(OUT, exist_ok=True)
     verdict = Verdict("soak")
     try:
-        with Own("own-soak", 1, auth=True, store="sqlite:strowger.db") as server:
-            print(f"   own configuration: {one_line(server.settings)}")
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(Own("own-soak", 1, auth=True, store="sqlite:strowger.db"))
+            print(f"   own configuration: {one_line(server.settings)}", flush=True)
             server.must("-m register -a -n 10000 -N 10000 -w 64")
-            server.must(f"{CALL} -n 2000 -w 50")
-            rate = server.must(f"{CALL} -n 20000 -w 200")["rate"] / 2
-            verdict.add("half of the capacity", rate, unit="calls/s", digits=0)
-            churn = Churn(server)
-            calls = server.start_load(f"{CALL} -n {int(rate * (minutes * 60 + 5))} -r {rate:.0f} -w 100000")
-            churn.start()
-            try:
-                samples = watch(server, minutes, calls)
-            finally:
-                churn.stop()
-                result = finish_load(calls)
-            judge(verdict, samples, result, churn)
+            if given["HELD"] < 1:
+                how = stack.enter_context(held(server.process.pid, given["HELD"]))
+                print(f"   held to {given['HELD']:g} of a core: {how}", flush=True)
+                verdict.note("held", {"share": given["HELD"], "how": how})
+            soak(verdict, server, given["MINUTES"])
     except Failed as why:
         print(f"FAILED: {why}")
         verdict.add("the run", None, 1)
