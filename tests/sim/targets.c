@@ -254,12 +254,10 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 void watch_check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
 {
     uint32_t peer = watch_by_router(text) ? SIM_ROUTER : phone_by_uri(sim, uri);
-    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user &&
-                 !sim->phones[to].instance;
 
     if (text_count(text, "X-Expect") > 0)
-        return;               /* a thief's, whose target is looked at apart */
-    if (peer != to && !moved) /* on a stream: the user's only phone, if it has no name of its own */
+        return; /* a thief's, whose target is looked at apart */
+    if (peer != to && !phone_is_taken_for(sim, to, peer))
         sim_fail(sim, "%.*s in a dialog went to phone %u", (int)strcspn(text, "\r"), text, to);
 }
 
