@@ -6,7 +6,7 @@ import statistics
 import time
 
 import callgrind
-from harness import PORT, Failed, finish_load, sample
+from harness import OTHERS_MAX, PORT, Failed, finish_load, sample, void_reason
 from systems import Kamailio, Own, Relay, one_line
 
 CALL = "-m call -N 10000 -H 100 -R 5"
@@ -23,6 +23,7 @@ class Run:
         self.rows, self.voids, self.settings = [], [], {}
         self.own_calls = OWN_CALLS // 2 if quick else OWN_CALLS
         self.patience = 2  # how many samples may still be measured again for noise
+        self.before_sample = None  # called before each, also before one is measured again
 
     def note_settings(self, what, server):
         """Prints a whole configuration of ours once."""
@@ -55,7 +56,7 @@ class Run:
         print(f"{name:12s}  FAILED: {why}", flush=True)
 
     def sample(self, server, load, between_s=0.0):
-        result = sample(server, load, self.voids, between_s, min(2, self.patience))
+        result = sample(server, load, self.voids, between_s, min(2, self.patience), self.before_sample)
         self.patience -= max(0, result.get("noisy", 0) - 1)
         return result
 
@@ -105,10 +106,14 @@ def rows_call(run):
         warm_calls(run, own, kamailio)
         # While our memory comes back Kamailio is measured, two samples for each of its pauses.
         theirs = []
+        run.before_sample = resent.check_in_time if resent else None
         while len(theirs) < run.reps:
             if len(theirs) % 2 == 0:
                 kamailio.pause(kamailio.linger_s)
             theirs.append(run.sample(kamailio, f"{CALL} -n {KAMAILIO_CALLS} -w 200", kamailio.linger_s))
+        run.before_sample = None
+        if resent:
+            resent.check()
         if not run.quick:
             relay = relay_samples(run)
         own.pause(own.linger_s)
@@ -164,50 +169,76 @@ def rows_steady(run):
 
 
 STEP_S = 2
-STEPS = 5
+STEPS = 6
+STEP_UP, STEP_LAST = 1.25, 1.06  # how far up; how near a clean rate and one that is not end the search
+OWN_TOUCHED, KAMAILIO_TOUCHED = 220000, 45000  # calls whose memory a warm-up touches
 
 
-def clean_rate(server, guess, pause_after):
-    """The highest open-loop rate without a failure or a retransmission, by halving."""
-    low, high, best, steps = 0.0, guess * 1.15, None, 0
-    for _ in range(STEPS):
-        rate = (low + high) / 2 if low else min(guess * 0.9, high * 0.85)
-        if steps == pause_after:
-            server.pause(server.linger_s)
-            steps = 0
-        result = server.measure(f"{CALL} -E -n {int(rate * STEP_S)} -r {rate:.0f} -w 20000")
-        steps += 1
-        clean = not result["failed"] and not result["retrans"] and result["rate"] > 0.9 * rate
-        if clean:
-            low, best = rate, result
-        else:
-            high = rate
-            server.pause(server.linger_s)  # what was broken off must not disturb the next step
-            steps = 0
-    if best is None:
-        raise Failed(f"{server.name}: no clean rate found below {high:.0f} calls/s")
-    return low, best
+class Clean:
+    """The highest open-loop rate without a failure or a retransmission: upwards from a guess, then by halving.
+
+    No step needs memory that was not touched before: `touched` calls may linger at once. A step that is
+    not clean while another process had a core is made again once."""
+
+    def __init__(self, server, touched):
+        self.server, self.touched, self.lingering = server, touched, touched
+        self.steps, self.best = [], None
+
+    def _step(self, rate):
+        calls = int(rate * STEP_S)
+        if self.lingering + calls > self.touched:
+            self.server.pause(self.server.linger_s)
+            self.lingering = 0
+        result = self.server.measure(f"{CALL} -G -E -n {calls} -r {rate:.0f} -w 20000")
+        self.lingering += calls
+        offered = result["started"] / result["offered_secs"]
+        result["asked"], result["generator_busy"] = rate, round(result["gen_cpu"] / result["secs"], 2)
+        result["clean"] = void_reason(result) is None and offered > 0.97 * rate
+        self.steps.append(result)
+        if not result["clean"]:
+            self.lingering = self.touched  # what was broken off must not disturb the next step
+        return result
+
+    def search(self, guess):
+        low, high, rate = 0.0, None, guess
+        for _ in range(STEPS):
+            result = self._step(rate)
+            if not result["clean"] and result["others_busy"] > OTHERS_MAX:
+                result = self._step(rate)
+            if result["clean"]:
+                low, self.best = rate, result
+            else:
+                high = rate
+            if low and high and high / low <= STEP_LAST:
+                break
+            rate = low * STEP_UP if high is None else (low + high) / 2 if low else high / STEP_UP
+        if self.best is None:
+            raise Failed(f"{self.server.name}: no clean rate found down to {high:.0f} calls/s")
+        return low
 
 
 def rows_clean(run):
-    """D: the highest clean rate on one core."""
+    """D: the highest clean rate on one core. The generator sends bursts, to both, so that its core is not the limit."""
     with Own("own", 1) as own, Kamailio("D") as kamailio:
         run.note_settings("A, B, D", own)
         own.must(FILL)
         kamailio.must(FILL)
-        own.must(f"{CALL} -n 150000 -w 200")
-        kamailio.must(f"{CALL} -n 40000 -w 100")
+        own.must(f"{CALL} -n {OWN_TOUCHED} -w 200")
+        kamailio.must(f"{CALL} -n {KAMAILIO_TOUCHED} -w 100")
         kamailio.pause(kamailio.linger_s)
         guess = run.sample(kamailio, f"{CALL} -n {KAMAILIO_CALLS} -w 200", kamailio.linger_s)["rate"]
-        kamailio.pause(kamailio.linger_s)
-        theirs, _ = clean_rate(kamailio, guess, 1)
-        own.pause(own.linger_s)
-        guess = run.sample(own, f"{CALL} -n 20000 -w 200")["rate"]
-        ours, best = clean_rate(own, guess, 2)
-        note = f"setup p99 {best['p99_us'] / 1000:.1f} ms"
-        if best["gen_cpu"] / best["secs"] > 0.9:
-            note += "; the load generator was at its end, too: the true figure is higher"
-        run.add("D/clean", ours, "calls/s", 2.5, "at least", peer=theirs, note=note)
+        peer = Clean(kamailio, KAMAILIO_TOUCHED)
+        theirs = peer.search(guess)
+        mine = Clean(own, OWN_TOUCHED)
+        ours = mine.search(theirs * 2.6)
+        note = f"setup p99 {mine.best['p99_us'] / 1000:.1f} ms"
+        for what, found in (("ours", mine), ("theirs", peer)):
+            if found.best["generator_busy"] > 0.9:
+                note += f"; the load generator was at its end with {what}: the true figure is higher"
+            if max(step["others_busy"] for step in found.steps) > OTHERS_MAX:
+                note += f"; noisy: others took cores from {what}"
+        run.add("D/clean", ours, "calls/s", 2.5, "at least", peer=theirs, note=note,
+                samples=mine.steps + peer.steps)
 
 
 def rows_call_instructions(run):
@@ -400,7 +431,8 @@ def rows_workers(run):
 
 # --- an INVITE that comes again ---
 
-RESEND_AFTER_S = 20
+RESEND_AFTER_S, RESEND_MAX_S = 20, 30  # the transaction lingers for 32 s
+SAMPLE_MAX_S = 8  # what a sample of Kamailio takes at most, with its pause
 RESEND_LATEST_S = 30  # at 32 s its transaction may be gone
 
 
@@ -457,8 +489,15 @@ class Resent:
         except OSError:
             raise Failed(f"{self.server.name}: no {start.decode()} came") from None
 
+    def check_in_time(self):
+        """For the time before a sample: checks when it would be late after it."""
+        if self.absorbed is None and time.monotonic() + SAMPLE_MAX_S > self.answered_at + RESEND_AFTER_S:
+            self.check()
+
     def check(self):
-        """Sends the INVITE again, 20 s after its 200 at the earliest."""
+        """Sends the INVITE again, 20 s after its 200 at the earliest; once."""
+        if self.absorbed is not None:
+            return
         time.sleep(max(0, self.answered_at + RESEND_AFTER_S - time.monotonic()))
         self.after_s = time.monotonic() - self.answered_at
         self.callee.settimeout(1)
@@ -471,17 +510,12 @@ class Resent:
         self.callee.close()
 
 
-def rows_resent(run):
-    """Timer L is not shortened: it is 32 s, and the samples wait for it."""
-    with Own("own", 1) as own:
-        run.note_settings("A, B, D", own)
-        resent = Resent(own)
-        resent.check()
-    if resent.after_s > RESEND_LATEST_S:
-        raise Failed(f"the INVITE was sent again {resent.after_s:.0f} s after its 200: too late to tell")
-    run.rows.append({"row": "resent", "ok": resent.absorbed, "note": f"{resent.after_s:.0f} s after its 200"})
+def rows_resent(run, resent):
+    in_time = RESEND_AFTER_S <= resent.after_s <= RESEND_MAX_S
+    run.rows.append({"row": "resent", "ok": resent.absorbed and in_time, "note": f"{resent.after_s:.0f} s after its 200"})
     print(f"{'resent':12s}  an INVITE sent again {resent.after_s:.0f} s after its 200  "
-          f"{'absorbed  ok' if resent.absorbed else 'REACHED THE CALLEE  MISSED'}", flush=True)
+          + ("REACHED THE CALLEE  MISSED" if not resent.absorbed else "absorbed  ok" if in_time else
+             f"proves nothing: {RESEND_AFTER_S} to {RESEND_MAX_S} s are meant  MISSED"), flush=True)
 
 
 # What can be asked for, in the order of the table: names of rows -> what measures them.
