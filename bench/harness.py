@@ -254,16 +254,13 @@ def void_reason(result):
     return None
 
 
-def sample(server, arguments, voids, between_s=0.0, patience=2, before=None):
+def sample(server, arguments, voids, between_s=0.0, patience=2):
     """A measurement that counts: what is void is said, noted in `voids`, and measured again.
 
     While other processes take the cores it is measured again, too, at most `patience` times. Then the
-    sample with the least of it counts, and says so (`noisy`: how often it was measured). `before` is
-    called before each."""
+    sample with the least of it counts, and says so (`noisy`: how often it was measured)."""
     noisy, reason = [], ""
     for _ in range(TRIES):
-        if before:
-            before()
         result = server.measure(arguments)
         reason = void_reason(result)
         if reason is not None:
