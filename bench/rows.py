@@ -105,14 +105,10 @@ def rows_call(run):
         warm_calls(run, own, kamailio)
         # While our memory comes back Kamailio is measured, two samples for each of its pauses.
         theirs = []
-        run.before_sample = resent.check_in_time if resent else None
         while len(theirs) < run.reps:
             if len(theirs) % 2 == 0:
                 kamailio.pause(kamailio.linger_s)
             theirs.append(run.sample(kamailio, f"{CALL} -n {KAMAILIO_CALLS} -w 200", kamailio.linger_s))
-        run.before_sample = None
-        if resent:
-            resent.check()
         if not run.quick:
             relay = relay_samples(run)
         own.pause(own.linger_s)
