@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 
-from harness import OUT, Failed, finish_load
+from harness import OUT, Failed, finish_load, machine_busy_seconds
 from held import held
 from systems import Own, one_line
 from verdict import Verdict
 
 CALL = "-m call -a -N 10000 -H 100 -R 5 -A"
+PHONES = "-m register -a -n 10000 -N 10000"
 MOVERS = "-m register -a -F 1020000 -N 10000 -n 10000 -r 500"
 SAMPLES = 240
 SAMPLES_MIN = 20  # that are judged: fewer make no line
@@ -29,23 +30,31 @@ RISE_MAX, DESCRIPTORS_MAX, DONE_MIN = 1.0, 1.0, 99.9
 
 
 class Churn(threading.Thread):
-    """10,000 phones register, get a second contact, and give up both, over and over."""
+    """10,000 phones register, get a second contact, and give up both, over and over. In each round the phones
+    that are called refresh their registrations, which would end within the hour."""
 
     def __init__(self, server):
         super().__init__(daemon=True)
-        self.server, self.ended, self.rounds, self.failed = server, threading.Event(), 0, 0
+        self.server, self.ended, self.rounds = server, threading.Event(), 0
+        self.failed = self.refused = 0
+        self.gen_cpu = 0.0  # seconds of its load generators
         self.current = None
         self.settled_at = None  # when FIRST_ROUNDS were done
 
     def run(self):
-        steps = [(expires, contact) for expires in (3600, 0) for contact in ("198.18.9.1:5060", "198.18.9.2:5060")]
+        steps = [(f"{MOVERS} -x {expires} -C {contact}", ":7072") for expires in (3600, 0)
+                 for contact in ("198.18.9.1:5060", "198.18.9.2:5060")]
+        steps.append((f"{PHONES} -r 500", ":7070"))
         while not self.ended.is_set():
-            for expires, contact in steps:
+            for load, contact in steps:
                 if self.ended.is_set():
                     return
-                self.current = self.server.start_load(f"{MOVERS} -x {expires} -C {contact}", ":7062", ":7072")
+                self.current = self.server.start_load(load, ":7062", contact)
                 try:
-                    self.failed += finish_load(self.current)["failed"]
+                    result = finish_load(self.current)
+                    self.failed += result["failed"] - result["refused"]
+                    self.refused += result["refused"]
+                    self.gen_cpu += result["gen_cpu"]
                 except Failed:
                     self.failed += 1
             self.rounds += 1
@@ -102,6 +111,8 @@ def judge(verdict, samples, judged_from, result, churn):
     verdict.add("calls completed", 100 * result["done"] / max(1, result["started"]), DONE_MIN, at_least=True,
                 unit="%", digits=3)
     verdict.add("calls or requests retransmitted", result["retrans"], digits=0)
+    verdict.add("calls refused with 503", 100 * result["refused"] / max(1, result["started"]), unit="%", digits=3)
+    verdict.add("registrations of the churn that were refused with 503", churn.refused, digits=0)
     verdict.add("registrations that failed in the churn", churn.failed, 0, digits=0)
     verdict.add("rounds of the churn", churn.rounds, digits=0)
     judged = samples[judged_from:] if judged_from is not None else []
@@ -124,6 +135,7 @@ def soak(verdict, server, minutes):
     rate = server.must(f"{CALL} -n 20000 -w 200")["rate"] / 2
     verdict.add("half of the capacity", rate, unit="calls/s", digits=0)
     churn = Churn(server)
+    busy, cpu, begin = machine_busy_seconds(), server.cpu(), time.monotonic()
     calls = server.start_load(f"{CALL} -n {int(rate * (minutes * 60 + 5))} -r {rate:.0f} -w 100000")
     churn.start()
     try:
@@ -131,6 +143,9 @@ def soak(verdict, server, minutes):
     finally:
         churn.stop()
         result = finish_load(calls)
+    lasted = time.monotonic() - begin
+    others = (machine_busy_seconds() - busy - server.cpu() + cpu - result["gen_cpu"] - churn.gen_cpu) / lasted
+    verdict.add("cores that other processes used", others)
     judge(verdict, samples, judged_from, result, churn)
 
 
@@ -150,7 +165,7 @@ def main():
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(Own("own-soak", 1, auth=True, store="sqlite:strowger.db"))
             print(f"   own configuration: {one_line(server.settings)}", flush=True)
-            server.must("-m register -a -n 10000 -N 10000 -w 64")
+            server.must(f"{PHONES} -w 64")
             if given["HELD"] < 1:
                 how = stack.enter_context(held(server.process.pid, given["HELD"]))
                 print(f"   held to {given['HELD']:g} of a core: {how}", flush=True)

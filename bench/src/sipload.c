@@ -32,6 +32,8 @@
  *   -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop packets)
  *   -E     end at the first retransmission or failure
  *   -U     only the callee
+ *   -G     sends those of a batch that are alike in length as one burst (UDP_SEGMENT), so that the
+ *          generator costs less; the server receives single datagrams all the same
  *
  * What became of the calls, in the JSON line at the end: done, and failed, which consists of
  * refused (503), rejected (another final answer), stalled (a provisional answer only, or no answer
@@ -40,6 +42,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/udp.h>
 #include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
@@ -55,7 +58,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH     64
+#define BATCH     64 /* at most: a word of bits, and what UDP_SEGMENT takes */
 #define MSGSZ     4096
 #define NRTX      6
 #define DLGSZ     720
@@ -122,7 +125,7 @@ static int mode = M_CALL, use_auth, reg_expires = 3600, ring_ms, users = 10000, 
 static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
 static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
 static uint32_t first_user = 1000000;
-static int uas_repeats, strict;
+static int uas_repeats, strict, bursts;
 static uint64_t total = 10000;
 static double rate;
 static int window = 64, nslots = 0;
@@ -299,11 +302,10 @@ static inline char *cat(char *o, const char *s, size_t n)
 }
 
 /* --- output queue --- */
-static void flush(struct txq *q)
+static void send_all(int fd, struct mmsghdr *m, int n, uint64_t packets)
 {
-    int i = 0;
-    while (i < q->n) {
-        int r = sendmmsg(q->fd, q->m + i, q->n - i, 0);
+    for (int i = 0; i < n;) {
+        int r = sendmmsg(fd, m + i, n - i, 0);
         if (r < 0) {
             if (errno == EINTR)
                 continue;
@@ -312,8 +314,59 @@ static void flush(struct txq *q)
             continue;
         }
         i += r;
-        st.tx += r;
     }
+    st.tx += packets;
+}
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#define BURST_BYTES 60000
+static int same_target(const struct sockaddr_in *a, const struct sockaddr_in *b)
+{
+    return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+}
+/* Gathers what is alike in target and length; the kernel cuts each burst into its datagrams */
+static void flush_bursts(struct txq *q)
+{
+    static struct mmsghdr m[BATCH];
+    static struct iovec iov[BATCH];
+    static _Alignas(8) char control[BATCH][CMSG_SPACE(sizeof(uint16_t))];
+    uint64_t taken = 0; /* a bit for each of the queue */
+    int n = 0, used = 0;
+    for (int i = 0; i < q->n; i++) {
+        if (taken >> i & 1)
+            continue;
+        size_t len = q->iov[i].iov_len, bytes = 0;
+        int first = used;
+        for (int j = i; j < q->n && bytes + len <= BURST_BYTES; j++) {
+            if (taken >> j & 1 || q->iov[j].iov_len != len || !same_target(&q->to[i], &q->to[j]))
+                continue;
+            taken |= 1ULL << j;
+            iov[used++] = q->iov[j];
+            bytes += len;
+        }
+        m[n].msg_hdr = (struct msghdr){.msg_name = &q->to[i],
+                                       .msg_namelen = sizeof q->to[i],
+                                       .msg_iov = iov + first,
+                                       .msg_iovlen = used - first};
+        if (used - first > 1) {
+            struct cmsghdr *c = (struct cmsghdr *)control[n];
+            uint16_t segment = len;
+            *c = (struct cmsghdr){CMSG_LEN(sizeof segment), IPPROTO_UDP, UDP_SEGMENT};
+            memcpy(CMSG_DATA(c), &segment, sizeof segment);
+            m[n].msg_hdr.msg_control = control[n];
+            m[n].msg_hdr.msg_controllen = sizeof control[n];
+        }
+        n++;
+    }
+    send_all(q->fd, m, n, q->n);
+}
+static void flush(struct txq *q)
+{
+    if (bursts)
+        flush_bursts(q);
+    else
+        send_all(q->fd, q->m, q->n, q->n);
     q->n = 0;
 }
 static void flush_all(void)
@@ -917,7 +970,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:E")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:EG")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -978,6 +1031,9 @@ int main(int ac, char **av)
         case 'E':
             strict = 1;
             break;
+        case 'G':
+            bursts = 1;
+            break;
         case 'A':
             uas_repeats = 1;
             break;
@@ -1014,6 +1070,8 @@ int main(int ac, char **av)
         snprintf(contact_uas, sizeof contact_uas, "%u.%u.\6\6\6\6\6:%u", first >> 24,
                  first >> 16 & 255, uas_port);
     }
+    if (bursts && addresses > 1)
+        die("-G: without -I");
     if (ports > 1) { /* each message names the port that it comes from */
         snprintf(uac, sizeof uac, "%s:\5\5\5\5\5", idhost);
         set_port(contact_uas, sizeof contact_uas, ":\6\6\6\6\6");
