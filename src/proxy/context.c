@@ -189,6 +189,7 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         .client = client,
         .timer_c_ms = c->invite ? now_ms + proxy->config.timer_c_ms : UINT64_MAX,
         .instance = target->instance,
+        .group = target->group,
         .state = BRANCH_PENDING,
         .breadth = (uint8_t)breadth,
     };
@@ -242,9 +243,60 @@ static void instance_settle(struct context *c, uint32_t instance)
                 plan->targets[i].done = true;
 }
 
+/* Is another address of the same name being tried? */
+static bool group_busy(struct context *c, uint32_t group)
+{
+    if (group == 0)
+        return false;
+    for (unsigned i = 0; i < c->branch_count; i++)
+        if (branch_at(c, i)->state == BRANCH_PENDING && branch_at(c, i)->group == group)
+            return true;
+    return false;
+}
+
+/* The name has answered by one of its addresses: the others are not asked. */
+static void group_settle(struct context *c, uint32_t group)
+{
+    if (group == 0)
+        return;
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].target.group == group)
+                plan->targets[i].done = true;
+}
+
+/* Where a branch of a group went; NULL: that is forgotten. */
+static const struct flow *hop_of(const struct context *c, unsigned index)
+{
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].branch == index)
+                return &plan->targets[i].target.to;
+    return NULL;
+}
+
+static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct flow *to = branch_at(c, index)->group != 0 ? hop_of(c, index) : NULL;
+
+    if (to != NULL && config->hop_failed != NULL)
+        config->hop_failed(config->user, to, now_ms);
+}
+
+static void hop_answered(struct context *c, unsigned index)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct flow *to = branch_at(c, index)->group != 0 ? hop_of(c, index) : NULL;
+
+    if (to != NULL && config->hop_answered != NULL)
+        config->hop_answered(config->user, to);
+}
+
 static bool is_ready(struct context *c, const struct plan_target *slot, uint16_t q)
 {
-    return !slot->done && slot->target.q == q && !instance_busy(c, slot->target.instance);
+    return !slot->done && slot->target.q == q && !instance_busy(c, slot->target.instance) &&
+           !group_busy(c, slot->target.group);
 }
 
 /* The q of the group: the highest that is left. False: no target is left. */
@@ -264,25 +316,26 @@ static bool highest_q(const struct context *c, uint16_t *q)
     return found;
 }
 
-/* How many can be started side by side: of each instance one. */
+/* How many can be started side by side: of each instance and of each name one. */
 static unsigned count_ready(struct context *c, uint16_t q)
 {
-    uint32_t seen[PROXY_TARGETS_MAX];
+    const struct proxy_target *seen[PROXY_TARGETS_MAX];
     unsigned seen_count = 0;
     unsigned count = 0;
 
     for (struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
         for (unsigned i = 0; i < plan->count; i++) {
             const struct plan_target *slot = &plan->targets[i];
-            uint32_t instance = slot->target.instance;
+            const struct proxy_target *target = &slot->target;
             bool twice = false;
             if (!is_ready(c, slot, q))
                 continue;
             for (unsigned k = 0; k < seen_count; k++)
-                twice |= instance != 0 && seen[k] == instance;
+                twice |= (target->instance != 0 && seen[k]->instance == target->instance) ||
+                         (target->group != 0 && seen[k]->group == target->group);
             if (twice)
                 continue;
-            seen[seen_count++] = instance;
+            seen[seen_count++] = target;
             count++;
         }
     }
@@ -329,6 +382,7 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
                 c->unreachable = true;
                 continue;
             }
+            slot->branch = (uint8_t)(c->branch_count - 1);
             left -= share;
             started++;
         }
@@ -601,6 +655,8 @@ static void on_local_failure(struct context *c, struct branch *branch, enum txn_
                              uint64_t now_ms)
 {
     branch_done(c, branch);
+    if (branch->rang || branch->timed_out)
+        group_settle(c, branch->group); /* there it was */
     if (failure == TXN_TIMEOUT) {
         c->timed_out = true;
         instance_settle(c, branch->instance);
@@ -621,6 +677,8 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 {
     uint16_t status = response->status;
 
+    if (status != 503)
+        group_settle(c, branch->group);
     if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
         on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
         return;
@@ -658,6 +716,10 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     proxy->response_trusted = trusted;
+    if (branch->group != 0 && response->status == 503)
+        hop_failed(c, index, now_ms);
+    else if (branch->group != 0)
+        hop_answered(c, index);
     if (response->status < 200)
         on_provisional(c, branch, response, now_ms);
     else if (!has_way_back(response) && branch->state == BRANCH_PENDING)
@@ -681,6 +743,8 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
         return;
 
     context_hold(c);
+    if (branch->group != 0 && !branch->rang)
+        hop_failed(c, index, now_ms);
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);
 }

@@ -36,6 +36,7 @@ struct branch {
     struct id client;
     uint64_t timer_c_ms; /* when Timer C fires; UINT64_MAX: not, or fired */
     uint32_t instance;   /* of the target */
+    uint32_t group;      /* of the target */
     uint8_t state;       /* enum branch_state */
     uint8_t breadth;     /* its share of Max-Breadth (RFC 5393 §5.3) */
     bool rang;           /* a provisional response came */
@@ -46,7 +47,8 @@ struct branch {
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
-    bool done; /* started or given up */
+    bool done;      /* started or given up */
+    uint8_t branch; /* that tries or tried it; PROXY_BRANCHES_MAX: none */
 };
 
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */

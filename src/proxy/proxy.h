@@ -37,6 +37,8 @@ struct proxy_target {
     struct slice aor;  /* AOR key the target was found under; empty: none */
     uint32_t instance; /* for the token; targets of one instance: the next only if the first fails
                           at once */
+    uint32_t group;    /* not 0: of those with the same number the next is tried only when the one
+                          before did not answer, refused, or said 503 (RFC 3263 §4.3) */
 };
 
 /** What preprocessing (§16.4) and authentication found: how the request must be changed. */
@@ -83,6 +85,9 @@ struct proxy_config {
     /** May who is there be told what the network says of a party that wants to be unknown? NULL:
      * nobody may. */
     bool (*is_trusted)(void *user, const struct addr *remote);
+    /** A target of a group did not answer, or has; NULL: nobody asks. */
+    void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
+    void (*hop_answered)(void *user, const struct flow *to);
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
 };
