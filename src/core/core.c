@@ -92,6 +92,7 @@ static enum err open_proxy(struct core *core)
         .write_our_address = write_our_address,
         .resolve = locate_resolve,
         .is_trusted = may_know,
+        .may_stream = locate_stream,
         .hop_failed = dns_hop_failed,
         .hop_answered = dns_hop_answered,
         .oc = overload_oc,

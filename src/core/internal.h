@@ -139,7 +139,9 @@ struct core {
     struct resolver *resolver;
     struct list dns_waits; /* struct dns_wait */
     uint32_t dns_wait_count;
-    uint32_t hop_groups;            /* numbers given to targets of one name */
+    uint32_t hop_groups;                           /* numbers given to targets of one name */
+    struct proxy_target hops[RESOLVE_TARGETS_MAX]; /* of the request at hand; not on the stack, */
+    struct resolve_targets found;                  /* which is cleared */
     struct resolve_query dns_query; /* what LOCATE_ASK is about; in the message at hand */
     enum resolve_verdict resolved;  /* of a request taken up again; 0: none */
     const struct resolve_targets *resolved_targets;
@@ -288,6 +290,8 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);
+/** As config.may_stream of the proxy: TCP, unless it was refused there lately. */
+bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
 /** As config.resolve of the proxy. */
 uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
                         uint32_t max, uint64_t now_ms);

@@ -243,6 +243,19 @@ static uint32_t locate_user(struct core *core, const struct locate_query *query,
     return search.count;
 }
 
+bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms)
+{
+    struct core *core = user;
+    struct resolve_target target = {.addr = udp->remote, .transport = TRANSPORT_TCP};
+    uint8_t listener = pick_listener(core, TRANSPORT_TCP, udp->remote.family, LISTENER_ANY);
+
+    if (listener == LISTENER_ANY || resolver_is_dead(core->resolver, &target, now_ms))
+        return false;
+    *stream =
+        (struct flow){.transport = TRANSPORT_TCP, .listener = listener, .remote = udp->remote};
+    return true;
+}
+
 /** The targets of a name, in their order: each is tried when the one before has failed. */
 static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
                             uint8_t listener, struct slice text, struct proxy_target *out,
@@ -265,8 +278,7 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
                     struct slice text, struct proxy_target *out, uint32_t max,
                     enum core_reason *reason)
 {
-    struct resolve_targets found;
-    const struct resolve_targets *targets = &found;
+    const struct resolve_targets *targets = &core->found;
     enum resolve_verdict verdict = core->resolved;
 
     out[0] = (struct proxy_target){.uri = text, .q = 1000};
@@ -283,7 +295,7 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
         .sips = uri->scheme == SIP_SCHEME_SIPS,
     };
     if (verdict == 0)
-        verdict = resolver_find(core->resolver, &core->dns_query, core->now_ms, &found);
+        verdict = resolver_find(core->resolver, &core->dns_query, core->now_ms, &core->found);
     else
         targets = core->resolved_targets;
     switch (verdict) {

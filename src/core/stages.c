@@ -347,14 +347,14 @@ static bool reaches_outside(const struct core *core, const struct request *r)
 
 enum verdict stage_forward(struct core *core, struct request *r)
 {
-    struct proxy_target few[RESOLVE_TARGETS_MAX], *targets = few;
+    struct proxy_target *targets = core->hops;
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
     if (r->msg->method == SIP_ACK && !r->in_dialog) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
-        count = route_target(core, r, few, &reason);
+        count = route_target(core, r, targets, &reason);
     } else {
         struct locate_query query = {
             .uri = &r->uri,

@@ -431,6 +431,11 @@ static void worker_metrics(const struct server *server, struct api_text *out)
     WORKER_METRIC("strowger_stream_reads_denied_total", "counter",
                   "Times that a stream was not read: its peer had sent more than it may.",
                   net_counters.reading_denied);
+    WORKER_METRIC("strowger_requests_too_large_for_udp_total", "counter",
+                  "Requests that went by TCP for their size.", status.proxy.streams);
+    WORKER_METRIC("strowger_requests_back_to_udp_total", "counter",
+                  "Of those, requests that went by UDP after all: no connection could be had.",
+                  status.proxy.stream_fallbacks);
     WORKER_METRIC("strowger_requests_resent_total", "counter", "Retransmissions of requests.",
                   status.txn.requests_resent);
     WORKER_METRIC("strowger_responses_resent_total", "counter", "Retransmissions of responses.",

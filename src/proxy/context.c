@@ -154,13 +154,29 @@ static void timer_c_arm(struct context *c, uint64_t due_ms)
         timer_start(c->proxy->config.wheel, &c->timer, due_ms);
 }
 
+/* Shall a request of that size leave the datagram that was meant for it (§18.1.1)? Not to who is
+ * bound to a flow: the phone behind a NAT takes nothing else. */
+static bool leaves_udp(const struct proxy *proxy, const struct proxy_target *target, size_t len,
+                       struct flow *stream, uint64_t now_ms)
+{
+    const struct proxy_config *config = &proxy->config;
+
+    return len > PROXY_UDP_MAX && target->to.transport == TRANSPORT_UDP && !target->nat &&
+           config->may_stream != NULL &&
+           config->may_stream(config->user, &target->to, stream, now_ms);
+}
+
 /*
- * §16.6 steps 2 to 11 for one target. The bytes go where `target->to` says, also those over 1300 on
- * UDP: the choice of a stream for them (§18.1.1) belongs here, when the target is bound to no flow.
+ * §16.6 steps 2 to 11 for one target. `slot`: where it stands in the plan; NULL: there is none,
+ * then ERR_AGAIN says that one is needed, as the request may have to be sent twice (§18.1.1).
  */
 static enum err branch_start(struct context *c, const struct proxy_request *request,
-                             const struct proxy_target *target, unsigned breadth, uint64_t now_ms)
+                             const struct proxy_target *target, const struct plan_target *slot,
+                             unsigned breadth, uint64_t now_ms)
 {
+    const struct flow *to = &target->to;
+    struct proxy_target streamed;
+    bool by_size = false;
     struct proxy *proxy = c->proxy;
     struct txn_table *txns = proxy->config.txns;
     struct builder b = builder_over(proxy->work.message, sizeof proxy->work.message);
@@ -174,9 +190,23 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
                           context_number(c, c->branch_count), &client, name);
     if (err)
         return err;
-    err = forward_write(proxy, request, target, (struct slice){name, sizeof name}, breadth, &b);
+    struct slice branch = {name, sizeof name};
+    err = forward_write(proxy, request, target, branch, breadth, &b);
+    if (err == OK && b.len > PROXY_UDP_MAX && (slot == NULL || !slot->by_udp)) {
+        struct flow stream;
+        by_size = leaves_udp(proxy, target, b.len, &stream, now_ms);
+        if (by_size && slot == NULL)
+            err = ERR_AGAIN;
+        if (by_size && slot != NULL) {
+            streamed = *target;
+            streamed.to = stream;
+            to = &streamed.to;
+            b.len = 0;
+            err = forward_write(proxy, request, &streamed, branch, breadth, &b);
+        }
+    }
     if (err == OK)
-        err = txn_client_send(txns, client, builder_slice(&b), &target->to, now_ms);
+        err = txn_client_send(txns, client, builder_slice(&b), to, now_ms);
     if (err) {
         proxy->counters.too_big += err == ERR_TOO_BIG;
         txn_client_discard(txns, client);
@@ -192,10 +222,12 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         .group = target->group,
         .state = BRANCH_PENDING,
         .breadth = (uint8_t)breadth,
+        .by_size = by_size,
     };
     if (c->invite)
         timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
     proxy->counters.branches++;
+    proxy->counters.streams += by_size;
     return OK;
 }
 
@@ -265,20 +297,48 @@ static void group_settle(struct context *c, uint32_t group)
                 plan->targets[i].done = true;
 }
 
-/* Where a branch of a group went; NULL: that is forgotten. */
-static const struct flow *hop_of(const struct context *c, unsigned index)
+/* The target that a branch tries or tried; NULL: it is forgotten. */
+static struct plan_target *slot_of(const struct context *c, unsigned index)
 {
-    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
         for (unsigned i = 0; i < plan->count; i++)
             if (plan->targets[i].branch == index)
-                return &plan->targets[i].target.to;
+                return &plan->targets[i];
     return NULL;
+}
+
+/* Where a branch of a group went; NULL: nobody asks. */
+static const struct flow *hop_of(struct context *c, unsigned index)
+{
+    const struct plan_target *slot = branch_at(c, index)->group != 0 ? slot_of(c, index) : NULL;
+    return slot != NULL ? &slot->target.to : NULL;
+}
+
+/* No connection: the request goes by UDP after all (§18.1.1). False: it went otherwise. */
+static bool back_to_udp(struct context *c, unsigned index, enum txn_failure failure,
+                        uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct branch *branch = branch_at(c, index);
+    struct plan_target *slot = slot_of(c, index);
+    struct flow stream;
+
+    if (!branch->by_size || branch->rang || failure != TXN_TRANSPORT_ERROR || slot == NULL)
+        return false;
+    if (config->hop_failed != NULL &&
+        config->may_stream(config->user, &slot->target.to, &stream, now_ms))
+        config->hop_failed(config->user, &stream, now_ms); /* the next large one need not try */
+    slot->by_udp = true;
+    slot->done = false;
+    slot->branch = PROXY_BRANCHES_MAX;
+    c->proxy->counters.stream_fallbacks++;
+    return true;
 }
 
 static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
 {
     const struct proxy_config *config = &c->proxy->config;
-    const struct flow *to = branch_at(c, index)->group != 0 ? hop_of(c, index) : NULL;
+    const struct flow *to = hop_of(c, index);
 
     if (to != NULL && config->hop_failed != NULL)
         config->hop_failed(config->user, to, now_ms);
@@ -287,7 +347,7 @@ static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
 static void hop_answered(struct context *c, unsigned index)
 {
     const struct proxy_config *config = &c->proxy->config;
-    const struct flow *to = branch_at(c, index)->group != 0 ? hop_of(c, index) : NULL;
+    const struct flow *to = hop_of(c, index);
 
     if (to != NULL && config->hop_answered != NULL)
         config->hop_answered(config->user, to);
@@ -375,7 +435,7 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
                 continue;
             slot->done = true;
             unsigned share = (left + ready - 1) / ready;
-            enum err err = branch_start(c, request, &slot->target, share, now_ms);
+            enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
             ready--;
             if (err) {
                 *error = err;
@@ -522,8 +582,11 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog))
-        return branch_start(c, request, &targets[0], c->breadth, now_ms);
+    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+        enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
+        if (err != ERR_AGAIN)
+            return err;
+    }
 
     c->secure = request->msg->request_uri.scheme == SIP_SCHEME_SIPS;
     enum err err = plan_add(c, request, targets, count);
@@ -743,7 +806,7 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
         return;
 
     context_hold(c);
-    if (branch->group != 0 && !branch->rang)
+    if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
         hop_failed(c, index, now_ms);
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);

@@ -42,12 +42,14 @@ struct branch {
     bool rang;           /* a provisional response came */
     bool cancelled;      /* a CANCEL was asked for */
     bool timed_out;      /* by Timer C: its 487 counts as a timeout */
+    bool by_size;        /* it went by a stream for its size (RFC 3261 §18.1.1) */
 };
 
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
     bool done;      /* started or given up */
+    bool by_udp;    /* a stream could not be had: whatever its size */
     uint8_t branch; /* that tries or tried it; PROXY_BRANCHES_MAX: none */
 };
 

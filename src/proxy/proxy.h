@@ -23,6 +23,7 @@ struct proxy;
 
 enum {
     PROXY_TARGETS_MAX = 64,
+    PROXY_UDP_MAX = 1300,   /* bytes of a request by UDP (RFC 3261 §18.1.1): we know no path MTU */
     PROXY_MAX_BREADTH = 60, /* RFC 5393 §5.3.3.1: when the request says nothing */
 };
 
@@ -85,6 +86,12 @@ struct proxy_config {
     /** May who is there be told what the network says of a party that wants to be unknown? NULL:
      * nobody may. */
     bool (*is_trusted)(void *user, const struct addr *remote);
+    /**
+     * A request is too large for a datagram (PROXY_UDP_MAX) and would go by `udp`: may it go by a
+     * stream, to the same address? NULL: never. If no connection can be had `udp` is used, after
+     * hop_failed() for `stream`.
+     */
+    bool (*may_stream)(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
     /** A target of a group did not answer, or has; NULL: nobody asks. */
     void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
@@ -93,7 +100,8 @@ struct proxy_config {
 };
 
 struct proxy_counters {
-    uint64_t forwarded, branches, responses, cancels, timer_c, best_responses[7], full, too_big;
+    uint64_t forwarded, branches, streams, stream_fallbacks, responses, cancels, timer_c,
+        best_responses[7], full, too_big;
 };
 
 MUST_CHECK enum err proxy_open(const struct proxy_config *config, struct proxy **out);

@@ -59,7 +59,7 @@ static void add_question(struct walk *walk, enum dns_type type,
         return; /* asked when the others are answered */
     struct open_question *question = &walk->questions[walk->question_count++];
     question->type = (uint8_t)type;
-    strcpy(question->name, name);
+    memcpy(question->name, name, strlen(name) + 1);
 }
 
 const struct cached *walk_look(struct walk *walk, enum dns_type type, struct slice name)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other domains by their names (RFC 3263): NAPTR, SRV, failover; DNS servers that are slow, dead or wrong."""
+import socket
 import time
 
+from harness import sip
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.nsd import BadServer, zone_server
 from harness.router import ALICE, BOB
-from harness.ua import UA, Dialog, call
+from harness.ua import SDP, UA, Dialog, call
 
 
 def prepared(env, records, others=(), more=None, **settings):
@@ -148,3 +150,75 @@ def strangers_name_no_foreign_hosts(env):
     answer = stranger.exchange(stranger.request("INVITE", "sip:x@other.test", sender="sip:mallory@evil.test"))
     check(answer.status in (403, 407), "a stranger's call: %s", answer)
     equal(0, counters(router)["questions"], "questions")
+
+
+LARGE = SDP + b"a=x-long:" + 1200 * b"x" + b"\r\n"
+
+
+def listener(env, last, port):
+    """A TCP port that others call."""
+    server = socket.create_server((env.address(last), port))
+    server.settimeout(5)
+    env.at_end(server.close)
+    return server
+
+
+def take_tcp(server):
+    connection, _ = server.accept()
+    connection.settimeout(5)
+    stream = b""
+    while True:
+        raw, stream = sip.take_message(stream)
+        if raw is not None:
+            return connection, sip.Message.parse(raw)
+        stream += connection.recv(65536)
+
+
+def decline(connection, request):
+    fields = [("Via", v) for v in request.all("via")]
+    fields += [(n, request.get(n)) for n in ("From", "Call-ID", "CSeq")] + [("To", request.get("to") + ";tag=l")]
+    connection.sendall(sip.Message("SIP/2.0 603 Decline", fields).encode())
+
+
+@case()
+def a_request_too_large_for_a_datagram_goes_by_tcp(env):
+    router, alice = prepared(env, ["_sip._udp SRV 10 0 5070 host", "host A " + env.address(20)], workers=1)
+    server = listener(env, 20, 5070)
+    there = far(env, router, 20)
+    for uri in ("sip:x@%s:5070" % env.address(20), "sip:x@other.test"):
+        sent = alice.invite(uri, body=LARGE)
+        connection, came = take_tcp(server) if uri.startswith("sip:x@127") else take_same(connection)
+        check(came.all("via")[0].startswith("SIP/2.0/TCP"), "Via: %s", came.all("via")[0])
+        equal(LARGE, came.body, "body")
+        decline(connection, came)
+        equal(603, alice.final(sent).status, uri)
+    small = alice.invite("sip:x@%s:5070" % env.address(20))
+    came = there.request_in("INVITE")
+    there.reply(came, 486, "Busy", to_tag="u")
+    equal(486, alice.final(small).status, "a small one")
+
+
+def take_same(connection):
+    """The next INVITE on the same connection; the ACK of the failure before is passed over."""
+    stream = b""
+    while True:
+        raw, stream = sip.take_message(stream)
+        if raw is None:
+            stream += connection.recv(65536)
+            continue
+        message = sip.Message.parse(raw)
+        if message.method == "INVITE":
+            return connection, message
+
+
+@case()
+def a_large_request_goes_by_udp_where_tcp_is_refused(env):
+    router, alice = prepared(env, ["_sip._udp SRV 10 0 5070 host", "host A " + env.address(20)], workers=1)
+    there = far(env, router, 20)
+    for uri in ("sip:x@%s:5070" % env.address(20), "sip:x@other.test", "sip:x@other.test"):
+        sent = alice.invite(uri, body=LARGE)
+        came = there.request_in("INVITE")
+        check(came.all("via")[0].startswith("SIP/2.0/UDP"), "Via: %s", came.all("via")[0])
+        there.reply(came, 486, "Busy", to_tag="u")
+        equal(486, alice.final(sent).status, uri)
+    equal(1, counters(router)["died"], "times that TCP was tried")
