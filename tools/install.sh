@@ -19,6 +19,7 @@ lib:sqlite3         libsqlite3-dev
 lib:libxxhash       libxxhash-dev
 lib:libsystemd      libsystemd-dev
 lib:libcurl         libcurl4-openssl-dev
+lib:libcares        libc-ares-dev
 "
 TEST_NEEDS="
 cmd:python3         python3
@@ -29,6 +30,7 @@ cmd:sipp            sip-tester
 cmd:baresip         baresip-core
 cmd:linphonec       linphone-cli
 cmd:sipsak          sipsak
+cmd:nsd             nsd
 cmd:systemd-analyze systemd
 cmd:patch           patch
 "

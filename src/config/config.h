@@ -46,6 +46,11 @@ struct config_networks {
     uint32_t count;
 };
 
+struct config_addresses {
+    const struct addr *items;
+    uint32_t count;
+};
+
 /** Everything is there: what the file does not say has its default. */
 struct config {
     struct slice file; /* as given; empty: the embedded defaults */
@@ -75,6 +80,12 @@ struct config {
         uint32_t timer_c_ms;
         bool recurse_on_3xx;
     } proxy;
+    struct {
+        struct config_addresses servers; /* none: the system's */
+        uint32_t timeout_ms;             /* of one try */
+        uint32_t tries;
+        uint32_t wait_ms; /* of a request, for all it needs to know */
+    } dns;
     struct {
         bool off; /* `listen: off` */
         struct addr listen;

@@ -234,6 +234,28 @@ static void set_networks(struct parser *parser, const struct yaml_node *node,
     *field = (struct config_networks){items, count};
 }
 
+static void set_servers(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct config_addresses *field)
+{
+    enum {
+        DNS_PORT = 53
+    };
+    const struct yaml_node *item;
+    uint32_t count;
+
+    if (!items_of(parser, node, setting, "a list of DNS servers", &item, &count))
+        return;
+    struct addr *items = result_alloc(parser, (count + 1) * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++, item = item->next)
+        if (!is_scalar(item) || (addr_parse(item->text, DNS_PORT, &items[i]) != OK &&
+                                 addr_parse_with_port(item->text, &items[i]) != OK))
+            wrong_value(parser, item, setting,
+                        "a DNS server's address; write one such as 192.0.2.53");
+    *field = (struct config_addresses){items, count};
+}
+
 static void set_algorithms(struct parser *parser, const struct yaml_node *node,
                            const struct setting *setting, uint8_t *field)
 {
@@ -496,6 +518,9 @@ static void set_row(struct parser *parser, const struct setting *setting,
         break;
     case SETTING_ADDRESS:
         set_address(parser, node, setting, field);
+        break;
+    case SETTING_SERVERS:
+        set_servers(parser, node, setting, field);
         break;
     case SETTING_NETWORKS:
         set_networks(parser, node, setting, field);

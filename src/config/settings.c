@@ -58,6 +58,15 @@ const struct setting settings[] = {
      "how long a call may ring"},
     {KEY("proxy.recurse_on_3xx"), SETTING_BOOL, AT(proxy.recurse_on_3xx), "no", 0, 0,
      "follow a redirection instead of passing it on"},
+    {KEY("dns.servers"), SETTING_SERVERS, AT(dns.servers), "[]", 0, 16,
+     "the DNS servers to ask, address or address:port; without them those of /etc/resolv.conf as"
+     " it was at the start"},
+    {KEY("dns.timeout"), SETTING_MS, AT(dns.timeout_ms), "1s", 50, 30000,
+     "how long one server has for an answer; twice as long the next time"},
+    {KEY("dns.tries"), SETTING_COUNT, AT(dns.tries), "2", 1, 10, "how often each server is asked"},
+    {KEY("dns.wait"), SETTING_MS, AT(dns.wait_ms), "8s", 100, 30000,
+     "how long a request waits for the name of its next hop; then what is known is used, or the"
+     " answer is 504"},
     {KEY("http.listen"), SETTING_ADDRESS, AT(http.listen), "127.0.0.1:8080", 0, 0,
      "the web page and the API; or off"},
     {KEY("http.plain"), SETTING_BOOL, AT(http.plain), "no", 0, 0,

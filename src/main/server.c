@@ -260,11 +260,13 @@ static struct core_config core_config_of(struct server_worker *worker)
         .overload_interval_ms = config->overload.interval_ms,
         .overload_last_ms = config->overload.refresh_target_ms,
         .guard = guard_config_of(server),
+        .resolve = resolve_limits_default(),
         .outbox = net_outbox(worker->net),
         .location = table_interface(server->table),
         .ops = wiring_core_ops(worker),
         .policy = server->policy,
     };
+    core.resolve.wait_ms = config->dns.wait_ms;
     memcpy(core.algorithms, config->auth.algorithms, sizeof core.algorithms);
     if (!config->store.memory)
         core.durable = store_ops(server->store, worker->index);
@@ -326,6 +328,11 @@ static bool open_worker(struct server *server, unsigned index)
     struct net_config net = wiring_net_config(worker);
     if (net_open(&net, &worker->net) != OK)
         return false;
+    struct dns_config dns = wiring_dns_config(worker);
+    if (dns_open(&dns, &worker->dns) != OK) {
+        fprintf(stderr, "strowger: DNS cannot be set up: see `dns.servers` and /etc/resolv.conf\n");
+        return false;
+    }
     struct core_config core = core_config_of(worker);
     if (core_open(&core, server->started_ms, server->started_wall_ms, &worker->core) != OK)
         return false;
@@ -518,6 +525,7 @@ static void close_all(struct server *server)
         loops_stop(server->loops);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++) {
         core_close(server->workers[i].core);
+        dns_close(server->workers[i].dns);
         if (server->workers[i].net != NULL)
             net_close(server->workers[i].net);
     }

@@ -17,6 +17,7 @@
 #include "loop/log.h"
 #include "loop/loop.h"
 #include "loop/table.h"
+#include "net/dns.h"
 #include "net/net.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ struct server_worker {
     struct loop *loop;
     struct core *core;
     struct net *net;
+    struct dns *dns;
     struct log_writer *log;
     struct core_status status; /* copied here on demand, in the worker, for other threads */
     struct net_counters net_counters;

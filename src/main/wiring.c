@@ -54,6 +54,34 @@ static void close_conn(void *user, struct conn_id conn)
         net_close_conn(worker->net, conn);
 }
 
+static bool ask_dns(void *user, enum dns_type type, const char *name, struct id question)
+{
+    struct server_worker *worker = user;
+    return dns_ask(worker->dns, type, name, question);
+}
+
+static void dns_answered(void *user, struct id question, const struct dns_answer *answer)
+{
+    struct server_worker *worker = user;
+    core_dns_answer(worker->core, question, answer, loop_now_ms(worker->loop),
+                    loop_wall_ms(worker->loop));
+}
+
+struct dns_config wiring_dns_config(struct server_worker *worker)
+{
+    const struct config *config = worker->server->config;
+
+    return (struct dns_config){
+        .loop = worker->loop,
+        .servers = config->dns.servers.items,
+        .server_count = config->dns.servers.count,
+        .timeout_ms = config->dns.timeout_ms,
+        .tries = config->dns.tries,
+        .user = worker,
+        .answered = dns_answered,
+    };
+}
+
 struct core_ops wiring_core_ops(struct server_worker *worker)
 {
     return (struct core_ops){
@@ -62,6 +90,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
         .local_address = local_address,
         .log = core_log,
         .close_conn = close_conn,
+        .ask_dns = ask_dns,
     };
 }
 

@@ -12,6 +12,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker);
 
 /** What a worker's net tells its core. */
 struct net_config wiring_net_config(struct server_worker *worker);
+struct dns_config wiring_dns_config(struct server_worker *worker);
 
 /** The worker's turn: letters, timers, sends. Before the loops start. */
 void wiring_hooks(struct server_worker *worker);

@@ -12,7 +12,7 @@
  * Thread:  net_sockets_*() the one that starts; a struct net its worker.
  * Memory:  a `mem` of its own, bounded by limits.memory_max.
  * Limit:   struct net_limits; each has a counter, and what happens then stands beside it.
- * Public headers: net.h framing.h
+ * Public headers: net.h framing.h dns.h
  */
 #ifndef NET_NET_H
 #define NET_NET_H
