@@ -65,7 +65,7 @@ struct served {
     bool merged, merged_unknown; /* it came by another way, too */
     char reason[64];             /* of the CANCEL for it */
     unsigned breadth;
-    uint64_t at_ms, located_ms, final_ms, acked_ms, resend_ms;
+    uint64_t at_ms, located_ms, final_ms, acked_ms, resend_ms, cancelled_ms;
     uint32_t gap_ms;
     unsigned status, final; /* of what was sent last; of the final response */
     char *text, *last;
