@@ -31,6 +31,7 @@ cmd:linphonec       linphone-cli
 cmd:sipsak          sipsak
 cmd:systemd-analyze systemd
 cmd:patch           patch
+cmd:openssl         openssl
 "
 LINT_NEEDS="
 cmd:python3         python3
