@@ -11,7 +11,7 @@ file:/usr/include/stdio.h libc6-dev
 cmd:cmake           cmake
 cmd:ninja           ninja-build
 cmd:pkg-config      pkg-config
-lib:libcrypto       libssl-dev
+lib:libssl          libssl-dev
 lib:libmicrohttpd   libmicrohttpd-dev
 lib:jansson         libjansson-dev
 lib:libfyaml        libfyaml-dev
@@ -33,6 +33,7 @@ cmd:sipsak          sipsak
 cmd:nsd             nsd
 cmd:systemd-analyze systemd
 cmd:patch           patch
+cmd:openssl         openssl
 "
 LINT_NEEDS="
 cmd:python3         python3

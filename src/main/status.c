@@ -89,7 +89,7 @@ static json_t *listeners_json(const struct server *server)
 
     for (uint32_t i = 0; i < server->config->listener_count; i++) {
         const struct listener *listener = &server->listeners[i];
-        snprintf(text, sizeof text, "%s:%s", listener->transport == TRANSPORT_UDP ? "udp" : "tcp",
+        snprintf(text, sizeof text, "%s:%s", transport_word(listener->transport),
                  addr_text(&listener->bound, addr));
         json_array_append_new(list, json_string(text));
     }

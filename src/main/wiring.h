@@ -26,6 +26,9 @@ void wiring_store_log(void *user, enum store_level level, const char *text);
 enum err wiring_build_policy(struct server *server, struct policy **out,
                              char problem[static API_PROBLEM_MAX]);
 
+/** Has `fn` called in every worker and waits until all have. By the main thread and HTTP's. */
+enum err wiring_everywhere(struct server *server, loop_run_fn *fn, void *user);
+
 /** Builds a snapshot anew and swaps it in all workers; returns when it is live. `user`: the server.
  */
 enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX]);
