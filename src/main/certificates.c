@@ -47,34 +47,46 @@ static void swap_in_worker(void *user, unsigned worker)
     net_set_tls(swap->server->workers[worker].net, swap->fresh);
 }
 
-void certificates_reload(struct server *server, const struct config *config)
+/** False: the old ones stay. */
+static bool replace(struct server *server, const struct config *config)
 {
     struct tls_problem problem = {0};
     struct tls *fresh = NULL;
 
-    if (server->tls == NULL)
-        return;
     enum err err = read_all(config, &problem, &fresh);
     if (err) {
         server_log(server, LOG_ERROR, "certificate",
                    problem.text[0] != '\0' ? problem.text : err_name(err));
         tls_look_again(server->tls); /* once for each change */
-        return;
+        return false;
     }
     struct swap swap = {server, fresh};
     if (wiring_everywhere(server, swap_in_worker, &swap) != OK) {
         server_log(server, LOG_ERROR, "certificate", "the workers cannot be reached");
-        return; /* some may have it: neither is freed */
+        return false; /* some may have it: neither is freed */
     }
     tls_free(server->tls);
     server->tls = fresh;
     if (problem.text[0] != '\0')
         server_log(server, LOG_WARNING, "certificate", problem.text);
     server_log(server, LOG_INFO, "certificate", "read again");
+    return true;
+}
+
+void certificates_reload(struct server *server, struct config *config)
+{
+    if (server->tls == NULL || !replace(server, config)) {
+        config_free(config);
+        return;
+    }
+    config_free(server->tls_config);
+    server->tls_config = config;
 }
 
 void certificates_watch(struct server *server)
 {
+    const struct config *config = server->tls_config != NULL ? server->tls_config : server->config;
+
     if (server->tls != NULL && tls_files_changed(server->tls))
-        certificates_reload(server, server->config);
+        (void)replace(server, config);
 }

@@ -443,8 +443,7 @@ static void reload(struct server *server)
     if (fresh == NULL) {
         server_log(server, LOG_ERROR, "reload", "the file has errors: nothing was changed");
     } else {
-        certificates_reload(server, fresh);
-        config_free(fresh); /* sound; what it says of listeners and limits needs a restart */
+        certificates_reload(server, fresh); /* what else it says needs a restart */
         if (wiring_policy_changed(server, problem) == OK)
             server_log(server, LOG_INFO, "reload",
                        "users and certificates read again; other settings of the file take effect "
@@ -551,6 +550,7 @@ static void close_all(struct server *server)
     if (server->log != NULL)
         log_close(server->log);
     free(server->workers);
+    config_free(server->tls_config);
     config_free(server->config);
     sip_digest_release();
 }

@@ -68,7 +68,8 @@ struct server {
     struct loops *loops;
     struct listener listeners[LISTENERS_MAX]; /* with the ports that were bound */
     struct net_sockets *sockets;
-    struct tls *tls; /* what all workers present; NULL: none listens for TLS */
+    struct tls *tls;           /* what all workers present; NULL: none listens for TLS */
+    struct config *tls_config; /* which names its files; NULL: `config` does */
     struct policy *policy;
     pthread_mutex_t policy_lock; /* held while a change is made */
     pthread_mutex_t lock;        /* guards what follows */
@@ -87,9 +88,10 @@ struct server {
 /* certificates.c */
 /** Reads the certificates for the first time. False: said why on standard error. */
 bool certificates_open(struct server *server);
-/** Reads them anew, as `config` names them; live when it returns. What is wrong changes nothing. */
-void certificates_reload(struct server *server, const struct config *config);
-/** The same, if their files have changed. */
+/** Reads them anew, as `config`, which is taken over, names them from now on; live when it returns.
+ * What is wrong changes nothing. */
+void certificates_reload(struct server *server, struct config *config);
+/** Reads them anew if their files have changed. */
 void certificates_watch(struct server *server);
 
 /** Builds everything and runs until a signal says stop. Returns the exit code. */

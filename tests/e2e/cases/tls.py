@@ -98,6 +98,33 @@ def only_new_versions_and_the_right_certificate_for_each_name(env):
     check(second.session_reused, "the session was not resumed")
 
 
+def shown(router, path):
+    """Is this the certificate that the router shows?"""
+    try:
+        with connect(router, trusting(path)):
+            return True
+    except ssl.SSLError:
+        return False
+
+
+@case()
+def certificates_that_a_reload_names_are_watched(env):
+    certificate(env, "one")
+    two = certificate(env, "two")
+    third = certificate(env, "third")
+    router = prepared(env)
+    config = env.path("router", "strowger.yaml")
+    with open(config, encoding="utf-8") as file:
+        text = file.read()
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(text.replace("one.pem", "two.pem").replace("one.key", "two.key"))
+    router.process.signal(signal.SIGHUP)
+    until("the certificate named now is shown", lambda: shown(router, two), 10)
+    for end in (".key", ".pem"):
+        shutil.copy(env.path("router", "third" + end), env.path("router", "two" + end))
+    until("its new text is shown, not the file of before", lambda: shown(router, third), 10)
+
+
 @case()
 def certificates_change_under_connections_that_stay(env):
     path = certificate(env, "one")
@@ -110,13 +137,7 @@ def certificates_change_under_connections_that_stay(env):
         shutil.copy(env.path("router", "next" + end), env.path("router", "one" + end))
     check(open(path, encoding="utf-8").read() != before, "the certificate is the same")
 
-    def shown():
-        try:
-            with connect(router, trusting(path)):
-                return True
-        except ssl.SSLError:
-            return False
-    until("the new certificate is shown", shown, 10)
+    until("the new certificate is shown", lambda: shown(router, path), 10)
     with open(path, "w", encoding="utf-8") as out:
         out.write("nothing\n")
     router.process.signal(signal.SIGHUP)
