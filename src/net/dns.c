@@ -146,21 +146,6 @@ static void on_answer(void *user, int status, int timeouts, unsigned char *bytes
     tell(dns, query, &dns->parsed.answer);
 }
 
-static int type_number(enum dns_type type)
-{
-    switch (type) {
-    case DNS_A:
-        return ns_t_a;
-    case DNS_AAAA:
-        return ns_t_aaaa;
-    case DNS_SRV:
-        return ns_t_srv;
-    case DNS_NAPTR:
-        return ns_t_naptr;
-    }
-    return ns_t_invalid;
-}
-
 bool dns_ask(struct dns *dns, enum dns_type type, const char *name, struct id question)
 {
     size_t len = strlen(name);
@@ -172,7 +157,7 @@ bool dns_ask(struct dns *dns, enum dns_type type, const char *name, struct id qu
     *query = (struct dns_query){.dns = dns, .question = question, .type = type};
     memcpy(query->name, name, len + 1);
     dns->asking = true;
-    ares_query(dns->channel, name, ns_c_in, type_number(type), on_answer, query);
+    ares_query(dns->channel, name, ns_c_in, dns_type_number(type), on_answer, query);
     dns->asking = false;
     arm(dns);
     return true;

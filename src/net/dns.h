@@ -41,6 +41,9 @@ void dns_close(struct dns *dns);
 /** Asks. False: out of memory. `name` is NUL-terminated. */
 MUST_CHECK bool dns_ask(struct dns *dns, enum dns_type type, const char *name, struct id question);
 
+/** How the DNS writes a type (RFC 1035 §3.2.2). */
+int dns_type_number(enum dns_type type);
+
 /** What a message of the DNS says, in memory of its own. */
 struct dns_parsed {
     struct dns_answer answer; /* refers to what follows */

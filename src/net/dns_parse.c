@@ -12,7 +12,7 @@ enum {
     NAME_TEXT_MAX = NS_MAXDNAME,
 };
 
-static ns_type type_of(enum dns_type type)
+int dns_type_number(enum dns_type type)
 {
     switch (type) {
     case DNS_A:
@@ -162,7 +162,8 @@ static bool read_answers(ns_msg *msg, enum dns_type type, char name[static NAME_
         if (ns_rr_type(rr) == ns_t_cname) {
             if (!follow(msg, &rr, name))
                 return false;
-        } else if (ns_rr_type(rr) == type_of(type) && answer->count < DNS_RECORDS_MAX) {
+        } else if ((int)ns_rr_type(rr) == dns_type_number(type) &&
+                   answer->count < DNS_RECORDS_MAX) {
             struct dns_record record = {.priority = 0};
             struct rdata data = rdata_of(msg, &rr);
             if (!take_record(&data, type, out, &record))

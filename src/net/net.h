@@ -181,7 +181,7 @@ struct net_counters {
     uint64_t stream_received, stream_sent, stream_pings;
     uint64_t bytes_received, bytes_sent;
     uint64_t accepted, connected, closed;
-    uint64_t handshakes, resumed; /* of TLS; resumed are among both */
+    uint64_t handshakes; /* of TLS */
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
     uint64_t reading_denied; /* by ops.may_read */

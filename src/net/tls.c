@@ -6,7 +6,6 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "net/tls_filter.h"
 
@@ -105,20 +104,24 @@ static enum err trust_clients(struct tls *tls, const struct tls_options *options
 {
     if (options->client_ca == NULL)
         return OK;
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    if (names == NULL)
+        return ERR_MEMORY;
+    X509_STORE *store = tls_store_read(options->client_ca, TLS_FILE_CLIENT_CA, problem, &names);
+    enum err err = store != NULL ? OK : ERR_SYNTAX;
     int mode = SSL_VERIFY_PEER | (options->client_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-    for (uint32_t i = 0; i < tls->count; i++) {
-        STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-        if (names == NULL)
-            return ERR_MEMORY;
-        X509_STORE *store = tls_store_read(options->client_ca, TLS_FILE_CLIENT_CA, problem, &names);
-        SSL_CTX_set_client_CA_list(tls->servers[i], names);
-        if (store == NULL)
-            return ERR_SYNTAX;
-        SSL_CTX_set_cert_store(tls->servers[i], store);
+    for (uint32_t i = 0; i < tls->count && err == OK; i++) {
+        STACK_OF(X509_NAME) *own = SSL_dup_CA_list(names);
+        if (own == NULL)
+            err = ERR_MEMORY;
+        SSL_CTX_set_client_CA_list(tls->servers[i], own);
+        SSL_CTX_set1_cert_store(tls->servers[i], store);
         SSL_CTX_set_verify(tls->servers[i], mode, NULL);
     }
+    X509_STORE_free(store);
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
     seen(tls, options->client_ca);
-    return OK;
+    return err;
 }
 
 static enum err trust_servers(struct tls *tls, const struct tls_options *options,
@@ -149,9 +152,6 @@ static enum err add_pair(struct tls *tls, const struct tls_read *read)
     X509_up_ref(certificate);
     tls->certificates[tls->count++] = certificate;
     SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
-    uint64_t until_ms = tls_not_after_ms(certificate);
-    if (tls->expires_ms == 0 || until_ms < tls->expires_ms)
-        tls->expires_ms = until_ms;
     return tls_read_use(read, ctx) ? OK : ERR_SYNTAX;
 }
 
@@ -299,11 +299,6 @@ void tls_look_again(struct tls *tls)
         if (tls_look(then->path, &now))
             *then = now;
     }
-}
-
-uint64_t tls_expires_ms(const struct tls *tls)
-{
-    return tls->expires_ms;
 }
 
 /* --- Checking -------------------------------------------------------------------------------- */

@@ -87,7 +87,4 @@ bool tls_files_changed(const struct tls *tls);
 /** Takes its files as they are now for those that it was made from: they were looked at in vain. */
 void tls_look_again(struct tls *tls);
 
-/** Milliseconds since 1970 at which the first certificate of ours runs out. */
-uint64_t tls_expires_ms(const struct tls *tls);
-
 #endif

@@ -195,16 +195,6 @@ bool tls_in_time(const X509 *certificate, char text[TLS_PROBLEM_MAX])
     return true;
 }
 
-uint64_t tls_not_after_ms(const X509 *certificate)
-{
-    struct tm tm;
-
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1)
-        return 0;
-    time_t at = timegm(&tm);
-    return at > 0 ? (uint64_t)at * 1000 : 0;
-}
-
 /* --- Authorities ----------------------------------------------------------------------------- */
 
 X509_STORE *tls_store_read(const char *path, enum tls_file file, struct tls_problem *problem,

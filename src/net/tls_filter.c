@@ -329,8 +329,3 @@ struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, 
     }
     return &self->filter;
 }
-
-bool tls_filter_resumed(const struct filter *filter)
-{
-    return SSL_session_reused(look_at(filter)->ssl) == 1;
-}

@@ -32,9 +32,6 @@ struct filter *tls_filter_accept(struct tls_worker *worker, struct filter *below
 struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, struct slice name,
                                const struct addr *addr);
 
-/** Did this connection resume a session? Asked once it is ready. */
-bool tls_filter_resumed(const struct filter *filter);
-
 /** For the choice of a certificate: the set that new connections of this one's worker use. */
 const struct tls *tls_filter_set(const struct ssl_st *ssl);
 

@@ -23,7 +23,6 @@ struct tls {
     SSL_CTX *client;
     struct tls_seen seen[2 * TLS_PAIRS_MAX + 2];
     uint32_t seen_count;
-    uint64_t expires_ms;
 };
 
 /* tls_files.c */
@@ -42,8 +41,6 @@ bool tls_read_use(const struct tls_read *read, SSL_CTX *ctx);
 struct tls_read *tls_self_signed(const struct slice *names, uint32_t count);
 /** Is it within its time? Else `text` says what is wrong. */
 bool tls_in_time(const X509 *certificate, char text[TLS_PROBLEM_MAX]);
-/** Milliseconds since 1970; 0: not known. */
-uint64_t tls_not_after_ms(const X509 *certificate);
 /** All certificates of a PEM file as a store to verify by. NULL: `*problem` says why. */
 X509_STORE *tls_store_read(const char *path, enum tls_file file, struct tls_problem *problem,
                            STACK_OF(X509_NAME) * *names);
