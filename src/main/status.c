@@ -250,14 +250,25 @@ static json_t *dns_json(const struct server *server)
                      (json_int_t)dns.recovered);
 }
 
+/** One that has a single value. */
+struct metric {
+    const char *name, *type, *help;
+    uint64_t value;
+};
+
+static void write_metrics(const struct metric *metrics, size_t count, struct api_text *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        api_metric(out, metrics[i].name, metrics[i].type, metrics[i].help);
+        api_sample(out, metrics[i].name, NULL, metrics[i].value);
+    }
+}
+
 static void dns_metrics(const struct server *server, struct api_text *out)
 {
     uint32_t waiting;
     struct resolve_counters dns = sum_dns(server, &waiting);
-    const struct {
-        const char *name, *type, *help;
-        uint64_t value;
-    } metrics[] = {
+    const struct metric metrics[] = {
         {"strowger_dns_requests_waiting", "gauge", "Requests that wait for a name.", waiting},
         {"strowger_dns_lookups_total", "counter", "Names that had to be waited for.", dns.lookups},
         {"strowger_dns_late_total", "counter", "Names that took longer than dns.wait.", dns.late},
@@ -282,10 +293,7 @@ static void dns_metrics(const struct server *server, struct api_text *out)
          dns.recovered},
     };
 
-    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
-        api_metric(out, metrics[i].name, metrics[i].type, metrics[i].help);
-        api_sample(out, metrics[i].name, NULL, metrics[i].value);
-    }
+    write_metrics(metrics, COUNT_OF(metrics), out);
 }
 
 static json_t *store_json(const struct store_status *store)
@@ -451,10 +459,7 @@ static void store_metrics(const struct server *server, struct api_text *out)
 
     store_status(server->store, &store);
     table_status(server->table, &table);
-    const struct {
-        const char *name, *type, *help;
-        uint64_t value;
-    } metrics[] = {
+    const struct metric metrics[] = {
         {"strowger_location_aors", "gauge", "Addresses-of-record in the location table.",
          table.entries},
         {"strowger_location_bytes", "gauge", "Memory of the location table.",
@@ -476,10 +481,7 @@ static void store_metrics(const struct server *server, struct api_text *out)
         {"strowger_log_lines_lost_total", "counter", "Log lines lost.", log_lost(server->log)},
     };
 
-    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
-        api_metric(out, metrics[i].name, metrics[i].type, metrics[i].help);
-        api_sample(out, metrics[i].name, NULL, metrics[i].value);
-    }
+    write_metrics(metrics, COUNT_OF(metrics), out);
 }
 
 void server_metrics(void *user, struct api_text *out)

@@ -306,12 +306,12 @@ static enum err write_token(const struct forward *f, struct proxy_token *token, 
  */
 static struct addr behind_path(const struct proxy_target *target)
 {
-    struct addr addr = {0};
+    struct addr addr;
     struct sip_uri contact;
 
-    if (target->routes.len > 0 && sip_uri_parse(target->uri, &contact) == OK &&
+    if (target->routes.len == 0 || sip_uri_parse(target->uri, &contact) != OK ||
         sip_uri_addr(&contact, 5060, &addr) != OK)
-        addr = (struct addr){0};
+        return (struct addr){0};
     return addr;
 }
 
