@@ -191,12 +191,11 @@ static bool token_is_anothers(const struct sim *sim, const char *request)
         return strcmp(text, "407") == 0;
     text_field(request, "From", 0, text, sizeof text);
     text_param(text, "tag", tag, sizeof tag);
-    for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (strcmp(sim->legs[i].tag, tag) == 0) {
-            text_field(sim->legs[i].invite, "Via", 0, text, sizeof text);
-            return strstr(text, SIM_ROUTER_HOST) != NULL;
-        }
-    return false;
+    const struct leg *leg = leg_of_tag(sim, tag);
+    if (leg == NULL)
+        return false;
+    text_field(leg->invite, "Via", 0, text, sizeof text);
+    return strstr(text, SIM_ROUTER_HOST) != NULL;
 }
 
 /** The node lets a request through: may it? */

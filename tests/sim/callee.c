@@ -26,15 +26,14 @@ static struct leg *find_leg(struct sim *sim, uint32_t phone, const char *branch)
     return NULL;
 }
 
-static struct leg *leg_by_tag(struct sim *sim, uint32_t phone, const char *tag)
+const struct leg *leg_of_tag(const struct sim *sim, const char *tag)
 {
     unsigned serial;
 
     if (sscanf(tag, "leg%u", &serial) != 1)
         return NULL;
     for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (sim->leg_serials[i] == serial && sim->legs[i].phone == phone &&
-            strcmp(sim->legs[i].tag, tag) == 0)
+        if (sim->leg_serials[i] == serial && strcmp(sim->legs[i].tag, tag) == 0)
             return &sim->legs[i];
     return NULL;
 }
@@ -42,6 +41,12 @@ static struct leg *leg_by_tag(struct sim *sim, uint32_t phone, const char *tag)
 static uint32_t leg_index(const struct sim *sim, const struct leg *leg)
 {
     return (uint32_t)(leg - sim->legs);
+}
+
+static struct leg *leg_by_tag(struct sim *sim, uint32_t phone, const char *tag)
+{
+    const struct leg *leg = leg_of_tag(sim, tag);
+    return leg != NULL && leg->phone == phone ? &sim->legs[leg_index(sim, leg)] : NULL;
 }
 
 /** A Contact of a redirection: a phone, or a user. */

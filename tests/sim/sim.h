@@ -447,6 +447,10 @@ void creds_add(struct sim *sim, struct phone *phone, const char *method, const c
 bool creds_take(struct phone *phone, const char *response);
 const char *creds_algorithm_name(unsigned algorithm);
 
+/* callee.c */
+/** Whose To tag it is; NULL: nobody's any more. */
+const struct leg *leg_of_tag(const struct sim *sim, const char *tag);
+
 /* ask.c */
 /** A request in the dialog of a call (its caller), or of a leg (its callee). */
 void ask_send(struct sim *sim, const char *method, uint32_t call, uint32_t leg);

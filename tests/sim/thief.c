@@ -26,16 +26,6 @@ static void send_theft(struct sim *sim, const struct call *call, const char *rou
     phone_send(sim, call->phone, text);
 }
 
-/** Who answered; NULL: nobody knows any more. */
-static const struct phone *callee_of(const struct sim *sim, const struct call *call,
-                                     const char *tag)
-{
-    for (uint32_t i = 0; i < sim->leg_count; i++)
-        if (strcmp(sim->legs[i].call_id, call->call_id) == 0 && strcmp(sim->legs[i].tag, tag) == 0)
-            return &sim->phones[sim->legs[i].phone];
-    return NULL;
-}
-
 bool thief_may_reach(const struct sim *sim, const char *request, uint32_t to)
 {
     char call_id[64];
@@ -57,7 +47,8 @@ void thief_try(struct sim *sim, const struct call *call, const char *response)
     text_field(response, "From", 0, from, sizeof from);
     text_field(response, "To", 0, to, sizeof to);
     text_param(to, "tag", tag, sizeof tag);
-    const struct phone *callee = callee_of(sim, call, tag);
+    const struct leg *leg = leg_of_tag(sim, tag);
+    const struct phone *callee = leg != NULL ? &sim->phones[leg->phone] : NULL;
     /* From where a user on the way has registered, too, he is the callee as far as one can tell:
      * tried where there was but one user, another than his. */
     bool other = callee != NULL && callee->user != sim->phones[call->phone].user &&
