@@ -144,8 +144,20 @@ static bool is_done(const char *request, const struct sim_aor *aor, const struct
     return done == same;
 }
 
-/** Does it speak of a binding that a later request of the same Call-ID has made? */
-static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
+/** Is it near its end, so that nobody can say whether it is there? */
+static bool is_near_end(const struct sim *sim, const struct sim_binding *binding)
+{
+    uint64_t now_ms = sim_wall(sim);
+    uint64_t slack_ms = SLACK_MS + sim->knobs.store_delay_max_ms;
+    return binding->expires_ms < now_ms + slack_ms && binding->expires_ms + slack_ms > now_ms;
+}
+
+/**
+ * Does it speak of a binding that a later request of the same Call-ID has made? With `certain`:
+ * of one that was surely still there.
+ */
+static bool is_overtaken(const struct sim *sim, const struct sim_aor *aor,
+                         const struct asked *asked, bool certain)
 {
     for (unsigned i = 0; i < aor->count; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
@@ -153,7 +165,7 @@ static bool is_overtaken(struct sim_aor *aor, const struct asked *asked)
         for (unsigned k = 0; k < asked->count; k++)
             spoken_of |= speaks_of(asked->contacts[k], binding);
         if (spoken_of && strcmp(binding->call_id, asked->call_id) == 0 &&
-            binding->cseq >= asked->cseq)
+            binding->cseq >= asked->cseq && !(certain && is_near_end(sim, binding)))
             return true;
     }
     return false;
@@ -220,14 +232,6 @@ static bool is_too_many(struct sim *sim, const struct sim_aor *aor, uint32_t pho
     struct sim_aor after = *aor;
     unsigned added = apply(sim, &after, phone, request, asked);
     return added > 0 && after.count > sim->knobs.max_contacts;
-}
-
-/** Is it near its end, so that nobody can say whether it is there? */
-static bool is_near_end(const struct sim *sim, const struct sim_binding *binding)
-{
-    uint64_t now_ms = sim_wall(sim);
-    uint64_t slack_ms = SLACK_MS + sim->knobs.store_delay_max_ms;
-    return binding->expires_ms < now_ms + slack_ms && binding->expires_ms + slack_ms > now_ms;
 }
 
 static bool repeat_near_end(const struct sim *sim, const struct sim_aor *aor)
@@ -364,7 +368,8 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     drop_expired(aor, sim_wall(sim));
     for (unsigned i = 0; i < aor->count; i++)
         aor->bindings[i].touched = false;
-    bool repeat = is_repeat(aor, &asked), overtaken = !repeat && is_overtaken(aor, &asked);
+    bool repeat = is_repeat(aor, &asked);
+    bool overtaken = !repeat && is_overtaken(sim, aor, &asked, status == 200);
     if (repeat && status != 503 && !is_brief(request, &asked) && !is_bad_star(request, &asked) &&
         (status == 200) != is_done(request, aor, &asked) && !repeat_near_end(sim, aor))
         sim_fail(sim, "a REGISTER of u%u that came once more was answered %u", user, status);
