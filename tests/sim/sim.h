@@ -277,6 +277,14 @@ struct node_worker {
     uint64_t mail_at_ms; /* mailboxes keep their order */
 };
 
+/** The beginning of a request whose connection was refused at once. */
+struct sim_refused {
+    struct sim_refused *next;
+    uint32_t worker;
+    size_t len;
+    char bytes[300];
+};
+
 /** A binding as it must be. */
 struct sim_binding {
     char uri[128], call_id[64], path[96], instance[64];
@@ -346,6 +354,7 @@ struct sim {
     char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
     struct sim_map location, durable;
     struct store_op *ops, **ops_end; /* appended, not synced */
+    struct sim_refused *refused;     /* in this turn */
     uint64_t op_number;
     uint64_t sent_by_node, received_by_node;
     struct seen_bytes *seen;
