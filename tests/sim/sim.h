@@ -566,6 +566,11 @@ void watch_refused(struct sim *sim, const char *text, bool known);
 void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
+/**
+ * Did the node hear nothing of the branch by which this INVITE came, so that it could not send a
+ * CANCEL (section 9.1), though the phone has rung?
+ */
+bool watch_heard_nothing(const struct sim *sim, const char *invite);
 /** REGISTERs of this user that have no answer yet. */
 unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */
