@@ -11,7 +11,7 @@ file:/usr/include/stdio.h libc6-dev
 cmd:cmake           cmake
 cmd:ninja           ninja-build
 cmd:pkg-config      pkg-config
-lib:libcrypto       libssl-dev
+lib:libssl          libssl-dev
 lib:libmicrohttpd   libmicrohttpd-dev
 lib:jansson         libjansson-dev
 lib:libfyaml        libfyaml-dev
@@ -19,6 +19,7 @@ lib:sqlite3         libsqlite3-dev
 lib:libxxhash       libxxhash-dev
 lib:libsystemd      libsystemd-dev
 lib:libcurl         libcurl4-openssl-dev
+lib:libcares        libc-ares-dev
 "
 TEST_NEEDS="
 cmd:python3         python3
@@ -29,8 +30,10 @@ cmd:sipp            sip-tester
 cmd:baresip         baresip-core
 cmd:linphonec       linphone-cli
 cmd:sipsak          sipsak
+cmd:nsd             nsd
 cmd:systemd-analyze systemd
 cmd:patch           patch
+cmd:openssl         openssl
 "
 LINT_NEEDS="
 cmd:python3         python3

@@ -18,12 +18,6 @@ static uint64_t wall_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static const char *transport_name(uint8_t transport)
-{
-    static const char *const names[TRANSPORT_COUNT] = {"", "udp", "tcp", "tls", "ws", "wss"};
-    return transport < TRANSPORT_COUNT ? names[transport] : "";
-}
-
 /** sip:KEY@DOMAIN: the key of the table is the user part alone. */
 static json_t *aor_json(const struct api_config *config, struct slice key)
 {
@@ -51,7 +45,7 @@ static json_t *binding_json(const struct api_config *config, struct slice key,
                      "expires", api_time(binding->expires_ms), "expires_in",
                      (json_int_t)((binding->expires_ms - now_ms) / 1000), "q",
                      (double)binding->q / 1000.0, "transport",
-                     transport_name(binding->flow.transport), "received", received, "flow",
+                     transport_word(binding->flow.transport), "received", received, "flow",
                      binding->flow_lost ? "lost" : "up", "nat", (int)binding->nat, "path",
                      api_string(binding->path), "instance", api_string(binding->instance), "reg_id",
                      (json_int_t)binding->reg_id, "user_agent", api_string(binding->user_agent),

@@ -24,6 +24,13 @@ static inline bool transport_reliable(enum transport transport)
     return transport >= TRANSPORT_TCP;
 }
 
+/** "udp" and so on, as users write it; "" where there is none. */
+static inline const char *transport_word(uint8_t transport)
+{
+    static const char *const words[TRANSPORT_COUNT] = {"", "udp", "tcp", "tls", "ws", "wss"};
+    return transport < TRANSPORT_COUNT ? words[transport] : "";
+}
+
 enum flow_flag {
     FLOW_ONLY_CONN = 1 << 0, /* use this connection or fail: never open one to `remote` */
 };

@@ -104,6 +104,7 @@ static bool check_config(const struct cli *cli)
     struct config *config = NULL;
 
     bool sound = config_load(cli->config, &errors, &config) == OK;
+    sound = sound && config_check_files(config, &errors);
     cli_print_errors(&errors);
     if (!sound && cli->config != NULL)
         hint_at_kind(cli->config, true);

@@ -18,6 +18,7 @@
 #include "base/flow.h"
 #include "base/user.h"
 #include "config/errors.h"
+#include "net/tls.h"
 
 enum {
     CONFIG_TEXT_MAX = 16 << 20, /* bytes of one file */
@@ -46,6 +47,22 @@ struct config_networks {
     uint32_t count;
 };
 
+struct config_addresses {
+    const struct addr *items;
+    uint32_t count;
+};
+
+/** A file that is named, and where. */
+struct config_path {
+    struct slice path; /* with a 0 behind it */
+    unsigned line, column;
+};
+
+struct config_paths {
+    const struct config_path *items;
+    uint32_t count;
+};
+
 /** Everything is there: what the file does not say has its default. */
 struct config {
     struct slice file; /* as given; empty: the embedded defaults */
@@ -58,6 +75,12 @@ struct config {
     struct slice time_zone; /* empty: the machine's */
     bool insecure;
 
+    struct {
+        struct config_paths certificate;
+        struct config_paths key;           /* as many; none: in the certificates' files */
+        struct config_paths client_ca, ca; /* one or none */
+        bool client_required;
+    } tls;
     struct {
         bool required;
         struct slice realm;                      /* default: the first domain */
@@ -75,6 +98,12 @@ struct config {
         uint32_t timer_c_ms;
         bool recurse_on_3xx;
     } proxy;
+    struct {
+        struct config_addresses servers; /* none: the system's */
+        uint32_t timeout_ms;             /* of one try */
+        uint32_t tries;
+        uint32_t wait_ms; /* of a request, for all it needs to know */
+    } dns;
     struct {
         bool off; /* `listen: off` */
         struct addr listen;
@@ -130,6 +159,18 @@ MUST_CHECK enum err config_parse(struct slice text, const char *file, struct con
                                  struct config **out);
 
 void config_free(struct config *config);
+
+/**
+ * Looks into the files that the configuration names: certificates and keys. False: each problem was
+ * added to `errors`.
+ */
+bool config_check_files(const struct config *config, struct config_errors *errors);
+
+/** What net/ is to present and to trust. `pairs`: room for TLS_PAIRS_MAX; all is borrowed. */
+struct tls_options config_tls_options(const struct config *config, struct tls_pair *pairs);
+
+/** Does it listen for TLS? */
+bool config_wants_tls(const struct config *config);
 
 /** `control:` or its default: /run/strowger/control.sock for root, else in $XDG_RUNTIME_DIR. */
 MUST_CHECK enum err config_control_path(const struct config *config, char *path, size_t size);

@@ -234,6 +234,53 @@ static void set_networks(struct parser *parser, const struct yaml_node *node,
     *field = (struct config_networks){items, count};
 }
 
+static void set_servers(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct config_addresses *field)
+{
+    enum {
+        DNS_PORT = 53
+    };
+    const struct yaml_node *item;
+    uint32_t count;
+
+    if (!items_of(parser, node, setting, "a list of DNS servers", &item, &count))
+        return;
+    struct addr *items = result_alloc(parser, (count + 1) * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++, item = item->next)
+        if (!is_scalar(item) || (addr_parse(item->text, DNS_PORT, &items[i]) != OK &&
+                                 addr_parse_with_port(item->text, &items[i]) != OK))
+            wrong_value(parser, item, setting,
+                        "a DNS server's address; write one such as 192.0.2.53");
+    *field = (struct config_addresses){items, count};
+}
+
+static void set_paths(struct parser *parser, const struct yaml_node *node,
+                      const struct setting *setting, struct config_paths *field)
+{
+    const struct yaml_node *item;
+    uint32_t count;
+
+    if (!items_of(parser, node, setting, "a file", &item, &count))
+        return;
+    struct config_path *items = result_alloc(parser, count * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++, item = item->next) {
+        if (!is_scalar(item) || item->text.len == 0 ||
+            memchr(item->text.data, '\0', item->text.len) != NULL) {
+            wrong_value(parser, item, setting, "the path of a file");
+            continue;
+        }
+        items[i] = (struct config_path){keep_path(parser, item->text), item->line, item->column};
+        if (items[i].path.len >= TLS_PATH_MAX)
+            wrong(parser, item, setting->key, "the path has %zu bytes; at most %d are possible",
+                  items[i].path.len, TLS_PATH_MAX - 1);
+    }
+    *field = (struct config_paths){items, count};
+}
+
 static void set_algorithms(struct parser *parser, const struct yaml_node *node,
                            const struct setting *setting, uint8_t *field)
 {
@@ -321,9 +368,9 @@ static void set_at(struct parser *parser, const struct yaml_node *node,
     struct slice rest = is_scalar(node) ? node->text : SLICE_EMPTY;
     enum transport transport = take_transport(&rest);
 
-    if (transport > TRANSPORT_TCP) {
+    if (transport > TRANSPORT_TLS) {
         wrong(parser, node, setting->key,
-              "'%.*s': only udp and tcp are built yet in this version; remove it",
+              "'%.*s': only udp, tcp and tls are built yet in this version; remove it",
               SLICE_ARG(node->text));
         return;
     }
@@ -497,11 +544,17 @@ static void set_row(struct parser *parser, const struct setting *setting,
     case SETTING_ADDRESS:
         set_address(parser, node, setting, field);
         break;
+    case SETTING_SERVERS:
+        set_servers(parser, node, setting, field);
+        break;
     case SETTING_NETWORKS:
         set_networks(parser, node, setting, field);
         break;
     case SETTING_ALGORITHMS:
         set_algorithms(parser, node, setting, field);
+        break;
+    case SETTING_PATHS:
+        set_paths(parser, node, setting, field);
         break;
     case SETTING_DOMAINS:
         set_domains(parser, node, setting, field);
@@ -652,6 +705,25 @@ static void check_registrar(struct parser *parser)
               config->registrar.min_expires_s, config->registrar.max_expires_s);
 }
 
+static void check_tls(struct parser *parser)
+{
+    const struct config *config = parser->config;
+    const struct slice listen = SLICE("listen"), key = SLICE("tls.key");
+
+    if (config->tls.key.count > 0 && config->tls.key.count != config->tls.certificate.count)
+        wrong(parser, given(parser, key), key,
+              "has %u files for %u certificates; give each its key, in the same order",
+              config->tls.key.count, config->tls.certificate.count);
+    for (uint32_t i = 0; i < config->listener_count && config->tls.certificate.count == 0; i++)
+        if (config->listeners[i].transport == TRANSPORT_TLS &&
+            !addr_is_loopback(&config->listeners[i].bound)) {
+            wrong(parser, given(parser, listen), listen,
+                  "TLS where others can reach us needs a certificate; give "
+                  "`tls: {certificate: cert.pem, key: key.pem}`");
+            return;
+        }
+}
+
 static void check_whole(struct parser *parser)
 {
     struct config *config = parser->config;
@@ -661,6 +733,7 @@ static void check_whole(struct parser *parser)
         config->auth.realm = config->domains.items[0];
     check_auth(parser);
     check_http(parser);
+    check_tls(parser);
     check_registrar(parser);
 }
 

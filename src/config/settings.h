@@ -20,8 +20,10 @@ enum setting_type {
     SETTING_CURRENCY,      /* struct slice */
     SETTING_ZONE,          /* struct slice */
     SETTING_ADDRESS,       /* struct addr; `off` allowed */
+    SETTING_SERVERS,       /* struct config_addresses; port 53 where none is given */
     SETTING_NETWORKS,      /* struct config_networks */
     SETTING_ALGORITHMS,    /* uint8_t[USER_ALGORITHMS_MAX] */
+    SETTING_PATHS,         /* struct config_paths */
     SETTING_DOMAINS,       /* from here on: one of a kind, see parse.c */
     SETTING_LISTEN,
     SETTING_CONTROL,

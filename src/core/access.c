@@ -264,7 +264,7 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     if (!is_own_identity(core, r))
         return refuse(core, r, CORE_R_FORBIDDEN_IDENTITY, 403, "From is not this user",
                       SLICE_EMPTY);
-    return limits_user(core, r);
+    return core->resolved != 0 ? GO_ON : limits_user(core, r); /* it was counted before it waited */
 }
 
 /**

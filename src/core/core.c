@@ -92,6 +92,9 @@ static enum err open_proxy(struct core *core)
         .write_our_address = write_our_address,
         .resolve = locate_resolve,
         .is_trusted = may_know,
+        .may_stream = locate_stream,
+        .hop_failed = dns_hop_failed,
+        .hop_answered = dns_hop_answered,
         .oc = overload_oc,
     };
     return proxy_open(&config, &core->proxy);
@@ -130,6 +133,8 @@ static enum err open_parts(struct core *core)
     if (err == OK)
         err = overload_open(core);
     if (err == OK)
+        err = dns_open_waits(core);
+    if (err == OK)
         err = open_txns(core);
     if (err == OK)
         err = open_proxy(core);
@@ -156,7 +161,8 @@ struct core_memory core_memory_max(const struct core_config *config)
                   proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
-                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max),
+                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) +
+                  resolver_memory_max(&config->resolve),
         .guard = guard_memory(&config->guard),
     };
 }
@@ -173,6 +179,9 @@ enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t w
     if (core == NULL)
         return ERR_MEMORY;
     core->config = *config;
+    if (core->config.resolve.lookups_max == 0)
+        core->config.resolve = resolve_limits_default();
+    list_init(&core->dns_waits);
     core->policy = config->policy;
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
@@ -201,6 +210,7 @@ void core_close(struct core *core)
         access_close(core);
     if (core->conn_bindings.buckets != NULL)
         flows_close(core);
+    dns_close_waits(core);
     if (core->proxy != NULL)
         proxy_close(core->proxy);
     if (core->txns != NULL)
@@ -278,6 +288,17 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
         return;
     set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
+}
+
+void core_resume_ack(struct core *core, struct slice bytes, enum sip_framing framing,
+                     const struct flow *source)
+{
+    static const struct id none;
+
+    if (sip_parse(bytes, framing, &core->resumed) != OK)
+        return;
+    set_topic(core, &core->resumed);
+    run_request(core, &core->resumed, source, none, false, AUTH_OK);
 }
 
 /** The Reason lines of a CANCEL go along with ours (RFC 3326 §2). */
@@ -549,6 +570,13 @@ void core_receipt(struct core *core, struct id token, enum err err, uint64_t now
     register_receipt(core, token, err);
 }
 
+void core_dns_answer(struct core *core, struct id question, const struct dns_answer *answer,
+                     uint64_t now_ms, uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    resolver_answer(core->resolver, question, answer, now_ms);
+}
+
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max)
 {
     set_time(core, now_ms, wall_ms);
@@ -666,6 +694,8 @@ void core_status(const struct core *core, struct core_status *out)
         .memory_held = core->mem.chunk_bytes,
         .timers = core->wheel.count,
         .bars = guard_bar_count(core->guard, core->now_ms),
+        .dns_waiting = core->dns_wait_count,
     };
+    resolver_counters(core->resolver, &out->dns);
     overload_status(core, out);
 }

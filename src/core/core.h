@@ -27,6 +27,7 @@
 #include "guard/guard.h"
 #include "proxy/proxy.h"
 #include "registrar/registrar.h"
+#include "resolve/resolve.h"
 #include "routing/policy.h"
 #include "txn/txn.h"
 
@@ -75,6 +76,9 @@ struct core_ops {
     void (*log)(void *user, enum core_log_level level, const char *event, struct slice text);
     /** Asks that a connection be closed once what is queued on it is out. */
     void (*close_conn)(void *user, struct conn_id conn);
+    /** Asks the DNS; the answer comes by core_dns_answer(), never from within. False: it cannot be
+     * asked. NULL: there is no DNS, names are not resolved. */
+    bool (*ask_dns)(void *user, enum dns_type type, const char *name, struct id question);
 };
 
 struct core_config {
@@ -106,6 +110,7 @@ struct core_config {
     uint32_t overload_interval_ms; /* for so long a queue must stand */
     uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
     struct guard_config guard;     /* but for seed and trusted; zeroed: no limits */
+    struct resolve_limits resolve; /* zeroed: the usual ones */
 
     struct outbox *outbox;
     struct table_ops location;
@@ -134,21 +139,23 @@ enum core_reason {
     CORE_R_NO_BINDING,         /* 480 */
     CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
     CORE_R_FLOW_GONE,          /* 430 */
-    CORE_R_UNRESOLVED, /* 404: a host name, which we do not resolve yet, or no listener for it */
-    CORE_R_BAD_EVENT,  /* 489 */
-    CORE_R_METHOD,     /* 405 */
-    CORE_R_NO_TRANSACTION, /* 481: CANCEL for nothing */
-    CORE_R_DRAINING,       /* 503 */
-    CORE_R_FULL,           /* 503: a table is full */
-    CORE_R_MEMORY,         /* 500 */
-    CORE_R_STORE,          /* 500: the journal did not take it */
-    CORE_R_TOO_BIG,        /* 513 */
-    CORE_R_REGISTRAR,      /* the registrar's own refusals: 400, 403, 423, 500 */
-    CORE_R_BREADTH,        /* 440 */
-    CORE_R_STRAY_RESPONSE, /* dropped: no transaction */
-    CORE_R_STRAY_ACK,      /* dropped: an ACK that leads nowhere */
-    CORE_R_MAILBOX,        /* dropped: the owner's mailbox is full */
-    CORE_R_OVERLOAD,       /* 503: it has waited too long, and so have the others */
+    CORE_R_UNRESOLVED,         /* 404: there is no such host, or none that we could send to */
+    CORE_R_DNS,                /* 504: the DNS did not answer, or not in time */
+    CORE_R_DNS_FULL,           /* 503: too many names, or requests, that wait for the DNS */
+    CORE_R_BAD_EVENT,          /* 489 */
+    CORE_R_METHOD,             /* 405 */
+    CORE_R_NO_TRANSACTION,     /* 481: CANCEL for nothing */
+    CORE_R_DRAINING,           /* 503 */
+    CORE_R_FULL,               /* 503: a table is full */
+    CORE_R_MEMORY,             /* 500 */
+    CORE_R_STORE,              /* 500: the journal did not take it */
+    CORE_R_TOO_BIG,            /* 513 */
+    CORE_R_REGISTRAR,          /* the registrar's own refusals: 400, 403, 423, 500 */
+    CORE_R_BREADTH,            /* 440 */
+    CORE_R_STRAY_RESPONSE,     /* dropped: no transaction */
+    CORE_R_STRAY_ACK,          /* dropped: an ACK that leads nowhere */
+    CORE_R_MAILBOX,            /* dropped: the owner's mailbox is full */
+    CORE_R_OVERLOAD,           /* 503: it has waited too long, and so have the others */
 
     /* of guard/ */
     CORE_R_BARRED,         /* dropped: its source is barred */
@@ -186,6 +193,8 @@ struct core_status {
     bool overloaded;   /* new requests are refused */
     uint32_t queue_ms; /* the longest wait of the last second or two, where it is measured */
     uint32_t bars;     /* there are now */
+    struct resolve_counters dns;
+    uint32_t dns_waiting; /* requests that wait for a name */
 };
 
 MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
@@ -218,6 +227,10 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
 /** The receipt of durable operation `token` (OK), or why it could not be kept. */
 void core_receipt(struct core *core, struct id token, enum err err, uint64_t now_ms,
                   uint64_t wall_ms);
+
+/** The answer to a question of ops.ask_dns. Borrowed until return. */
+void core_dns_answer(struct core *core, struct id question, const struct dns_answer *answer,
+                     uint64_t now_ms, uint64_t wall_ms);
 
 /** Runs due timers, at most `max`. Returns true when more are due. */
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max);

@@ -23,6 +23,19 @@ enum {
     OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
     REGISTERS_INITIAL = 1024,    /* buckets */
     CONN_BINDINGS_INITIAL = 256,
+    DNS_WAITS_MAX = 8192,    /* requests that wait for names; then 503 */
+    LOCATE_ASK = UINT16_MAX, /* "count" of targets: the DNS is to be asked, see locate_hop() */
+};
+
+/** A request that waits for the name of its next hop. */
+struct dns_wait {
+    struct resolve_waiter waiter;
+    struct list by_core;
+    struct id server;   /* zero: an ACK, which has no transaction to keep it */
+    struct flow source; /* of the ACK, as all below */
+    uint8_t framing;    /* enum sip_framing */
+    uint32_t bytes_len;
+    char bytes[];
 };
 
 /** A host (and port) by which others name us: from the listeners. */
@@ -123,6 +136,16 @@ struct core {
     struct core_counters counters;
     struct overload overload;
 
+    struct resolver *resolver;
+    struct list dns_waits; /* struct dns_wait */
+    uint32_t dns_wait_count;
+    uint32_t hop_groups;                           /* numbers given to targets of one name */
+    struct proxy_target hops[RESOLVE_TARGETS_MAX]; /* of the request at hand; not on the stack, */
+    struct resolve_targets found;                  /* which is cleared */
+    struct resolve_query dns_query; /* what LOCATE_ASK is about; in the message at hand */
+    enum resolve_verdict resolved;  /* of a request taken up again; 0: none */
+    const struct resolve_targets *resolved_targets;
+
     bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
@@ -182,6 +205,9 @@ struct request {
 /* core.c */
 enum verdict core_run_stages(struct core *core, struct request *r);
 void core_resume(struct core *core, struct id server, enum auth_verdict count);
+/** Runs an ACK that has waited; its bytes are borrowed. */
+void core_resume_ack(struct core *core, struct slice bytes, enum sip_framing framing,
+                     const struct flow *source);
 /** Who owns it: named by what we wrote, else by its Call-ID, or by the AOR of a REGISTER. */
 unsigned core_owner_of(const struct core *core, const struct sip_msg *msg);
 /** Sends bytes to the worker that owns the message in them. `level` says what we would do. */
@@ -255,9 +281,18 @@ struct locate_query {
 /** Targets of a Request-URI. `*reason` says why there are none. */
 uint32_t locate_targets(struct core *core, const struct locate_query *query,
                         struct proxy_target *out, uint32_t max, enum core_reason *reason);
+/**
+ * Where a URI that is not ours leads: a numeric host, or a name (RFC 3263). LOCATE_ASK: the request
+ * has to wait, core->dns_query says for what; 0: `*reason` says why.
+ */
+uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                    struct slice text, struct proxy_target *out, uint32_t max,
+                    enum core_reason *reason);
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);
+/** As config.may_stream of the proxy: TCP, unless it was refused there lately. */
+bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
 /** As config.resolve of the proxy. */
 uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
                         uint32_t max, uint64_t now_ms);
@@ -322,6 +357,15 @@ bool overload_mail(struct core *core, const struct core_mail *mail);
 void overload_status(const struct core *core, struct core_status *out);
 /** As txn_config.oc and proxy_config.oc. */
 struct slice overload_oc(void *user, const struct flow *source);
+
+/* dns.c */
+enum err dns_open_waits(struct core *core);
+void dns_close_waits(struct core *core);
+/** The request at hand waits for core->dns_query, and is run anew when that is known. */
+enum verdict dns_wait(struct core *core, struct request *r);
+/** As proxy_config.hop_failed and hop_answered. */
+void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms);
+void dns_hop_answered(void *user, const struct flow *to);
 
 /* expiry.c */
 void expiry_open(struct core *core);

@@ -243,6 +243,76 @@ static uint32_t locate_user(struct core *core, const struct locate_query *query,
     return search.count;
 }
 
+bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms)
+{
+    struct core *core = user;
+    struct resolve_target target = {.addr = udp->remote, .transport = TRANSPORT_TCP};
+    uint8_t listener = pick_listener(core, TRANSPORT_TCP, udp->remote.family, LISTENER_ANY);
+
+    if (listener == LISTENER_ANY || resolver_is_dead(core->resolver, &target, now_ms))
+        return false;
+    *stream =
+        (struct flow){.transport = TRANSPORT_TCP, .listener = listener, .remote = udp->remote};
+    return true;
+}
+
+/** The targets of a name, in their order: each is tried when the one before has failed. */
+static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
+                            uint8_t listener, struct slice text, struct proxy_target *out,
+                            uint32_t max)
+{
+    uint32_t count = 0, group = ++core->hop_groups;
+
+    for (uint32_t i = 0; i < found->count && count < max; i++) {
+        const struct resolve_target *target = &found->items[i];
+        struct flow to = {.transport = target->transport, .remote = target->addr};
+        to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
+        if (to.listener != LISTENER_ANY)
+            out[count++] = (struct proxy_target){
+                .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};
+    }
+    return count;
+}
+
+uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                    struct slice text, struct proxy_target *out, uint32_t max,
+                    enum core_reason *reason)
+{
+    const struct resolve_targets *targets = &core->found;
+    enum resolve_verdict verdict = core->resolved;
+
+    out[0] = (struct proxy_target){.uri = text, .q = 1000};
+    *reason = CORE_R_UNRESOLVED;
+    if (locate_address(core, uri, listener, &out[0].to))
+        return 1;
+    if (uri->scheme == SIP_SCHEME_TEL || (uri->has_transport && uri->transport == TRANSPORT_NONE) ||
+        core->config.ops.ask_dns == NULL)
+        return 0;
+    core->dns_query = (struct resolve_query){
+        .host = uri->maddr.len > 0 ? uri->maddr : uri->host,
+        .port = uri->port,
+        .transport = uri->transport,
+        .sips = uri->scheme == SIP_SCHEME_SIPS,
+    };
+    if (verdict == 0)
+        verdict = resolver_find(core->resolver, &core->dns_query, core->now_ms, &core->found);
+    else
+        targets = core->resolved_targets;
+    switch (verdict) {
+    case RESOLVE_DONE:
+        return hop_targets(core, targets, listener, text, out, max);
+    case RESOLVE_ASK:
+        return LOCATE_ASK;
+    case RESOLVE_NO_ANSWER:
+        *reason = CORE_R_DNS;
+        return 0;
+    case RESOLVE_NOTHING:
+    case RESOLVE_UNUSABLE:
+        break;
+    }
+    return 0;
+}
+
 uint32_t locate_targets(struct core *core, const struct locate_query *query,
                         struct proxy_target *out, uint32_t max, enum core_reason *reason)
 {
@@ -251,9 +321,7 @@ uint32_t locate_targets(struct core *core, const struct locate_query *query,
     if (is_our_uri(core, query->uri))
         return locate_user(core, query, out, max, reason);
 
-    out[0] = (struct proxy_target){.uri = query->uri->text, .q = 1000};
-    *reason = CORE_R_UNRESOLVED;
-    return locate_address(core, query->uri, query->listener, &out[0].to) ? 1 : 0;
+    return locate_hop(core, query->uri, query->listener, query->uri->text, out, max, reason);
 }
 
 uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy_target *out,
@@ -270,7 +338,8 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
      * redirected. */
     struct locate_query query = {
         .uri = &parsed, .listener = LISTENER_ANY, .outside = outside, .call = true};
-    return locate_targets(core, &query, out, max, &reason);
+    uint32_t count = locate_targets(core, &query, out, max, &reason);
+    return count != LOCATE_ASK ? count : 0; /* a redirection does not wait: the caller has it */
 }
 
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)

@@ -264,21 +264,20 @@ enum verdict stage_local(struct core *core, struct request *r)
 }
 
 /** Where a request goes that has a Route left, or is in a dialog: one hop, named already. */
-static bool route_target(struct core *core, struct request *r, struct proxy_target *target,
-                         enum core_reason *reason)
+static uint32_t route_target(struct core *core, struct request *r, struct proxy_target *target,
+                             enum core_reason *reason)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
 
     *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
-    if (r->has_route) {
-        *reason = CORE_R_UNRESOLVED;
-        return locate_address(core, &r->route, r->source->listener, &target->to);
-    }
+    if (r->has_route)
+        return locate_hop(core, &r->route, r->source->listener, r->uri_text, target,
+                          RESOLVE_TARGETS_MAX, reason);
     *reason = CORE_R_FLOW_GONE;
     target->nat = true;
     target->aor = side->aor;
     target->instance = side->instance;
-    return locate_side(core, side, &target->to);
+    return locate_side(core, side, &target->to) ? 1 : 0;
 }
 
 static bool is_route_target(const struct request *r)
@@ -321,6 +320,8 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
         return refuse(core, r, reason, 430, NULL, SLICE_EMPTY);
     if (reason == CORE_R_UNRESOLVED)
         return refuse(core, r, reason, 404, "Next hop cannot be resolved", SLICE_EMPTY);
+    if (reason == CORE_R_DNS)
+        return refuse(core, r, reason, 504, "DNS does not answer", SLICE_EMPTY);
     if (reason == CORE_R_LOOP)
         return refuse(core, r, reason, 482, NULL, SLICE_EMPTY);
     if (reason == CORE_R_MEMORY)
@@ -357,14 +358,14 @@ static bool reaches_outside(const struct core *core, const struct request *r)
 
 enum verdict stage_forward(struct core *core, struct request *r)
 {
-    struct proxy_target one, *targets = &one;
+    struct proxy_target *targets = core->hops;
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
     if (r->msg->method == SIP_ACK && !r->in_dialog) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
-        count = route_target(core, r, &one, &reason) ? 1 : 0;
+        count = route_target(core, r, targets, &reason);
     } else {
         struct locate_query query = {
             .uri = &r->uri,
@@ -377,13 +378,16 @@ enum verdict stage_forward(struct core *core, struct request *r)
         if (targets != NULL)
             count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
     }
+    if (count == LOCATE_ASK)
+        return dns_wait(core, r);
     enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
     if (verdict != GO_ON)
         return verdict;
     if (count == 0)
         return refuse_targets(core, r, reason);
-    if (leaves_dialog(core, r, &targets[0].to))
-        return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
+    for (uint32_t i = 0; i < count; i++)
+        if (leaves_dialog(core, r, &targets[i].to))
+            return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 
     enum sip_method method = (enum sip_method)r->msg->method;
     bool record_route = forms_dialog(method) && !r->in_dialog;
@@ -406,7 +410,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
         request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }
-    if (method == SIP_INVITE) {
+    if (method == SIP_INVITE && core->resolved == 0) { /* else it has been told */
         struct sip_reply trying = {.status = 100};
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)
             return DROP;

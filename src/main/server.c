@@ -160,7 +160,7 @@ static void say_taken(const struct listener *listener, int error)
     char addr[ADDR_TEXT_MAX], holder[128];
     const char *transport = listener->transport == TRANSPORT_UDP ? "udp" : "tcp";
 
-    fprintf(stderr, "strowger: %s:%s cannot be opened: %s", transport,
+    fprintf(stderr, "strowger: %s:%s cannot be opened: %s", transport_word(listener->transport),
             addr_text(&listener->bound, addr), strerror(error));
     if (error == EADDRINUSE && port_holder(transport, &listener->bound, holder, sizeof holder))
         fprintf(stderr, "; it is held by %s. End that, or give another port in `listen`", holder);
@@ -260,11 +260,13 @@ static struct core_config core_config_of(struct server_worker *worker)
         .overload_interval_ms = config->overload.interval_ms,
         .overload_last_ms = config->overload.refresh_target_ms,
         .guard = guard_config_of(server),
+        .resolve = resolve_limits_default(),
         .outbox = net_outbox(worker->net),
         .location = table_interface(server->table),
         .ops = wiring_core_ops(worker),
         .policy = server->policy,
     };
+    core.resolve.wait_ms = config->dns.wait_ms;
     memcpy(core.algorithms, config->auth.algorithms, sizeof core.algorithms);
     if (!config->store.memory)
         core.durable = store_ops(server->store, worker->index);
@@ -326,9 +328,15 @@ static bool open_worker(struct server *server, unsigned index)
     struct net_config net = wiring_net_config(worker);
     if (net_open(&net, &worker->net) != OK)
         return false;
+    struct dns_config dns = wiring_dns_config(worker);
+    if (dns_open(&dns, &worker->dns) != OK) {
+        fprintf(stderr, "strowger: DNS cannot be set up: see `dns.servers` and /etc/resolv.conf\n");
+        return false;
+    }
     struct core_config core = core_config_of(worker);
     if (core_open(&core, server->started_ms, server->started_wall_ms, &worker->core) != OK)
         return false;
+    net_set_tls(worker->net, server->tls);
     wiring_hooks(worker);
     return true;
 }
@@ -384,7 +392,8 @@ static bool open_all(struct server *server)
     char problem[API_PROBLEM_MAX] = "";
 
     find_local_addrs(server);
-    if (!open_log(server) || !open_sockets(server) || !open_store(server) || !open_tables(server)) {
+    if (!open_log(server) || !certificates_open(server) || !open_sockets(server) ||
+        !open_store(server) || !open_tables(server)) {
         fprintf(stderr, "strowger: not started\n");
         return false;
     }
@@ -410,7 +419,8 @@ static void print_ready(const struct server *server)
     for (uint32_t i = 0; i < server->config->listener_count; i++) {
         const struct listener *listener = &server->listeners[i];
         builder_char(&b, ' ');
-        builder_add(&b, listener->transport == TRANSPORT_UDP ? SLICE("udp:") : SLICE("tcp:"));
+        builder_add(&b, slice_of(transport_word(listener->transport)));
+        builder_char(&b, ':');
         builder_add(&b, slice_of(addr_text(&listener->bound, addr)));
     }
     if (!server->config->http.off) {
@@ -433,10 +443,12 @@ static void reload(struct server *server)
     if (fresh == NULL) {
         server_log(server, LOG_ERROR, "reload", "the file has errors: nothing was changed");
     } else {
+        certificates_reload(server, fresh);
         config_free(fresh); /* sound; what it says of listeners and limits needs a restart */
         if (wiring_policy_changed(server, problem) == OK)
             server_log(server, LOG_INFO, "reload",
-                       "users read again; settings of the file take effect at the next start");
+                       "users and certificates read again; other settings of the file take effect "
+                       "at the next start");
         else
             server_log(server, LOG_ERROR, "reload", problem);
     }
@@ -495,11 +507,14 @@ static void serve_until_stopped(struct server *server, const sigset_t *signals)
     bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
     for (;;) {
         uint64_t wait_ms = watched ? watchdog_us / 2000 : 3600000;
+        if (server->tls != NULL && wait_ms > CERTIFICATES_MS)
+            wait_ms = CERTIFICATES_MS;
         int number = wait_signal(signals, clock_ms(CLOCK_MONOTONIC) + wait_ms);
         if (number == SIGTERM || number == SIGINT)
             break;
         if (number == SIGHUP)
             reload(server);
+        certificates_watch(server);
         if (watched) {
             server_collect_begin(server); /* every worker answers */
             server_collect_end(server);
@@ -518,6 +533,7 @@ static void close_all(struct server *server)
         loops_stop(server->loops);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++) {
         core_close(server->workers[i].core);
+        dns_close(server->workers[i].dns);
         if (server->workers[i].net != NULL)
             net_close(server->workers[i].net);
     }
@@ -529,6 +545,7 @@ static void close_all(struct server *server)
         loops_close(server->loops);
     if (server->table != NULL)
         table_close(server->table);
+    tls_free(server->tls);
     live_close(server->sources);
     policy_free(server->policy);
     if (server->log != NULL)

@@ -17,11 +17,13 @@
 #include "loop/log.h"
 #include "loop/loop.h"
 #include "loop/table.h"
+#include "net/dns.h"
 #include "net/net.h"
 #include "store/store.h"
 
 enum {
     SERVER_LOCAL_ADDRS_MAX = 128,
+    CERTIFICATES_MS = 2000, /* so often we look whether their files have changed */
     SERVER_BARS_MAX = 4096, /* per worker: addresses, and pairs, that are counted or barred */
 };
 
@@ -46,6 +48,7 @@ struct server_worker {
     struct loop *loop;
     struct core *core;
     struct net *net;
+    struct dns *dns;
     struct log_writer *log;
     struct core_status status; /* copied here on demand, in the worker, for other threads */
     struct net_counters net_counters;
@@ -65,6 +68,7 @@ struct server {
     struct loops *loops;
     struct listener listeners[LISTENERS_MAX]; /* with the ports that were bound */
     struct net_sockets *sockets;
+    struct tls *tls; /* what all workers present; NULL: none listens for TLS */
     struct policy *policy;
     pthread_mutex_t policy_lock; /* held while a change is made */
     pthread_mutex_t lock;        /* guards what follows */
@@ -79,6 +83,14 @@ struct server {
     uint64_t started_wall_ms, started_ms;
     _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };
+
+/* certificates.c */
+/** Reads the certificates for the first time. False: said why on standard error. */
+bool certificates_open(struct server *server);
+/** Reads them anew, as `config` names them; live when it returns. What is wrong changes nothing. */
+void certificates_reload(struct server *server, const struct config *config);
+/** The same, if their files have changed. */
+void certificates_watch(struct server *server);
 
 /** Builds everything and runs until a signal says stop. Returns the exit code. */
 int server_run(const char *config_file);

@@ -89,7 +89,7 @@ static json_t *listeners_json(const struct server *server)
 
     for (uint32_t i = 0; i < server->config->listener_count; i++) {
         const struct listener *listener = &server->listeners[i];
-        snprintf(text, sizeof text, "%s:%s", listener->transport == TRANSPORT_UDP ? "udp" : "tcp",
+        snprintf(text, sizeof text, "%s:%s", transport_word(listener->transport),
                  addr_text(&listener->bound, addr));
         json_array_append_new(list, json_string(text));
     }
@@ -205,6 +205,89 @@ static uint32_t most_bars(const struct server *server)
     return most;
 }
 
+/** Of all workers. */
+static struct resolve_counters sum_dns(const struct server *server, uint32_t *waiting)
+{
+    struct resolve_counters sum = {0};
+
+    *waiting = 0;
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        const struct resolve_counters *dns = &server->workers[w].status.dns;
+        sum.lookups += dns->lookups;
+        sum.no_answer += dns->no_answer;
+        sum.nothing += dns->nothing + dns->unusable;
+        sum.questions += dns->questions;
+        sum.answers += dns->answers;
+        sum.answers_nothing += dns->answers_nothing;
+        sum.answers_failed += dns->answers_failed;
+        sum.cache_hits += dns->cache_hits;
+        sum.stale += dns->stale;
+        sum.late += dns->late;
+        sum.full += dns->full;
+        sum.evicted += dns->evicted;
+        sum.cut += dns->cut;
+        sum.dead += dns->dead;
+        sum.recovered += dns->recovered;
+        sum.cached += dns->cached;
+        sum.dead_now += dns->dead_now;
+        *waiting += server->workers[w].status.dns_waiting;
+    }
+    return sum;
+}
+
+static json_t *dns_json(const struct server *server)
+{
+    uint32_t waiting;
+    struct resolve_counters dns = sum_dns(server, &waiting);
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "requests_waiting", (json_int_t)waiting, "names_waited_for",
+                     (json_int_t)dns.lookups, "no_answer", (json_int_t)dns.no_answer, "late",
+                     (json_int_t)dns.late, "questions", (json_int_t)dns.questions, "failed",
+                     (json_int_t)dns.answers_failed, "cached", (json_int_t)dns.cached, "cache_hits",
+                     (json_int_t)dns.cache_hits, "stale", (json_int_t)dns.stale, "dead_targets",
+                     (json_int_t)dns.dead_now, "died", (json_int_t)dns.dead, "recovered",
+                     (json_int_t)dns.recovered);
+}
+
+static void dns_metrics(const struct server *server, struct api_text *out)
+{
+    uint32_t waiting;
+    struct resolve_counters dns = sum_dns(server, &waiting);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } metrics[] = {
+        {"strowger_dns_requests_waiting", "gauge", "Requests that wait for a name.", waiting},
+        {"strowger_dns_lookups_total", "counter", "Names that had to be waited for.", dns.lookups},
+        {"strowger_dns_late_total", "counter", "Names that took longer than dns.wait.", dns.late},
+        {"strowger_dns_full_total", "counter", "Names refused: too many at once.", dns.full},
+        {"strowger_dns_questions_total", "counter", "Questions to the DNS.", dns.questions},
+        {"strowger_dns_answers_total", "counter", "Answers with records.", dns.answers},
+        {"strowger_dns_answers_nothing_total", "counter", "Answers that there is nothing.",
+         dns.answers_nothing},
+        {"strowger_dns_answers_failed_total", "counter",
+         "Questions without an answer, or with an error.", dns.answers_failed},
+        {"strowger_dns_cached", "gauge", "Answers in the caches.", dns.cached},
+        {"strowger_dns_cache_hits_total", "counter", "Answers that were there.", dns.cache_hits},
+        {"strowger_dns_cache_evicted_total", "counter", "Answers that made room for others.",
+         dns.evicted},
+        {"strowger_dns_stale_total", "counter", "Old answers used for want of new ones.",
+         dns.stale},
+        {"strowger_dns_cut_total", "counter", "Addresses beyond those that are tried.", dns.cut},
+        {"strowger_dead_targets", "gauge", "Targets that are tried last.", dns.dead_now},
+        {"strowger_target_failures_total", "counter", "Times that a target was found dead.",
+         dns.dead},
+        {"strowger_target_recoveries_total", "counter", "Dead targets that answered again.",
+         dns.recovered},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
+        api_metric(out, metrics[i].name, metrics[i].type, metrics[i].help);
+        api_sample(out, metrics[i].name, NULL, metrics[i].value);
+    }
+}
+
 static json_t *store_json(const struct store_status *store)
 {
     return json_pack(
@@ -239,7 +322,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}, s:o}",
+        "s:{s:I, s:I, s:I}, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -250,7 +333,7 @@ json_t *server_status_json(void *user)
         requests_json(&counters), "refused", refused_json(server, &counters), "workers",
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
         (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
-        "memory_max", memory_json(&server->memory));
+        "memory_max", memory_json(&server->memory), "dns", dns_json(server));
     server_collect_end(server);
     return json;
 }
@@ -348,6 +431,11 @@ static void worker_metrics(const struct server *server, struct api_text *out)
     WORKER_METRIC("strowger_stream_reads_denied_total", "counter",
                   "Times that a stream was not read: its peer had sent more than it may.",
                   net_counters.reading_denied);
+    WORKER_METRIC("strowger_requests_too_large_for_udp_total", "counter",
+                  "Requests that went by TCP for their size.", status.proxy.streams);
+    WORKER_METRIC("strowger_requests_back_to_udp_total", "counter",
+                  "Of those, requests that went by UDP after all: no connection could be had.",
+                  status.proxy.stream_fallbacks);
     WORKER_METRIC("strowger_requests_resent_total", "counter", "Retransmissions of requests.",
                   status.txn.requests_resent);
     WORKER_METRIC("strowger_responses_resent_total", "counter", "Retransmissions of responses.",
@@ -405,6 +493,7 @@ void server_metrics(void *user, struct api_text *out)
     requests_metrics(&counters, out);
     guard_metrics(server, &counters, out);
     net_metrics(server, out);
+    dns_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

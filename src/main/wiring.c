@@ -54,6 +54,34 @@ static void close_conn(void *user, struct conn_id conn)
         net_close_conn(worker->net, conn);
 }
 
+static bool ask_dns(void *user, enum dns_type type, const char *name, struct id question)
+{
+    struct server_worker *worker = user;
+    return dns_ask(worker->dns, type, name, question);
+}
+
+static void dns_answered(void *user, struct id question, const struct dns_answer *answer)
+{
+    struct server_worker *worker = user;
+    core_dns_answer(worker->core, question, answer, loop_now_ms(worker->loop),
+                    loop_wall_ms(worker->loop));
+}
+
+struct dns_config wiring_dns_config(struct server_worker *worker)
+{
+    const struct config *config = worker->server->config;
+
+    return (struct dns_config){
+        .loop = worker->loop,
+        .servers = config->dns.servers.items,
+        .server_count = config->dns.servers.count,
+        .timeout_ms = config->dns.timeout_ms,
+        .tries = config->dns.tries,
+        .user = worker,
+        .answered = dns_answered,
+    };
+}
+
 struct core_ops wiring_core_ops(struct server_worker *worker)
 {
     return (struct core_ops){
@@ -62,6 +90,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
         .local_address = local_address,
         .log = core_log,
         .close_conn = close_conn,
+        .ask_dns = ask_dns,
     };
 }
 
@@ -123,6 +152,8 @@ struct net_config wiring_net_config(struct server_worker *worker)
                 .waited = waited},
     };
     net.limits.connections_max = server->config->limits.connections;
+    if (!config_wants_tls(server->config))
+        net.limits.tls_memory_max = 0;
     net.limits.connections_per_source_max = server->config->limits.connections_per_address;
     return net;
 }
@@ -253,6 +284,53 @@ enum err wiring_build_policy(struct server *server, struct policy **out,
     return err;
 }
 
+struct everywhere {
+    struct server *server;
+    loop_run_fn *fn;
+    void *user;
+};
+
+static void run_here(void *user, unsigned worker)
+{
+    const struct everywhere *all = user;
+    all->fn(all->user, worker);
+}
+
+static void run_done(void *user, unsigned worker)
+{
+    struct everywhere *all = user;
+
+    (void)worker;
+    pthread_mutex_lock(&all->server->lock);
+    all->server->swap_running = false;
+    pthread_cond_broadcast(&all->server->swapped); /* who lists bans waits for it, too */
+    pthread_mutex_unlock(&all->server->lock);
+}
+
+/* With policy_lock held: one at a time. */
+static enum err run_everywhere(struct server *server, loop_run_fn *fn, void *user)
+{
+    struct everywhere all = {server, fn, user};
+
+    server->swap_running = true;
+    enum err err = loops_run_everywhere(server->loops, run_here, run_done, &all);
+    if (err)
+        return err;
+    pthread_mutex_lock(&server->lock);
+    while (server->swap_running)
+        pthread_cond_wait(&server->swapped, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+    return OK;
+}
+
+enum err wiring_everywhere(struct server *server, loop_run_fn *fn, void *user)
+{
+    pthread_mutex_lock(&server->policy_lock);
+    enum err err = run_everywhere(server, fn, user);
+    pthread_mutex_unlock(&server->policy_lock);
+    return err;
+}
+
 struct swap {
     struct server *server;
     struct policy *fresh;
@@ -264,17 +342,6 @@ static void swap_in_worker(void *user, unsigned worker)
     core_set_policy(swap->server->workers[worker].core, swap->fresh);
 }
 
-static void swap_done(void *user, unsigned worker)
-{
-    struct swap *swap = user;
-
-    (void)worker;
-    pthread_mutex_lock(&swap->server->lock);
-    swap->server->swap_running = false;
-    pthread_cond_broadcast(&swap->server->swapped); /* who lists bans waits for it, too */
-    pthread_mutex_unlock(&swap->server->lock);
-}
-
 enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX])
 {
     struct server *server = user;
@@ -283,16 +350,11 @@ enum err wiring_policy_changed(void *user, char problem[static API_PROBLEM_MAX])
     pthread_mutex_lock(&server->policy_lock); /* one change at a time */
     enum err err = wiring_build_policy(server, &swap.fresh, problem);
     if (err == OK) {
-        server->swap_running = true;
-        err = loops_run_everywhere(server->loops, swap_in_worker, swap_done, &swap);
+        err = run_everywhere(server, swap_in_worker, &swap);
         if (err) {
             /* no worker has it yet, or some: it must stay, and the old one too */
             snprintf(problem, API_PROBLEM_MAX, "the workers cannot be reached: %s", err_name(err));
         } else {
-            pthread_mutex_lock(&server->lock);
-            while (server->swap_running)
-                pthread_cond_wait(&server->swapped, &server->lock);
-            pthread_mutex_unlock(&server->lock);
             policy_free(server->policy);
             server->policy = swap.fresh;
         }

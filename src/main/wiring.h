@@ -12,6 +12,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker);
 
 /** What a worker's net tells its core. */
 struct net_config wiring_net_config(struct server_worker *worker);
+struct dns_config wiring_dns_config(struct server_worker *worker);
 
 /** The worker's turn: letters, timers, sends. Before the loops start. */
 void wiring_hooks(struct server_worker *worker);
@@ -24,6 +25,9 @@ void wiring_store_log(void *user, enum store_level level, const char *text);
 /** A snapshot of what the store holds. `problem` says why there is none. */
 enum err wiring_build_policy(struct server *server, struct policy **out,
                              char problem[static API_PROBLEM_MAX]);
+
+/** Has `fn` called in every worker and waits until all have. By the main thread and HTTP's. */
+enum err wiring_everywhere(struct server *server, loop_run_fn *fn, void *user);
 
 /** Builds a snapshot anew and swaps it in all workers; returns when it is live. `user`: the server.
  */

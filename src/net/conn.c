@@ -92,9 +92,13 @@ static uint64_t conn_deadline(const struct conn *conn, enum net_reason *reason)
     case CONN_DEAD:
         return UINT64_MAX;
     }
+    if (!conn->ready) {
+        *reason = NET_R_SLOW_HANDSHAKE;
+        return conn->begun_ms + limits->handshake_ms;
+    }
     *reason = NET_R_IDLE;
     due = conn->active_ms + limits->idle_ms;
-    if (conn->in_len > 0 && conn->begun_ms + limits->message_ms < due) {
+    if (conn->begun && conn->begun_ms + limits->message_ms < due) {
         *reason = NET_R_SLOW_MESSAGE;
         due = conn->begun_ms + limits->message_ms;
     } else if (!conn->heard && !conn->outgoing) {
@@ -136,7 +140,7 @@ static void on_conn(struct loop_watch *watch, uint32_t events);
 static void conn_watch(struct conn *conn)
 {
     uint32_t events = conn->filter->ops->wants(conn->filter);
-    bool wants_write = conn->state == CONN_CONNECTING || conn->out_bytes > 0;
+    bool wants_write = conn->state == CONN_CONNECTING || (conn->ready && conn->out_bytes > 0);
 
     if (conn->state == CONN_DEAD)
         return;
@@ -162,8 +166,67 @@ static void tcp_tune(int fd)
                    sizeof options[i].value);
 }
 
+/* Puts TLS above TCP. NET_R_COUNT: done; else why not. */
+static enum net_reason conn_add_tls(struct conn *conn)
+{
+    struct net *net = conn->net;
+    size_t bytes = ((size_t)net->tls_connections + 1) * TLS_CONN_BYTES;
+    struct filter *filter = NULL;
+
+    if (!tls_worker_ready(net->tls))
+        return NET_R_NO_TLS;
+    if (bytes <= net->config.limits.tls_memory_max)
+        filter = conn->outgoing
+                     ? tls_filter_dial(net->tls, conn->filter, SLICE_EMPTY, &conn->flow.remote)
+                     : tls_filter_accept(net->tls, conn->filter);
+    if (filter == NULL)
+        return NET_R_TLS_MEMORY;
+    conn->filter = filter;
+    conn->tls = true;
+    net->tls_connections++;
+    return NET_R_COUNT;
+}
+
+/* The filters of the listener's transport, the lowest first. False (counted): it cannot be. */
+static bool conn_stack(struct conn *conn)
+{
+    enum net_reason reason = NET_R_COUNT;
+
+    conn->filter = &conn->tcp.filter;
+    if (conn->flow.transport == TRANSPORT_TLS || conn->flow.transport == TRANSPORT_WSS)
+        reason = conn_add_tls(conn);
+    if (reason == NET_R_COUNT)
+        return true;
+    net_count(conn->net, reason);
+    conn->filter->ops->close(conn->filter);
+    return false;
+}
+
+/* The beginning of the filters is under way; of too many the oldest has to give way. */
+static void conn_shake_hands(struct conn *conn)
+{
+    struct net *net = conn->net;
+
+    conn->ready = conn->filter->ops->ready(conn->filter);
+    if (conn->ready)
+        return;
+    if (net->handshaking >= net->config.limits.handshakes_max)
+        conn_lose(CONTAINER_OF(net->shaking.next, struct conn, shaking), NET_R_HANDSHAKES);
+    list_push(&net->shaking, &conn->shaking);
+    net->handshaking++;
+}
+
+static void conn_shook_hands(struct conn *conn)
+{
+    if (conn->shaking.next == NULL)
+        return;
+    list_remove(&conn->shaking);
+    conn->net->handshaking--;
+}
+
 /* A new connection over `fd`, which it owns from now on; NULL (counted, fd closed): no room. */
-static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct addr *remote)
+static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct addr *remote,
+                             bool outgoing)
 {
     struct id id;
     struct conn *conn = NULL;
@@ -177,9 +240,9 @@ static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const st
         return NULL;
     }
     conn->id = id;
+    conn->outgoing = outgoing;
     conn->net = net;
     tcp_filter_init(&conn->tcp, fd);
-    conn->filter = &conn->tcp.filter;
     conn->timer.fn = on_conn_timer;
     list_init(&conn->out);
     list_init(&conn->unheard);
@@ -191,7 +254,12 @@ static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const st
         .remote = *remote,
         .local = net->config.listeners[listener].bound,
     };
+    if (!conn_stack(conn)) {
+        pool_free(&net->conns, id);
+        return NULL;
+    }
     tcp_tune(fd);
+    conn_shake_hands(conn);
     return conn;
 }
 
@@ -219,7 +287,7 @@ static void conn_accepted(struct net *net, uint8_t listener, int fd, const struc
         close(fd);
         return;
     }
-    struct conn *conn = conn_new(net, fd, listener, remote);
+    struct conn *conn = conn_new(net, fd, listener, remote, false);
     if (conn == NULL) {
         live_give(net->config.sources, source);
         return;
@@ -347,11 +415,10 @@ static struct conn *conn_connect(struct net *net, const struct flow *to, uint64_
         net_count(net, NET_R_CONNECT);
         return NULL;
     }
-    struct conn *conn = conn_new(net, fd, listener, &to->remote);
+    struct conn *conn = conn_new(net, fd, listener, &to->remote, true);
     if (conn == NULL)
         return NULL;
     conn->state = CONN_CONNECTING;
-    conn->outgoing = true;
     map_add(&net->by_remote, &conn->by_remote, hash);
     conn_watch(conn);
     conn_arm(conn);
@@ -427,6 +494,8 @@ static void conn_die(struct conn *conn)
     if (conn->source != 0)
         live_give(net->config.sources, conn->source);
     conn->source = 0;
+    conn_shook_hands(conn);
+    net->tls_connections -= conn->tls;
     timer_stop(loop_timers(net->loop), &conn->timer);
     loop_unwatch(net->loop, &conn->watch);
     list_remove(&conn->list);
@@ -498,8 +567,9 @@ void net_close_conn(struct net *net, struct conn_id name)
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
-/* Keeps a message (of which `sent` bytes are out) until the socket takes it. */
-static void conn_queue(struct conn *conn, struct slice bytes, size_t sent)
+/* Keeps a message (of which `sent` bytes are out) until the socket takes it. `begun`: a filter has
+ * already made something of its bytes. */
+static void conn_queue(struct conn *conn, struct slice bytes, size_t sent, bool begun)
 {
     struct net *net = conn->net;
     bool fits = bytes.len <= net->config.limits.write_queue_bytes &&
@@ -510,7 +580,7 @@ static void conn_queue(struct conn *conn, struct slice bytes, size_t sent)
         chunk = mem_alloc(&net->mem, sizeof *chunk + bytes.len);
     if (chunk == NULL) {
         net_report_failed(net, fits ? NET_R_MEMORY : NET_R_WRITE_QUEUE, bytes);
-        if (sent > 0)
+        if (sent > 0 || begun)
             conn_lose(conn, NET_R_MEMORY); /* half a message is out */
         return;
     }
@@ -544,23 +614,24 @@ static void conn_send(struct conn *conn, struct slice bytes)
 
     net->counters.stream_sent++;
     net->counters.bytes_sent += bytes.len;
-    if (conn->state == CONN_CONNECTING || conn->out_bytes > 0) {
-        conn_queue(conn, bytes, 0);
+    if (conn->state == CONN_CONNECTING || !conn->ready || conn->out_bytes > 0) {
+        conn_queue(conn, bytes, 0, false);
         return;
     }
     switch (conn->filter->ops->write(conn->filter, bytes, &sent)) {
     case IO_DONE:
         conn->active_ms = now_of(conn);
         if (sent < bytes.len)
-            conn_queue(conn, bytes, sent);
+            conn_queue(conn, bytes, sent, true);
         else if (conn->outgoing)
             conn_remember(conn, bytes);
         return;
     case IO_AGAIN:
-        conn_queue(conn, bytes, 0);
+        conn_queue(conn, bytes, 0, conn->filter != &conn->tcp.filter);
         return;
     case IO_END:
     case IO_BROKEN:
+    case IO_FAULT:
         net_report_failed(net, NET_R_NO_CONNECTION, bytes);
         conn_lose(conn, NET_R_RESET);
         return;
@@ -636,7 +707,8 @@ static void stream_send_to(struct net *net, const struct flow *to, struct slice 
         return;
     }
     struct conn *conn = NULL;
-    if (to->remote.family != ADDR_NONE && to->remote.port != 0)
+    bool callable = to->transport == TRANSPORT_TCP || to->transport == TRANSPORT_TLS;
+    if (callable && to->remote.family != ADDR_NONE && to->remote.port != 0)
         conn = conn_towards(net, &elsewhere, hash);
     if (conn != NULL)
         conn_send(conn, bytes);
@@ -679,6 +751,13 @@ static bool peer_must_wait(struct conn *conn)
     return true;
 }
 
+static enum pending conn_pending(const struct conn *conn)
+{
+    return conn->filter->ops->pending(conn->filter);
+}
+
+static void conn_readable(struct conn *conn);
+
 /*
  * Lets those be read again who may. The others are not touched: thousands of streams of strangers
  * who have to wait must not cost the worker system calls all the time.
@@ -696,6 +775,8 @@ static void resume_some(struct net *net)
         }
         conn->paused = false;
         conn_watch(conn);
+        if (conn->state == CONN_OPEN && conn_pending(conn) == PENDING_BYTES)
+            conn_readable(conn); /* of these no event tells */
     }
     while ((node = list_pop(&waiting)) != NULL)
         list_push(&net->paused, node);
@@ -804,20 +885,44 @@ static void conn_keep(struct conn *conn, struct slice rest)
     conn->in_len = (uint32_t)rest.len;
 }
 
+/* One message as a filter has framed it, or a keep-alive (RFC 7118 §4, RFC 5626 §3.5.1). */
+static void conn_framed(struct conn *conn, struct slice bytes)
+{
+    struct slice rest = bytes;
+
+    while (rest.len > 0 && (rest.data[0] == '\r' || rest.data[0] == '\n'))
+        slice_take(&rest, 1);
+    if (rest.len > 0)
+        conn_handle(conn, FRAMING_MESSAGE, bytes);
+    else if (bytes.len >= 4)
+        conn_handle(conn, FRAMING_PING, bytes);
+    conn->begun = false;
+}
+
 /* Some bytes have arrived behind the incomplete ones. */
 static void conn_arrived(struct conn *conn, struct slice bytes)
 {
-    uint32_t before = conn->in_len;
+    if (conn->filter->ops->frames) {
+        conn_framed(conn, bytes);
+        return;
+    }
     size_t used = conn_parse(conn, bytes);
-
     if (conn->state != CONN_OPEN)
         return;
+    if (used > 0)
+        conn->begun = false; /* what is left is of another message */
     conn_keep(conn, slice_from(bytes, used));
-    if (conn->state != CONN_OPEN || conn->in_len == 0)
-        return;
-    if (before == 0 || used > 0)
-        conn->begun_ms = now_of(conn); /* of this message */
-    conn_arm(conn);
+}
+
+/* The stream has ended in order, or not. */
+static void conn_broke(struct conn *conn, enum io io)
+{
+    if (!conn->ready)
+        conn_lose(conn, NET_R_HANDSHAKE);
+    else if (io == IO_END)
+        conn_ended_by_peer(conn);
+    else
+        conn_lose(conn, io == IO_FAULT ? NET_R_FRAMING : NET_R_RESET);
 }
 
 /* One read. False: there is nothing more now. */
@@ -833,23 +938,19 @@ static bool conn_read(struct conn *conn)
         capacity = READ_BYTES;
     }
     size_t have = buffer == conn->in ? conn->in_len : 0;
-    switch (conn->filter->ops->read(conn->filter, buffer + have, capacity - have, &got)) {
-    case IO_DONE:
-        break;
-    case IO_AGAIN:
+    enum io io = conn->filter->ops->read(conn->filter, buffer + have, capacity - have, &got);
+    if (io == IO_AGAIN)
         return false;
-    case IO_END:
-        conn_ended_by_peer(conn);
-        return false;
-    case IO_BROKEN:
-        conn_lose(conn, NET_R_RESET);
+    if (io != IO_DONE) {
+        conn_broke(conn, io);
         return false;
     }
     net->counters.bytes_received += got;
     conn->active_ms = now_of(conn);
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
-    return conn->state != CONN_DEAD && got == capacity - have;
+    return conn->state != CONN_DEAD &&
+           (got == capacity - have || conn_pending(conn) == PENDING_BYTES);
 }
 
 /* A mailbox is getting full, or this peer has sent more than he may. */
@@ -861,6 +962,46 @@ static bool conn_must_wait(struct conn *conn)
     return true;
 }
 
+/* The filters' beginning is over: now messages may go. */
+static void conn_get_ready(struct conn *conn)
+{
+    struct net *net = conn->net;
+
+    conn->ready = true;
+    conn_shook_hands(conn);
+    net->counters.handshakes += conn->tls;
+    conn->begun_ms = conn->active_ms = conn->stalled_ms = now_of(conn);
+    timer_stop(loop_timers(net->loop), &conn->timer);
+    conn_arm(conn);
+    conn_writable(conn);
+}
+
+/* When the rest of something is awaited it is from now on, not from each of its bytes on. */
+static void conn_note_part(struct conn *conn)
+{
+    bool part = conn->in_len > 0 || conn_pending(conn) == PENDING_PART;
+
+    if (part && !conn->begun) {
+        conn->begun = true;
+        conn->begun_ms = now_of(conn);
+        conn_arm(conn);
+    }
+    conn->begun = part;
+}
+
+/* What reading has led to. */
+static void conn_settle(struct conn *conn)
+{
+    if (!conn->ready && conn->state == CONN_OPEN && conn->filter->ops->ready(conn->filter))
+        conn_get_ready(conn);
+    if (conn->state == CONN_OPEN && conn->ready)
+        conn_note_part(conn);
+    if (conn->state == CONN_OPEN && !conn->paused && conn_pending(conn) == PENDING_BYTES)
+        conn_pause(conn); /* the others have their turn */
+    else if (conn->state != CONN_DEAD)
+        conn_watch(conn);
+}
+
 static void conn_readable(struct conn *conn)
 {
     for (unsigned n = 0; n < READS_PER_TURN; n++) {
@@ -869,8 +1010,9 @@ static void conn_readable(struct conn *conn)
             return;
         }
         if (!conn_read(conn))
-            return;
+            break;
     }
+    conn_settle(conn);
 }
 
 /* connect() has succeeded or failed. */
@@ -884,12 +1026,15 @@ static void conn_connected(struct conn *conn)
         return;
     }
     conn->state = CONN_OPEN;
-    conn->active_ms = conn->stalled_ms = now_of(conn);
+    conn->begun_ms = conn->active_ms = conn->stalled_ms = now_of(conn);
     conn->net->counters.connected++;
     conn_learn_local(conn);
     timer_stop(loop_timers(conn->net->loop), &conn->timer);
     conn_arm(conn);
-    conn_writable(conn);
+    if (conn->ready)
+        conn_writable(conn);
+    else
+        conn_readable(conn); /* our side speaks first */
 }
 
 static void on_conn(struct loop_watch *watch, uint32_t events)
@@ -900,10 +1045,10 @@ static void on_conn(struct loop_watch *watch, uint32_t events)
         conn_connected(conn);
         return;
     }
-    if ((events & EPOLLOUT) != 0)
+    uint32_t reads = EPOLLIN | EPOLLHUP | EPOLLERR | conn->filter->ops->wants(conn->filter);
+    if ((events & EPOLLOUT) != 0 && conn->ready)
         conn_writable(conn);
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && conn->state != CONN_DEAD &&
-        !conn->paused)
+    if ((events & reads) != 0 && conn->state != CONN_DEAD && !conn->paused)
         conn_readable(conn);
     else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && conn->state != CONN_DEAD)
         conn_lose(conn, NET_R_RESET);
@@ -967,6 +1112,7 @@ size_t conns_memory_max(const struct net_limits *limits)
 enum err conns_open(struct net *net)
 {
     list_init(&net->paused);
+    list_init(&net->shaking);
     list_init(&net->closing);
     list_init(&net->dead);
     enum err err = pool_init(&net->conns, &net->mem, sizeof(struct conn),

@@ -13,6 +13,7 @@
 #include "net/filter.h"
 #include "net/framing.h"
 #include "net/net.h"
+#include "net/tls_filter.h"
 
 enum {
     UDP_BATCH = 64,           /* datagrams per recvmmsg and sendmmsg */
@@ -86,11 +87,15 @@ struct conn {
     bool paused;   /* in net.paused: not read for a while */
     bool outgoing;
     bool heard; /* at least one whole message */
+    bool ready; /* the filters' own beginnings are over */
+    bool begun; /* a part of a record or message has been there since begun_ms */
+    bool tls;   /* counted in net.tls_connections */
     struct net *net;
     struct filter *filter; /* the topmost */
     struct tcp_filter tcp;
     struct loop_watch watch;
     struct timer timer;
+    struct list shaking;       /* in net.shaking: not ready yet */
     struct list list;          /* in net.paused, net.closing or net.dead */
     struct list lost;          /* in net.lost */
     uint32_t told;             /* how far ops.conn_lost() has come */
@@ -140,6 +145,10 @@ struct net {
 
     struct pool conns;
     struct map by_remote;
+    struct tls_worker *tls;
+    uint32_t tls_connections;
+    struct list shaking; /* struct conn: the oldest first */
+    uint32_t handshaking;
     struct list paused; /* struct conn: reading waits */
     struct timer pause_timer;
     struct list closing; /* struct conn: end when this turn's sends are out */

@@ -30,6 +30,11 @@ const char *net_reason_name(enum net_reason reason)
         [NET_R_SEND_BUFFER] = "send_buffer",
         [NET_R_ICMP] = "icmp",
         [NET_R_RESET] = "reset",
+        [NET_R_HANDSHAKE] = "handshake",
+        [NET_R_SLOW_HANDSHAKE] = "slow_handshake",
+        [NET_R_HANDSHAKES] = "handshakes",
+        [NET_R_TLS_MEMORY] = "tls_memory",
+        [NET_R_NO_TLS] = "no_tls",
     };
     assert(reason < NET_R_COUNT);
     return names[reason];
@@ -173,8 +178,8 @@ static enum err open_sockets(struct net *net)
 
 size_t net_memory_max(const struct net_limits *limits)
 {
-    return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + udp_buffers_memory() +
-           conns_memory_max(limits);
+    return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + limits->tls_memory_max +
+           udp_buffers_memory() + conns_memory_max(limits);
 }
 
 enum err net_open(const struct net_config *config, struct net **out)
@@ -194,6 +199,8 @@ enum err net_open(const struct net_config *config, struct net **out)
 
     enum err err = net->outbox.buffer != NULL ? conns_open(net) : ERR_MEMORY;
     if (err == OK)
+        err = tls_worker_open(&net->tls);
+    if (err == OK)
         err = udp_buffers_open(net);
     if (err == OK)
         err = open_sockets(net);
@@ -212,6 +219,7 @@ void net_close(struct net *net)
         return;
     tcp_stop(net);
     conns_close(net);
+    tls_worker_close(net->tls);
     for (uint8_t i = 0; i < net->config.listener_count; i++)
         udp_close(net, i);
     udp_buffers_close(net);
@@ -228,6 +236,11 @@ void net_close(struct net *net)
     free(net);
 }
 
+void net_set_tls(struct net *net, const struct tls *tls)
+{
+    tls_worker_set(net->tls, tls);
+}
+
 void net_stop_listening(struct net *net)
 {
     net->stopped = true;
@@ -238,5 +251,7 @@ void net_counters(const struct net *net, struct net_counters *out)
 {
     *out = net->counters;
     out->connections = net->conns.count;
+    out->tls_connections = net->tls_connections;
+    out->handshaking = net->handshaking;
     out->memory_used = net->mem.used_bytes;
 }

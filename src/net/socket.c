@@ -167,7 +167,7 @@ enum err net_sockets_open(struct listener *listeners, uint32_t count, unsigned w
         sockets->fds[i] = -1;
 
     for (uint32_t i = 0; i < count; i++) {
-        assert(listeners[i].transport == TRANSPORT_UDP || listeners[i].transport == TRANSPORT_TCP);
+        assert(listeners[i].transport != TRANSPORT_NONE);
         bool ok = port_is_free(&listeners[i]);
         for (unsigned worker = 0; ok && worker < workers; worker++) {
             int fd = open_listener(&listeners[i]);

@@ -41,6 +41,18 @@ static uint32_t tcp_wants(const struct filter *filter)
     return 0;
 }
 
+static bool tcp_ready(const struct filter *filter)
+{
+    (void)filter;
+    return true;
+}
+
+static enum pending tcp_pending(const struct filter *filter)
+{
+    (void)filter;
+    return PENDING_NOTHING;
+}
+
 static void tcp_end(struct filter *filter)
 {
     shutdown(tcp_fd(filter), SHUT_WR);
@@ -55,6 +67,8 @@ static const struct filter_ops tcp_ops = {
     .read = tcp_read,
     .write = tcp_write,
     .wants = tcp_wants,
+    .ready = tcp_ready,
+    .pending = tcp_pending,
     .end = tcp_end,
     .close = tcp_close,
 };

@@ -154,13 +154,29 @@ static void timer_c_arm(struct context *c, uint64_t due_ms)
         timer_start(c->proxy->config.wheel, &c->timer, due_ms);
 }
 
+/* Shall a request of that size leave the datagram that was meant for it (§18.1.1)? Not to who is
+ * bound to a flow: the phone behind a NAT takes nothing else. */
+static bool leaves_udp(const struct proxy *proxy, const struct proxy_target *target, size_t len,
+                       struct flow *stream, uint64_t now_ms)
+{
+    const struct proxy_config *config = &proxy->config;
+
+    return len > PROXY_UDP_MAX && target->to.transport == TRANSPORT_UDP && !target->nat &&
+           config->may_stream != NULL &&
+           config->may_stream(config->user, &target->to, stream, now_ms);
+}
+
 /*
- * §16.6 steps 2 to 11 for one target. The bytes go where `target->to` says, also those over 1300 on
- * UDP: the choice of a stream for them (§18.1.1) belongs here, when the target is bound to no flow.
+ * §16.6 steps 2 to 11 for one target. `slot`: where it stands in the plan; NULL: there is none,
+ * then ERR_AGAIN says that one is needed, as the request may have to be sent twice (§18.1.1).
  */
 static enum err branch_start(struct context *c, const struct proxy_request *request,
-                             const struct proxy_target *target, unsigned breadth, uint64_t now_ms)
+                             const struct proxy_target *target, const struct plan_target *slot,
+                             unsigned breadth, uint64_t now_ms)
 {
+    const struct flow *to = &target->to;
+    struct proxy_target streamed;
+    bool by_size = false;
     struct proxy *proxy = c->proxy;
     struct txn_table *txns = proxy->config.txns;
     struct builder b = builder_over(proxy->work.message, sizeof proxy->work.message);
@@ -174,9 +190,23 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
                           context_number(c, c->branch_count), &client, name);
     if (err)
         return err;
-    err = forward_write(proxy, request, target, (struct slice){name, sizeof name}, breadth, &b);
+    struct slice branch = {name, sizeof name};
+    err = forward_write(proxy, request, target, branch, breadth, &b);
+    if (err == OK && b.len > PROXY_UDP_MAX && (slot == NULL || !slot->by_udp)) {
+        struct flow stream;
+        by_size = leaves_udp(proxy, target, b.len, &stream, now_ms);
+        if (by_size && slot == NULL)
+            err = ERR_AGAIN;
+        if (by_size && slot != NULL) {
+            streamed = *target;
+            streamed.to = stream;
+            to = &streamed.to;
+            b.len = 0;
+            err = forward_write(proxy, request, &streamed, branch, breadth, &b);
+        }
+    }
     if (err == OK)
-        err = txn_client_send(txns, client, builder_slice(&b), &target->to, now_ms);
+        err = txn_client_send(txns, client, builder_slice(&b), to, now_ms);
     if (err) {
         proxy->counters.too_big += err == ERR_TOO_BIG;
         txn_client_discard(txns, client);
@@ -189,12 +219,15 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         .client = client,
         .timer_c_ms = c->invite ? now_ms + proxy->config.timer_c_ms : UINT64_MAX,
         .instance = target->instance,
+        .group = target->group,
         .state = BRANCH_PENDING,
         .breadth = (uint8_t)breadth,
+        .by_size = by_size,
     };
     if (c->invite)
         timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
     proxy->counters.branches++;
+    proxy->counters.streams += by_size;
     return OK;
 }
 
@@ -242,9 +275,88 @@ static void instance_settle(struct context *c, uint32_t instance)
                 plan->targets[i].done = true;
 }
 
+/* Is another address of the same name being tried? */
+static bool group_busy(struct context *c, uint32_t group)
+{
+    if (group == 0)
+        return false;
+    for (unsigned i = 0; i < c->branch_count; i++)
+        if (branch_at(c, i)->state == BRANCH_PENDING && branch_at(c, i)->group == group)
+            return true;
+    return false;
+}
+
+/* The name has answered by one of its addresses: the others are not asked. */
+static void group_settle(struct context *c, uint32_t group)
+{
+    if (group == 0)
+        return;
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].target.group == group)
+                plan->targets[i].done = true;
+}
+
+/* The target that a branch tries or tried; NULL: it is forgotten. */
+static struct plan_target *slot_of(const struct context *c, unsigned index)
+{
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].branch == index)
+                return &plan->targets[i];
+    return NULL;
+}
+
+/* Where a branch of a group went; NULL: nobody asks. */
+static const struct flow *hop_of(struct context *c, unsigned index)
+{
+    const struct plan_target *slot = branch_at(c, index)->group != 0 ? slot_of(c, index) : NULL;
+    return slot != NULL ? &slot->target.to : NULL;
+}
+
+/* No connection: the request goes by UDP after all (§18.1.1). False: it went otherwise. */
+static bool back_to_udp(struct context *c, unsigned index, enum txn_failure failure,
+                        uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct branch *branch = branch_at(c, index);
+    struct plan_target *slot = slot_of(c, index);
+    struct flow stream;
+
+    if (!branch->by_size || branch->rang || failure != TXN_TRANSPORT_ERROR || slot == NULL)
+        return false;
+    if (config->hop_failed != NULL &&
+        config->may_stream(config->user, &slot->target.to, &stream, now_ms))
+        config->hop_failed(config->user, &stream, now_ms); /* the next large one need not try */
+    slot->by_udp = true;
+    slot->done = false;
+    slot->branch = PROXY_BRANCHES_MAX;
+    c->proxy->counters.stream_fallbacks++;
+    return true;
+}
+
+static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct flow *to = hop_of(c, index);
+
+    if (to != NULL && config->hop_failed != NULL)
+        config->hop_failed(config->user, to, now_ms);
+}
+
+static void hop_answered(struct context *c, unsigned index)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct flow *to = hop_of(c, index);
+
+    if (to != NULL && config->hop_answered != NULL)
+        config->hop_answered(config->user, to);
+}
+
 static bool is_ready(struct context *c, const struct plan_target *slot, uint16_t q)
 {
-    return !slot->done && slot->target.q == q && !instance_busy(c, slot->target.instance);
+    return !slot->done && slot->target.q == q && !instance_busy(c, slot->target.instance) &&
+           !group_busy(c, slot->target.group);
 }
 
 /* The q of the group: the highest that is left. False: no target is left. */
@@ -264,25 +376,26 @@ static bool highest_q(const struct context *c, uint16_t *q)
     return found;
 }
 
-/* How many can be started side by side: of each instance one. */
+/* How many can be started side by side: of each instance and of each name one. */
 static unsigned count_ready(struct context *c, uint16_t q)
 {
-    uint32_t seen[PROXY_TARGETS_MAX];
+    const struct proxy_target *seen[PROXY_TARGETS_MAX];
     unsigned seen_count = 0;
     unsigned count = 0;
 
     for (struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
         for (unsigned i = 0; i < plan->count; i++) {
             const struct plan_target *slot = &plan->targets[i];
-            uint32_t instance = slot->target.instance;
+            const struct proxy_target *target = &slot->target;
             bool twice = false;
             if (!is_ready(c, slot, q))
                 continue;
             for (unsigned k = 0; k < seen_count; k++)
-                twice |= instance != 0 && seen[k] == instance;
+                twice |= (target->instance != 0 && seen[k]->instance == target->instance) ||
+                         (target->group != 0 && seen[k]->group == target->group);
             if (twice)
                 continue;
-            seen[seen_count++] = instance;
+            seen[seen_count++] = target;
             count++;
         }
     }
@@ -322,13 +435,14 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
                 continue;
             slot->done = true;
             unsigned share = (left + ready - 1) / ready;
-            enum err err = branch_start(c, request, &slot->target, share, now_ms);
+            enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
             ready--;
             if (err) {
                 *error = err;
                 c->unreachable = true;
                 continue;
             }
+            slot->branch = (uint8_t)(c->branch_count - 1);
             left -= share;
             started++;
         }
@@ -468,8 +582,11 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog))
-        return branch_start(c, request, &targets[0], c->breadth, now_ms);
+    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+        enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
+        if (err != ERR_AGAIN)
+            return err;
+    }
 
     c->secure = request->msg->request_uri.scheme == SIP_SCHEME_SIPS;
     enum err err = plan_add(c, request, targets, count);
@@ -601,6 +718,8 @@ static void on_local_failure(struct context *c, struct branch *branch, enum txn_
                              uint64_t now_ms)
 {
     branch_done(c, branch);
+    if (branch->rang || branch->timed_out)
+        group_settle(c, branch->group); /* there it was */
     if (failure == TXN_TIMEOUT) {
         c->timed_out = true;
         instance_settle(c, branch->instance);
@@ -621,6 +740,8 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 {
     uint16_t status = response->status;
 
+    if (status != 503)
+        group_settle(c, branch->group);
     if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
         on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
         return;
@@ -658,6 +779,10 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     proxy->response_trusted = trusted;
+    if (branch->group != 0 && response->status == 503)
+        hop_failed(c, index, now_ms);
+    else if (branch->group != 0)
+        hop_answered(c, index);
     if (response->status < 200)
         on_provisional(c, branch, response, now_ms);
     else if (!has_way_back(response) && branch->state == BRANCH_PENDING)
@@ -681,6 +806,8 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
         return;
 
     context_hold(c);
+    if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
+        hop_failed(c, index, now_ms);
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);
 }

@@ -36,17 +36,21 @@ struct branch {
     struct id client;
     uint64_t timer_c_ms; /* when Timer C fires; UINT64_MAX: not, or fired */
     uint32_t instance;   /* of the target */
+    uint32_t group;      /* of the target */
     uint8_t state;       /* enum branch_state */
     uint8_t breadth;     /* its share of Max-Breadth (RFC 5393 §5.3) */
     bool rang;           /* a provisional response came */
     bool cancelled;      /* a CANCEL was asked for */
     bool timed_out;      /* by Timer C: its 487 counts as a timeout */
+    bool by_size;        /* it went by a stream for its size (RFC 3261 §18.1.1) */
 };
 
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
-    bool done; /* started or given up */
+    bool done;      /* started or given up */
+    bool by_udp;    /* a stream could not be had: whatever its size */
+    uint8_t branch; /* that tries or tried it; PROXY_BRANCHES_MAX: none */
 };
 
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */

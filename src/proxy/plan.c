@@ -30,7 +30,7 @@ static struct slice keep(struct builder *b, struct slice s)
 static void keep_target(struct plan_target *slot, const struct proxy_target *target,
                         struct builder *text)
 {
-    *slot = (struct plan_target){.target = *target};
+    *slot = (struct plan_target){.target = *target, .branch = PROXY_BRANCHES_MAX};
     slot->target.uri = keep(text, target->uri);
     slot->target.routes = keep(text, target->routes);
     slot->target.aor = keep(text, target->aor);
@@ -59,7 +59,8 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
             if (!slice_equal(known->uri, target->uri) ||
                 !slice_equal(known->routes, target->routes))
                 continue;
-            if (known->instance == 0 || target->instance == 0)
+            bool same_name = known->group != 0 && known->group == target->group;
+            if (!same_name && (known->instance == 0 || target->instance == 0))
                 return true; /* a redirection, which names no instance and no flow */
             if (known->to.transport == target->to.transport &&
                 addr_equal(&known->to.remote, &target->to.remote))

@@ -23,6 +23,7 @@ struct proxy;
 
 enum {
     PROXY_TARGETS_MAX = 64,
+    PROXY_UDP_MAX = 1300,   /* bytes of a request by UDP (RFC 3261 §18.1.1): we know no path MTU */
     PROXY_MAX_BREADTH = 60, /* RFC 5393 §5.3.3.1: when the request says nothing */
 };
 
@@ -37,6 +38,8 @@ struct proxy_target {
     struct slice aor;  /* AOR key the target was found under; empty: none */
     uint32_t instance; /* for the token; targets of one instance: the next only if the first fails
                           at once */
+    uint32_t group;    /* not 0: of those with the same number the next is tried only when the one
+                          before did not answer, refused, or said 503 (RFC 3263 §4.3) */
 };
 
 /** What preprocessing (§16.4) and authentication found: how the request must be changed. */
@@ -83,12 +86,22 @@ struct proxy_config {
     /** May who is there be told what the network says of a party that wants to be unknown? NULL:
      * nobody may. */
     bool (*is_trusted)(void *user, const struct addr *remote);
+    /**
+     * A request is too large for a datagram (PROXY_UDP_MAX) and would go by `udp`: may it go by a
+     * stream, to the same address? NULL: never. If no connection can be had `udp` is used, after
+     * hop_failed() for `stream`.
+     */
+    bool (*may_stream)(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
+    /** A target of a group did not answer, or has; NULL: nobody asks. */
+    void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
+    void (*hop_answered)(void *user, const struct flow *to);
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
 };
 
 struct proxy_counters {
-    uint64_t forwarded, branches, responses, cancels, timer_c, best_responses[7], full, too_big;
+    uint64_t forwarded, branches, streams, stream_fallbacks, responses, cancels, timer_c,
+        best_responses[7], full, too_big;
 };
 
 MUST_CHECK enum err proxy_open(const struct proxy_config *config, struct proxy **out);

@@ -4,7 +4,7 @@
  *
  *   kind      1  0x10: this layout; bit 0: the caller's side has a flow, bit 1: the callee's,
  *                bit 2: guarded, bit 3: outside, bit 5: behind, bit 6: behind, IPv6. A side follows
- *                if it has a flow, the callee's also if guarded, the caller's also if outside
+ *                if it has a flow, both also if guarded, the caller's also if outside
  *   mac       8  little-endian, over purpose, Call-ID, caller's tag and all other bytes
  *   sides        each, caller first:
  *     what    1  transport (bits 0-2), SIDE_* bits
@@ -166,7 +166,7 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
     kind |= token->behind.family == ADDR_V6 ? TOKEN_BEHIND_V6 : 0u;
     builder_char(&raw, (char)kind);
     raw.len += TOKEN_MAC_BYTES;
-    if (token->caller.has_flow || token->outside)
+    if (token->caller.has_flow || token->outside || token->guarded)
         write_side(&raw, &token->caller);
     if (token->callee.has_flow || token->guarded)
         write_side(&raw, &token->callee);
@@ -327,7 +327,7 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
         return false;
     out->guarded = (kind & TOKEN_GUARDED) != 0;
     out->outside = (kind & TOKEN_OUTSIDE) != 0;
-    if ((kind & (TOKEN_CALLER | TOKEN_OUTSIDE)) && !read_side(&rest, &out->caller))
+    if ((kind & (TOKEN_CALLER | TOKEN_OUTSIDE | TOKEN_GUARDED)) && !read_side(&rest, &out->caller))
         return false;
     if ((kind & (TOKEN_CALLEE | TOKEN_GUARDED)) && !read_side(&rest, &out->callee))
         return false;

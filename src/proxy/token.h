@@ -32,8 +32,8 @@ struct proxy_side {
 struct proxy_token {
     struct proxy_side caller;
     struct proxy_side callee;
-    /* The caller showed no credentials: the callee's flow is there in any case, and the core keeps
-     * the dialog between these two. */
+    /* The caller showed no credentials: both flows are there in any case, and the core keeps the
+     * dialog between these two. */
     bool guarded;
     /* Where the callee himself is, if guarded and the way to him was a Path; no family: not known.
      * Only the host counts. */

@@ -193,7 +193,7 @@ void watch_sweep(struct sim *sim)
     for (struct sent **at = &watch->sent; *at != NULL;) {
         struct sent *sent = *at;
         sweep_sent(sim, sent);
-        bool over = !watch_is_pending(sent, sim->now_ms);
+        bool over = !watch_is_pending(sent, sim->now_ms - 1); /* its end may wait in this moment */
         sent->unlisted = over;
         if (over)
             *at = sent->next;

@@ -150,7 +150,8 @@ static void restart(struct sim *sim)
 
 static void crash(struct sim *sim)
 {
-    if (!sim->node_up)
+    bool late = sim->endless && sim->now_ms > sim->quiet_at_ms; /* it shall tidy up in peace */
+    if (!sim->node_up || late)
         return;
     sim_trace(sim, "    CRASH");
     node_stop(sim, true);

@@ -241,6 +241,13 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
         sim_fail(sim, "phone %u got a %s", index, method);
 }
 
+bool phone_is_taken_for(const struct sim *sim, uint32_t phone, uint32_t lost)
+{
+    const struct phone *one = &sim->phones[phone], *other = &sim->phones[lost];
+
+    return other->tcp && other->user == one->user && !one->instance;
+}
+
 void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t generation)
 {
     switch ((enum phone_timer)what) {

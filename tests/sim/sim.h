@@ -465,6 +465,8 @@ void asks_conn_lost(struct sim *sim, uint32_t phone);
 void router_receive(struct sim *sim, const char *text);
 
 /* phone.c */
+/** On a stream: is it the user's phone that may be left when another is gone? It has no name. */
+bool phone_is_taken_for(const struct sim *sim, uint32_t phone, uint32_t lost);
 void phones_start(struct sim *sim);
 /** A call of slot `index` begins in a while. */
 void phones_plan_call(struct sim *sim, uint32_t index, uint64_t in_ms);

@@ -80,6 +80,7 @@ void watch_locate(struct sim *sim, struct served *served)
     if (served->located)
         return;
     served->located = true;
+    served->located_ms = sim->now_ms;
     served->certain = true;
     unsigned user = watch_user_of_request(sim, served->text);
     if (!served->in_dialog && user < SIM_PHONES_MAX)
@@ -197,7 +198,7 @@ static unsigned led_to(struct sim *sim, struct served *served, const char *uri,
     certain = certain && count < REDIRECTED_MAX;
     count = drop_targets(sim, served, out, count);
     for (unsigned i = 0; i < count; i++) {
-        if (out[i].lost && sim->now_ms <= out[i].lost_ms + 5)
+        if (out[i].lost && sim->now_ms <= out[i].lost_ms + LOSS_TOLD_MS)
             certain = false;
         if (!out[i].lost)
             out[usable++] = out[i];
@@ -254,12 +255,10 @@ static void check_turn_of_target(struct sim *sim, struct served *served, unsigne
 void watch_check_hop_in_dialog(struct sim *sim, uint32_t to, const char *uri, const char *text)
 {
     uint32_t peer = watch_by_router(text) ? SIM_ROUTER : phone_by_uri(sim, uri);
-    bool moved = sim->phones[peer].tcp && sim->phones[peer].user == sim->phones[to].user &&
-                 !sim->phones[to].instance;
 
     if (text_count(text, "X-Expect") > 0)
-        return;               /* a thief's, whose target is looked at apart */
-    if (peer != to && !moved) /* on a stream: the user's only phone, if it has no name of its own */
+        return; /* a thief's, whose target is looked at apart */
+    if (peer != to && !phone_is_taken_for(sim, to, peer))
         sim_fail(sim, "%.*s in a dialog went to phone %u", (int)strcspn(text, "\r"), text, to);
 }
 
@@ -285,7 +284,8 @@ int watch_check_target(struct sim *sim, struct served *served, uint32_t to, cons
     const struct sim_binding *target = &served->targets[at];
     if ((target->path[0] != '\0' ? SIM_ROUTER : phone_by_uri(sim, uri)) != to)
         sim_fail(sim, "a %s for %s went to phone %u", served->method, uri, to);
-    if (target->lost && sim->now_ms > target->lost_ms + 5)
+    /* One that was lost in the moment of the search, or later, may be tried, and fails at once. */
+    if (target->lost && served->located_ms > target->lost_ms + LOSS_TOLD_MS)
         sim_fail(sim, "a %s went to %s, whose connection is gone", served->method, uri);
     check_turn_of_target(sim, served, (unsigned)at);
     return at;

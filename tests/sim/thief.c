@@ -42,12 +42,9 @@ bool thief_may_reach(const struct sim *sim, const char *request, uint32_t to)
 
     text_field(request, "Call-ID", 0, call_id, sizeof call_id);
     for (uint32_t i = 0; i < sim->leg_count; i++) {
-        const struct phone *callee = &sim->phones[sim->legs[i].phone];
-        if (strcmp(sim->legs[i].call_id, call_id) != 0)
-            continue;
-        /* A phone on a stream may be taken for the user's only one that is left. */
-        if (callee->index == to ||
-            (callee->tcp && !callee->instance && callee->user == sim->phones[to].user))
+        uint32_t callee = sim->legs[i].phone;
+        if (strcmp(sim->legs[i].call_id, call_id) == 0 &&
+            (callee == to || phone_is_taken_for(sim, to, callee)))
             return true;
     }
     return false;

@@ -341,10 +341,12 @@ static void copy_again(struct served *served, const struct served *before)
     snprintf(served->refused_to, sizeof served->refused_to, "%s", before->refused_to);
 }
 
-static void cancelled_by(struct served *invite, const char *cancel)
+static void cancelled_by(struct served *invite, const char *cancel, uint64_t now_ms)
 {
-    if (!invite->cancelled)
-        text_field(cancel, "Reason", 0, invite->reason, sizeof invite->reason);
+    if (invite->cancelled)
+        return;
+    text_field(cancel, "Reason", 0, invite->reason, sizeof invite->reason);
+    invite->cancelled_ms = now_ms;
     invite->cancelled = true;
 }
 
@@ -383,7 +385,7 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
     if (invite != NULL && (invite->stateless || invite->doubtful))
         served->wanted = 0; /* 481 if it was refused without a transaction */
     if (invite != NULL && watch_is_invite(invite->method) && invite->final == 0)
-        cancelled_by(invite, text);
+        cancelled_by(invite, text, sim->now_ms);
 }
 
 static void pass(struct watch *watch, struct served *to, const char *text)

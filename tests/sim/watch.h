@@ -24,6 +24,7 @@ enum {
     BREADTH_MAX = 60, /* ours, as our manual says */
     REDIRECTED_MAX = 8,
     CHILDREN_MAX = 64,
+    LOSS_TOLD_MS = 5,          /* all workers know of a lost connection */
     ANSWER_MS = 30,            /* a mailbox there and back, and timers */
     REGISTER_ANSWER_MS = 6000, /* a line of them, each with its receipt */
     GONE_MS = 80000,
@@ -64,7 +65,7 @@ struct served {
     bool merged, merged_unknown; /* it came by another way, too */
     char reason[64];             /* of the CANCEL for it */
     unsigned breadth;
-    uint64_t at_ms, final_ms, acked_ms, resend_ms;
+    uint64_t at_ms, located_ms, final_ms, acked_ms, resend_ms, cancelled_ms;
     uint32_t gap_ms;
     unsigned status, final; /* of what was sent last; of the final response */
     char *text, *last;

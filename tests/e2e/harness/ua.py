@@ -17,11 +17,12 @@ class UA:
     """One socket (UDP, or one TCP connection to the router), an inbox, and the few verbs of a phone."""
 
     def __init__(self, router, name="alice", password=None, address=None, port=0, transport="udp",
-                 domain="example.com", contact=None, via=None, to=None):
+                 domain="example.com", contact=None, via=None, to=None, tls=None):
         self.name, self.password = name, password or name + "-password"
         self.domain, self.transport, self.to = domain, transport.upper(), to or router.at
         self.address = address or router.address
         self.stream, self.inbox, self.closed = b"", [], False
+        self.tls = tls  # an ssl.SSLContext; with transport tls
         self.keepalives = 0
         self._open(port)
         self.port = self.socket.getsockname()[1]
@@ -47,6 +48,8 @@ class UA:
             self.socket.connect(self.to)
             self.socket.settimeout(None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            self.socket = self.tls.wrap_socket(self.socket, server_hostname="sip.example.com")
 
     def close(self):
         self.socket.close()
@@ -69,8 +72,9 @@ class UA:
         """Reads what arrives within `seconds` at most; True when something came."""
         if self.closed:
             return False
-        ready, _, _ = select.select([self.socket], [], [], max(0, seconds))
-        if not ready:
+        held = self.tls and self.socket.pending()  # of these select() does not know
+        ready, _, _ = select.select([self.socket], [], [], 0 if held else max(0, seconds))
+        if not ready and not held:
             return False
         if self.transport == "UDP":
             raw, source = self.socket.recvfrom(65535)

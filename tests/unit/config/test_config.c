@@ -221,34 +221,42 @@ static const struct {
      "f.yaml:5:8: error: drain: a list is not a duration such as 20s, 5m, 1h or 90d; give one "
      "from 0ms to 1h\n"},
     {"listeners",
-     "listen:\n  - udp:localhost:5060\n  - udp:127.0.0.1:99999\n  - tls:127.0.0.1:5061\n"
+     "listen:\n  - udp:localhost:5060\n  - udp:127.0.0.1:99999\n  - wss:127.0.0.1:5061\n"
      "  - {advertise: x}\n  - tcp:127.0.0.1:5060\n  - tcp:127.0.0.1:5060\n"
      "  - {at: udp:127.0.0.1:1, advertise: 'a b', port: 3}\n",
      "f.yaml:2:5: error: listen: 'udp:localhost:5060' is not transport:address:port; write one "
      "such as udp:0.0.0.0:5060 or tcp:[::]:5060\n"
      "f.yaml:3:5: error: listen: 'udp:127.0.0.1:99999' is not transport:address:port; write one "
      "such as udp:0.0.0.0:5060 or tcp:[::]:5060\n"
-     "f.yaml:4:5: error: listen: 'tls:127.0.0.1:5061': only udp and tcp are built yet in this "
-     "version; remove it\n"
+     "f.yaml:4:5: error: listen: 'wss:127.0.0.1:5061': only udp, tcp and tls are built yet "
+     "in this version; remove it\n"
      "f.yaml:5:5: error: listen: a listener without `at`; write {at: udp:0.0.0.0:5060, advertise: "
      "sip.example.com}\n"
      "f.yaml:7:5: error: listen: is there twice; remove one\n"
      "f.yaml:8:38: error: listen: 'a b' is not what others reach us by; write a host or "
      "host:port\n"
      "f.yaml:8:45: error: listen: 'port' is unknown here; only at and advertise are\n"},
+    {"TLS without what it needs", "listen: tls:0.0.0.0:5061\n",
+     "f.yaml:1:9: error: listen: TLS where others can reach us needs "
+     "a certificate; give `tls: {certificate: cert.pem, key: key.pem}`\n"},
+    {"keys for other certificates", "tls: {certificate: [a.pem, b.pem], key: a.key}\n",
+     "f.yaml:1:41: error: tls.key: has 1 files for 2 certificates; give each its key, in the same "
+     "order\n"},
+    {"files without a name", "tls: {certificate: '', client_ca: [a, b]}\n",
+     "f.yaml:1:20: error: tls.certificate: '' is not the path of a file\n"
+     "f.yaml:1:35: error: tls.client_ca: has 2 items; give 1 to 1\n"},
     {"rooms that are not built",
-     "tls: {certificate: cert.pem}\ncluster: redis://127.0.0.1\nmedia: []\nmail: {}\ntrack: {}\n"
+     "cluster: redis://127.0.0.1\nmedia: []\nmail: {}\ntrack: {}\n"
      "records: on\nhttp: {tls_listen: 127.0.0.1:8443}\nstore: postgresql://u@h/db\n",
-     "f.yaml:1:1: error: tls: certificates: not built yet in this version; remove it\n"
-     "f.yaml:2:1: error: cluster: more than one node: not built yet in this version; remove it\n"
-     "f.yaml:3:1: error: media: media relays: not built yet in this version; remove it\n"
-     "f.yaml:4:1: error: mail: mail: not built yet in this version; remove it\n"
-     "f.yaml:5:1: error: track: call tracking on web sites: not built yet in this version; remove "
+     "f.yaml:1:1: error: cluster: more than one node: not built yet in this version; remove it\n"
+     "f.yaml:2:1: error: media: media relays: not built yet in this version; remove it\n"
+     "f.yaml:3:1: error: mail: mail: not built yet in this version; remove it\n"
+     "f.yaml:4:1: error: track: call tracking on web sites: not built yet in this version; remove "
      "it\n"
-     "f.yaml:6:10: error: records: call records are not built yet in this version; write off, or "
+     "f.yaml:5:10: error: records: call records are not built yet in this version; write off, or "
      "leave it out\n"
-     "f.yaml:7:8: error: http.tls_listen: HTTPS: not built yet in this version; remove it\n"
-     "f.yaml:8:8: error: store: PostgreSQL is not built yet in this version; use sqlite:PATH\n"},
+     "f.yaml:6:8: error: http.tls_listen: HTTPS: not built yet in this version; remove it\n"
+     "f.yaml:7:8: error: store: PostgreSQL is not built yet in this version; use sqlite:PATH\n"},
     {"no authentication for the world", "listen: [udp:0.0.0.0:5060]\nauth:\n  required: no\n",
      "f.yaml:3:13: error: auth.required: without authentication anybody who reaches us could make "
      "calls; listen on 127.0.0.1 only, or say `insecure: yes`\n"},

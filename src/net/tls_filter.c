@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/tls_filter.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "net/tls_internal.h"
+
+struct tls_worker {
+    const struct tls *tls;
+    BIO_METHOD *bio;
+};
+
+struct tls_filter {
+    struct filter filter;
+    const struct tls_worker *worker;
+    SSL *ssl;
+    bool established; /* and, when we dialled, the peer is who he should be */
+    bool wants_write; /* OpenSSL has something that the socket did not take */
+    bool ended;       /* the stream below has */
+    bool spoilt;      /* after an error OpenSSL wants no more of it */
+    bool drained;     /* the last read found nothing whole */
+    struct addr addr; /* dialled: of the peer */
+    size_t name_len;  /* dialled: 0 or the bytes of `name` */
+    char name[];
+};
+
+static struct tls_filter *self_of(struct filter *filter)
+{
+    return CONTAINER_OF(filter, struct tls_filter, filter);
+}
+
+static const struct tls_filter *look_at(const struct filter *filter)
+{
+    return (const struct tls_filter *)(const void *)filter; /* its first field */
+}
+
+/* --- Below ----------------------------------------------------------------------------------- */
+
+static int bio_read(BIO *bio, char *out, int len)
+{
+    struct tls_filter *self = BIO_get_data(bio);
+    struct filter *below = self->filter.below;
+    size_t got = 0;
+
+    BIO_clear_retry_flags(bio);
+    switch (below->ops->read(below, out, (size_t)len, &got)) {
+    case IO_DONE:
+        return (int)got;
+    case IO_AGAIN:
+        BIO_set_retry_read(bio);
+        return -1;
+    case IO_END:
+        self->ended = true;
+        return 0;
+    case IO_BROKEN:
+    case IO_FAULT:
+        return -1;
+    }
+    return -1;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    const struct tls_filter *self = BIO_get_data(bio);
+    struct filter *below = self->filter.below;
+    size_t sent = 0;
+
+    BIO_clear_retry_flags(bio);
+    switch (below->ops->write(below, (struct slice){data, (size_t)len}, &sent)) {
+    case IO_DONE:
+        return (int)sent;
+    case IO_AGAIN:
+        BIO_set_retry_write(bio);
+        return -1;
+    case IO_END:
+    case IO_BROKEN:
+    case IO_FAULT:
+        return -1;
+    }
+    return -1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    const struct tls_filter *self = BIO_get_data(bio);
+
+    (void)number;
+    (void)pointer;
+    if (command == BIO_CTRL_FLUSH)
+        return 1;
+    return command == BIO_CTRL_EOF && self->ended;
+}
+
+static int bio_create(BIO *bio)
+{
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+enum err tls_worker_open(struct tls_worker **out)
+{
+    struct tls_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return ERR_MEMORY;
+
+    worker->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_TYPE_START, "filter");
+    if (worker->bio == NULL || BIO_meth_set_read(worker->bio, bio_read) != 1 ||
+        BIO_meth_set_write(worker->bio, bio_write) != 1 ||
+        BIO_meth_set_ctrl(worker->bio, bio_ctrl) != 1 ||
+        BIO_meth_set_create(worker->bio, bio_create) != 1) {
+        tls_worker_close(worker);
+        return ERR_MEMORY;
+    }
+    *out = worker;
+    return OK;
+}
+
+void tls_worker_close(struct tls_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    BIO_meth_free(worker->bio);
+    free(worker);
+}
+
+void tls_worker_set(struct tls_worker *worker, const struct tls *tls)
+{
+    worker->tls = tls;
+}
+
+bool tls_worker_ready(const struct tls_worker *worker)
+{
+    return worker->tls != NULL;
+}
+
+const struct tls *tls_filter_set(const struct ssl_st *ssl)
+{
+    const struct tls_filter *self = SSL_get_app_data(ssl);
+    return self->worker->tls;
+}
+
+/* --- The filter's verbs ---------------------------------------------------------------------- */
+
+/* What a call of OpenSSL that moved nothing means. */
+static enum io tls_answer(struct tls_filter *self, int result)
+{
+    switch (SSL_get_error(self->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        return IO_AGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        self->wants_write = true;
+        return IO_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return IO_END;
+    case SSL_ERROR_SSL:
+        self->spoilt = true;
+        return IO_FAULT;
+    default:
+        self->spoilt = true;
+        return IO_BROKEN;
+    }
+}
+
+/* Is the peer that we dialled who he should be? His chain was verified by OpenSSL. */
+static bool peer_is_right(const struct tls_filter *self)
+{
+    if (SSL_is_server(self->ssl))
+        return true;
+    X509 *certificate = SSL_get0_peer_certificate(self->ssl);
+    return certificate != NULL && SSL_get_verify_result(self->ssl) == X509_V_OK &&
+           tls_speaks_for(certificate, (struct slice){self->name, self->name_len}, &self->addr);
+}
+
+static enum io tls_shake_hands(struct tls_filter *self)
+{
+    int result = SSL_do_handshake(self->ssl);
+    if (result != 1) {
+        enum io io = tls_answer(self, result);
+        return io == IO_END ? IO_BROKEN : io;
+    }
+    if (!peer_is_right(self)) {
+        self->spoilt = true;
+        return IO_FAULT;
+    }
+    self->established = true;
+    return IO_DONE;
+}
+
+static enum io tls_begin(struct tls_filter *self)
+{
+    ERR_clear_error();
+    self->wants_write = false;
+    if (self->spoilt)
+        return IO_BROKEN;
+    return self->established ? IO_DONE : tls_shake_hands(self);
+}
+
+static enum io tls_read(struct filter *filter, char *buffer, size_t capacity, size_t *got)
+{
+    struct tls_filter *self = self_of(filter);
+    enum io io = tls_begin(self);
+    if (io != IO_DONE)
+        return io;
+
+    int result = SSL_read_ex(self->ssl, buffer, capacity, got);
+    self->drained = result != 1;
+    return result == 1 ? IO_DONE : tls_answer(self, result);
+}
+
+static enum io tls_write(struct filter *filter, struct slice bytes, size_t *sent)
+{
+    struct tls_filter *self = self_of(filter);
+    enum io io = tls_begin(self);
+    if (io != IO_DONE)
+        return io;
+
+    int result = SSL_write_ex(self->ssl, bytes.data, bytes.len, sent);
+    return result == 1 ? IO_DONE : tls_answer(self, result);
+}
+
+static uint32_t tls_wants(const struct filter *filter)
+{
+    return look_at(filter)->wants_write ? (uint32_t)EPOLLOUT : 0;
+}
+
+static bool tls_ready(const struct filter *filter)
+{
+    return look_at(filter)->established;
+}
+
+static enum pending tls_pending(const struct filter *filter)
+{
+    const struct tls_filter *self = look_at(filter);
+
+    if (!SSL_has_pending(self->ssl))
+        return PENDING_NOTHING;
+    return self->drained ? PENDING_PART : PENDING_BYTES;
+}
+
+static void tls_end(struct filter *filter)
+{
+    struct tls_filter *self = self_of(filter);
+
+    ERR_clear_error();
+    if (self->established && !self->spoilt)
+        SSL_shutdown(self->ssl);
+    ERR_clear_error();
+    filter->below->ops->end(filter->below);
+}
+
+static void tls_close(struct filter *filter)
+{
+    struct tls_filter *self = self_of(filter);
+
+    SSL_free(self->ssl);
+    filter->below->ops->close(filter->below);
+    free(self);
+    ERR_clear_error();
+}
+
+static const struct filter_ops tls_ops = {
+    .read = tls_read,
+    .write = tls_write,
+    .wants = tls_wants,
+    .ready = tls_ready,
+    .pending = tls_pending,
+    .end = tls_end,
+    .close = tls_close,
+};
+
+/* --- Making ---------------------------------------------------------------------------------- */
+
+static struct tls_filter *filter_new(struct tls_worker *worker, struct filter *below, SSL_CTX *ctx,
+                                     size_t name_len)
+{
+    struct tls_filter *self = calloc(1, sizeof *self + name_len + 1);
+    if (self == NULL)
+        return NULL;
+
+    self->filter = (struct filter){.ops = &tls_ops, .below = below};
+    self->worker = worker;
+    self->ssl = SSL_new(ctx);
+    BIO *bio = self->ssl != NULL ? BIO_new(worker->bio) : NULL;
+    if (bio == NULL) {
+        SSL_free(self->ssl);
+        free(self);
+        ERR_clear_error();
+        return NULL;
+    }
+    BIO_set_data(bio, self);
+    SSL_set_bio(self->ssl, bio, bio);
+    SSL_set_app_data(self->ssl, self);
+    return self;
+}
+
+struct filter *tls_filter_accept(struct tls_worker *worker, struct filter *below)
+{
+    assert(worker->tls != NULL);
+
+    struct tls_filter *self = filter_new(worker, below, worker->tls->servers[0], 0);
+    if (self == NULL)
+        return NULL;
+    SSL_set_accept_state(self->ssl);
+    return &self->filter;
+}
+
+struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, struct slice name,
+                               const struct addr *addr)
+{
+    assert(worker->tls != NULL);
+
+    struct tls_filter *self = filter_new(worker, below, worker->tls->client, name.len);
+    if (self == NULL)
+        return NULL;
+    SSL_set_connect_state(self->ssl);
+    self->addr = *addr;
+    self->name_len = name.len;
+    if (name.len == 0)
+        return &self->filter;
+    memcpy(self->name, name.data, name.len);
+    if (SSL_set_tlsext_host_name(self->ssl, self->name) != 1) {
+        SSL_free(self->ssl);
+        free(self);
+        ERR_clear_error();
+        return NULL;
+    }
+    return &self->filter;
+}
+
+bool tls_filter_resumed(const struct filter *filter)
+{
+    return SSL_session_reused(look_at(filter)->ssl) == 1;
+}

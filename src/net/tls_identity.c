@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whom a certificate speaks for (RFC 5922 §7.1, §7.2): SIP URIs without a user and DNS names among
+ * its subjectAltNames, compared whole and without wildcards; the common name only where there are
+ * no subjectAltNames at all.
+ */
+#include "net/tls_internal.h"
+
+#include <openssl/x509v3.h>
+
+enum {
+    NAME_MAX_BYTES = 255
+};
+
+static struct slice text_of(const ASN1_STRING *string)
+{
+    return (struct slice){(const char *)ASN1_STRING_get0_data(string),
+                          (size_t)ASN1_STRING_length(string)};
+}
+
+/* "sip:example.com" speaks for example.com; with a user it speaks for that user only. */
+static bool uri_is(struct slice uri, struct slice name)
+{
+    const struct slice scheme = SLICE("sip:");
+
+    if (uri.len < scheme.len || !slice_equal_nocase((struct slice){uri.data, scheme.len}, scheme) ||
+        slice_find(uri, '@') != SIZE_MAX)
+        return false;
+    return slice_equal_nocase(slice_from(uri, scheme.len), name);
+}
+
+static bool address_is(const ASN1_STRING *string, const struct addr *addr)
+{
+    struct slice bytes = text_of(string);
+    size_t len = addr->family == ADDR_V4 ? 4 : 16;
+
+    return addr->family != ADDR_NONE && bytes.len == len &&
+           memcmp(bytes.data, addr->bytes, len) == 0;
+}
+
+static bool name_is(const GENERAL_NAME *entry, struct slice name, const struct addr *addr)
+{
+    if (name.len == 0)
+        return entry->type == GEN_IPADD && address_is(entry->d.iPAddress, addr);
+    if (entry->type == GEN_DNS)
+        return slice_equal_nocase(text_of(entry->d.dNSName), name);
+    return entry->type == GEN_URI && uri_is(text_of(entry->d.uniformResourceIdentifier), name);
+}
+
+static bool common_name_is(const X509 *certificate, struct slice name)
+{
+    char text[NAME_MAX_BYTES + 1];
+    int len = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text,
+                                        sizeof text);
+
+    return len > 0 && name.len > 0 && slice_equal_nocase((struct slice){text, (size_t)len}, name);
+}
+
+bool tls_speaks_for(X509 *certificate, struct slice name, const struct addr *addr)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    bool found = false;
+
+    if (names == NULL)
+        return common_name_is(certificate, name);
+    for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++)
+        found = name_is(sk_GENERAL_NAME_value(names, i), name, addr);
+    GENERAL_NAMES_free(names);
+    return found;
+}

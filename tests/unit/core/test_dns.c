@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests whose next hop is a name: they wait, go on, fail over, or are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+enum {
+    ASKED_MAX = 64
+};
+
+static struct {
+    unsigned count;
+    struct {
+        enum dns_type type;
+        struct id id;
+    } items[ASKED_MAX];
+} asked;
+
+static bool ask(void *user, enum dns_type type, const char *name, struct id question)
+{
+    (void)user;
+    (void)name;
+    assert_true(asked.count < ASKED_MAX);
+    asked.items[asked.count].type = type;
+    asked.items[asked.count++].id = question;
+    return true;
+}
+
+static struct addr_net trusted;
+
+/* A core that asks this test, for callers who may call anywhere. */
+static void open_world(struct world *w, const struct resolve_limits *limits)
+{
+    asked.count = 0;
+    assert_int_equal(OK, addr_net_parse(SLICE("192.0.2.1"), &trusted));
+    world_open(w, 1, NULL, 0);
+    core_close(w->core);
+    w->config.ops.ask_dns = ask;
+    w->config.trusted = &trusted;
+    w->config.trusted_count = 1;
+    w->config.transactions_max = 20000;
+    if (limits != NULL)
+        w->config.resolve = *limits;
+    assert_int_equal(OK, core_open(&w->config, w->now_ms, w->wall_ms, &w->core));
+}
+
+static void send_to(struct world *w, const char *method, const char *uri, unsigned number)
+{
+    struct flow source = world_flow(5060, NULL);
+    char text[1024];
+
+    snprintf(text, sizeof text,
+             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKt%u%s\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=f\r\nTo: <sip:x@far.test>\r\n"
+             "Call-ID: c%u\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n",
+             method, uri, number, method, number, method);
+    world_feed(w, text, &source);
+}
+
+static void flush(struct world *w)
+{
+    w->outbox.flush(&w->outbox, w->outbox.user);
+}
+
+/* Answers all that is open: an A record of each of `count` hosts, or what `status` says. */
+static void answer_all(struct world *w, enum dns_status status, unsigned count)
+{
+    struct dns_record hosts[4] = {{.port = 0}};
+
+    w->sent_count = 0;
+    for (unsigned i = 0; i < 4; i++)
+        hosts[i].addr = (struct addr){.family = ADDR_V4, .bytes = {198, 51, 100, (uint8_t)(i + 1)}};
+    for (unsigned i = 0; i < asked.count; i++) {
+        bool a = asked.items[i].type == DNS_A && status == DNS_FOUND;
+        struct dns_answer answer = {.status = a                     ? DNS_FOUND
+                                              : status == DNS_FOUND ? DNS_NOTHING
+                                                                    : status,
+                                    .ttl_s = 60,
+                                    .records = hosts,
+                                    .count = a ? count : 0};
+        core_dns_answer(w->core, asked.items[i].id, &answer, w->now_ms, w->wall_ms);
+    }
+    asked.count = 0;
+    flush(w);
+}
+
+static struct core_status status_of(const struct world *w)
+{
+    struct core_status status;
+    core_status(w->core, &status);
+    return status;
+}
+
+static void assert_sent(const struct world *w, unsigned at, const char *begin)
+{
+    assert_true(w->sent_count > at);
+    assert_memory_equal(begin, w->sent[at].text, strlen(begin));
+}
+
+static void a_call_to_a_name_waits_and_goes_on(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1);
+    assert_int_equal(1, w.sent_count);
+    assert_sent(&w, 0, "SIP/2.0 100");
+    assert_int_equal(1, status_of(&w).dns_waiting);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1); /* a copy is absorbed by its transaction */
+    assert_int_equal(1, asked.count);
+    answer_all(&w, DNS_FOUND, 1);
+    assert_int_equal(1, w.sent_count); /* and no second 100 */
+    assert_sent(&w, 0, "INVITE sip:x@far.test:5070");
+    assert_int_equal(5070, w.sent[0].to.remote.port);
+    assert_int_equal(198, w.sent[0].to.remote.bytes[0]);
+    assert_int_equal(0, status_of(&w).dns_waiting);
+
+    send_to(&w, "INVITE", "sip:y@far.test:5070", 2); /* now it is known */
+    assert_int_equal(0, asked.count);
+    assert_int_equal(2, w.sent_count);
+    assert_sent(&w, 1, "INVITE sip:y@far.test:5070");
+    world_close(&w);
+}
+
+static void what_cannot_be_found_is_refused(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "MESSAGE", "sip:x@none.test:5070", 1);
+    answer_all(&w, DNS_NOTHING, 0);
+    assert_sent(&w, 0, "SIP/2.0 404");
+    send_to(&w, "MESSAGE", "sip:x@broken.test:5070", 2);
+    answer_all(&w, DNS_FAILED, 0);
+    assert_sent(&w, 0, "SIP/2.0 504");
+    send_to(&w, "MESSAGE", "sip:x@slow.test:5070", 3);
+    w.sent_count = 0;
+    world_pass(&w, 7000);
+    assert_int_equal(1, w.sent_count);
+    assert_sent(&w, 0, "SIP/2.0 100"); /* RFC 4320 §4.1 */
+    world_pass(&w, 1000);
+    assert_sent(&w, 1, "SIP/2.0 504");
+    send_to(&w, "MESSAGE", "sip:x@far.test;transport=tcp", 4); /* we have no TCP */
+    assert_sent(&w, 0, "SIP/2.0 404");
+    assert_int_equal(2, status_of(&w).counters.refused[CORE_R_DNS]);
+    assert_int_equal(2, status_of(&w).counters.refused[CORE_R_UNRESOLVED]);
+    world_close(&w);
+}
+
+static void too_many_names_are_refused(void **state)
+{
+    struct resolve_limits limits = resolve_limits_default();
+    struct world w;
+
+    (void)state;
+    limits.lookups_max = 1;
+    open_world(&w, &limits);
+    send_to(&w, "MESSAGE", "sip:x@a.test:5070", 1);
+    assert_int_equal(0, w.sent_count);
+    send_to(&w, "MESSAGE", "sip:x@b.test:5070", 2);
+    assert_sent(&w, 0, "SIP/2.0 503");
+    assert_int_equal(1, status_of(&w).counters.refused[CORE_R_DNS_FULL]);
+    world_close(&w);
+}
+
+static void too_many_requests_that_wait_are_refused(void **state)
+{
+    enum {
+        MAX = 8192
+    };
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    for (unsigned i = 0; i < MAX; i++) {
+        send_to(&w, "MESSAGE", "sip:x@a.test:5070", i);
+        assert_int_equal(0, w.sent_count);
+    }
+    assert_int_equal(MAX, status_of(&w).dns_waiting);
+    assert_int_equal(1, asked.count);
+    send_to(&w, "MESSAGE", "sip:x@a.test:5070", MAX);
+    assert_sent(&w, 0, "SIP/2.0 503");
+    answer_all(&w, DNS_NOTHING, 0);
+    assert_int_equal(MAX, w.sent_count);
+    assert_int_equal(0, status_of(&w).dns_waiting);
+    world_close(&w);
+}
+
+static void reply(struct world *w, const struct world_sent *request, unsigned status)
+{
+    char text[WORLD_TEXT_MAX], *via;
+    struct flow source = request->to;
+
+    via = strstr(request->text, "Via:");
+    snprintf(text, sizeof text, "SIP/2.0 %u X\r\n%s", status, via);
+    world_feed(w, text, &source);
+}
+
+static void the_next_address_is_tried_by_a_new_transaction(void **state)
+{
+    struct world w;
+    struct world_sent first;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1);
+    answer_all(&w, DNS_FOUND, 2);
+    assert_int_equal(1, w.sent_count); /* one after the other */
+    first = w.sent[0];
+    reply(&w, &first, 503);
+    assert_int_equal(2, w.sent_count);
+    assert_sent(&w, 0, "ACK ");
+    assert_sent(&w, 1, "INVITE ");
+    assert_false(addr_equal(&first.to.remote, &w.sent[1].to.remote));
+    assert_memory_not_equal(strstr(first.text, "branch="), strstr(w.sent[1].text, "branch="), 60);
+    assert_int_equal(1, status_of(&w).dns.dead_now);
+
+    struct world_sent second = w.sent[1];
+    w.sent_count = 0;
+    core_send_failed(w.core, slice_of(second.text), w.now_ms, w.wall_ms); /* refused by ICMP */
+    world_pass(&w, 10);
+    assert_int_equal(1, w.sent_count); /* nobody is left; 503 is not passed on (§16.7 step 6) */
+    assert_sent(&w, 0, "SIP/2.0 500");
+    assert_int_equal(2, status_of(&w).dns.dead_now);
+
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 2); /* all are dead: tried all the same */
+    assert_sent(&w, 1, "INVITE ");
+    first = w.sent[1];
+    reply(&w, &first, 180);
+    assert_int_equal(1, status_of(&w).dns.dead_now); /* it lives */
+    reply(&w, &first, 486);
+    assert_int_equal(2, w.sent_count); /* an answer is an answer: the ACK, and it goes up */
+    assert_sent(&w, 1, "SIP/2.0 486");
+    world_close(&w);
+}
+
+static void a_silent_address_is_followed_by_the_next(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1);
+    answer_all(&w, DNS_FOUND, 2);
+    struct addr first = w.sent[0].to.remote;
+    w.sent_count = 0;
+    world_pass(&w, 33000); /* Timer B */
+    assert_true(w.sent_count >= 2);
+    assert_false(addr_equal(&first, &w.sent[w.sent_count - 1].to.remote));
+    world_close(&w);
+}
+
+static void an_ack_waits_too(void **state)
+{
+    struct world w;
+    struct flow source = world_flow(5060, NULL);
+    char text[WORLD_TEXT_MAX], route[1024];
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@198.51.100.9", 1);
+    assert_sent(&w, 1, "INVITE ");
+    const char *begin = strstr(w.sent[1].text, "Record-Route: ") + strlen("Record-Route: ");
+    snprintf(route, sizeof route, "%.*s", (int)(strchr(begin, '\r') - begin), begin);
+    snprintf(text, sizeof text,
+             "ACK sip:x@far.test:5070 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKack\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=f\r\nTo: <sip:x@far.test>;tag=t\r\n"
+             "Route: %s\r\nCall-ID: c1\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
+             route);
+    world_feed(&w, text, &source);
+    assert_int_equal(0, w.sent_count);
+    assert_int_equal(1, status_of(&w).dns_waiting);
+    answer_all(&w, DNS_FOUND, 1);
+    assert_int_equal(1, w.sent_count);
+    assert_sent(&w, 0, "ACK sip:x@far.test:5070");
+    world_close(&w);
+}
+
+static void who_still_waits_at_the_end_is_forgotten(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1);
+    world_close(&w); /* the sanitizer would see what was kept */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_to_a_name_waits_and_goes_on),
+        cmocka_unit_test(what_cannot_be_found_is_refused),
+        cmocka_unit_test(too_many_names_are_refused),
+        cmocka_unit_test(too_many_requests_that_wait_are_refused),
+        cmocka_unit_test(the_next_address_is_tried_by_a_new_transaction),
+        cmocka_unit_test(a_silent_address_is_followed_by_the_next),
+        cmocka_unit_test(an_ack_waits_too),
+        cmocka_unit_test(who_still_waits_at_the_end_is_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

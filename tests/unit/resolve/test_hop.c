@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order of RFC 3263 §4 and §5: what is asked, and what comes of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "zone.h"
+
+static const char *const world[] = {
+    "60 A plain.test 192.0.2.1",
+    "60 AAAA both.test 2001:db8::1",
+    "60 A both.test 192.0.2.2",
+    "60 SRV _sip._udp.srv.test 20 0 5080 b.srv.test",
+    "60 SRV _sip._udp.srv.test 10 0 5070 a.srv.test",
+    "60 SRV _sip._tcp.srv.test 10 0 5071 a.srv.test",
+    "60 SRV _sips._tcp.srv.test 10 0 5072 a.srv.test",
+    "60 A srv.test 192.0.2.30",
+    "60 A a.srv.test 192.0.2.31",
+    "60 A b.srv.test 192.0.2.32",
+    "60 NAPTR naptr.test 50 50 s SIPS+D2T - _sips._tcp.naptr.test",
+    "60 NAPTR naptr.test 100 50 s SIP+D2U - _sip._udp.naptr.test",
+    "60 NAPTR naptr.test 90 50 S sip+d2t - other.name.test",
+    "60 NAPTR naptr.test 10 10 s SIP+D2S - _sip._sctp.naptr.test",
+    "60 NAPTR naptr.test 1 1 u E2U+sip !^.*$!sip:x@y! -",
+    "60 SRV _sips._tcp.naptr.test 0 0 5061 a.srv.test",
+    "60 SRV _sip._udp.naptr.test 0 0 5060 b.srv.test",
+    "60 SRV other.name.test 0 0 5064 b.srv.test",
+    "60 NAPTR sctp.test 10 10 s SIP+D2S - _sip._sctp.sctp.test",
+    "60 A sctp.test 192.0.2.50",
+    "60 NAPTR sips.test 10 10 s SIPS+D2T - _sips._tcp.sips.test",
+    "60 SRV _sips._tcp.sips.test 0 0 5061 -",
+    "60 SRV _sip._udp.closed.test 0 0 0 -",
+    "60 A closed.test 192.0.2.60",
+    "60 FAIL NAPTR odd.test",
+    "60 FAIL SRV _sip._udp.odd.test",
+    "60 A odd.test 192.0.2.70",
+    "60 FAIL A down.test",
+    "60 FAIL AAAA half.test",
+    "60 A half.test 192.0.2.80",
+    "60 AAAA v6.test 2001:db8::6",
+    "60 SRV _sip._udp.num.test 0 0 5099 192.0.2.90",
+    "60 SRV _sip._udp.evil.test 0 0 5099 bad%name",
+    NULL,
+};
+
+static void everything_is_tried_in_the_order_of_the_rfc(void **state)
+{
+    static const struct {
+        const char *query, *expected;
+    } cases[] = {
+        {"192.0.2.1", "udp:192.0.2.1:5060"},
+        {"192.0.2.1:5090", "udp:192.0.2.1:5090"},
+        {"192.0.2.1;tcp", "tcp:192.0.2.1:5060"},
+        {"192.0.2.1;sips", "tls:192.0.2.1:5061"},
+        {"192.0.2.1;tcp;sips", "tls:192.0.2.1:5061"},
+        {"[2001:db8::9]", "udp:[2001:db8::9]:5060"},
+        {"[2001:db8::9];tcp", "unusable"}, /* no listener of that kind */
+        {"plain.test", "udp:192.0.2.1:5060"},
+        {"PLAIN.test.", "udp:192.0.2.1:5060"},
+        {"plain.test;sips", "tls:192.0.2.1:5061"},
+        {"plain.test:5099", "udp:192.0.2.1:5099"},
+        {"both.test", "udp:[2001:db8::1]:5060 udp:192.0.2.2:5060"},
+        {"both.test;tcp", "tcp:192.0.2.2:5060"},
+        {"v6.test;tcp", "nothing"},
+        {"srv.test", "udp:192.0.2.31:5070 udp:192.0.2.32:5080 tcp:192.0.2.31:5071"},
+        {"srv.test;tcp", "tcp:192.0.2.31:5071"},
+        {"srv.test;tls", "tls:192.0.2.31:5072"},
+        {"srv.test;sips", "tls:192.0.2.31:5072"},
+        {"srv.test;udp", "udp:192.0.2.31:5070 udp:192.0.2.32:5080"},
+        {"srv.test:5060", "udp:192.0.2.30:5060"}, /* a port: no SRV (§4.2) */
+        {"srv.test:5060;tcp", "tcp:192.0.2.30:5060"},
+        {"naptr.test", "tls:192.0.2.31:5061 tcp:192.0.2.32:5064 udp:192.0.2.32:5060"},
+        {"naptr.test;sips", "tls:192.0.2.31:5061"},
+        {"naptr.test;udp", "udp:192.0.2.32:5060"}, /* a transport: no NAPTR (§4.1) */
+        {"sctp.test", "udp:192.0.2.50:5060"},      /* NAPTR for nothing that we know: as without */
+        {"sips.test", "nothing"},
+        {"closed.test", "nothing"}, /* "." as the only target (RFC 2782) */
+        {"closed.test:5060", "udp:192.0.2.60:5060"},
+        {"odd.test", "udp:192.0.2.70:5060"}, /* servers that fail at unknown types */
+        {"down.test:5060", "no answer"},
+        {"half.test:5060", "udp:192.0.2.80:5060"},
+        {"gone.test", "nothing"},
+        {"num.test", "udp:192.0.2.90:5099"},
+        {"evil.test", "no answer"},
+        {"plain.test;ws", "unusable"},
+        {"bad..name", "nothing"},
+        {"bad%name", "nothing"},
+    };
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        zone.asked_count = 0;
+        const char *got = zone_resolve(&zone, cases[i].query);
+        if (strcmp(got, cases[i].expected) != 0)
+            print_message("%s\n", cases[i].query);
+        assert_string_equal(cases[i].expected, got);
+        zone.asked_count = 0;
+        assert_string_equal(cases[i].expected, zone_resolve(&zone, cases[i].query));
+        assert_int_equal(0, zone.asked_count); /* now it is known */
+    }
+    zone_close(&zone);
+}
+
+static void numeric_hosts_are_never_asked_for(void **state)
+{
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    zone.broken = true;
+    assert_string_equal("udp:192.0.2.1:5060", zone_resolve(&zone, "192.0.2.1"));
+    assert_string_equal("no answer", zone_resolve(&zone, "plain.test"));
+    zone_close(&zone);
+}
+
+static void weights_decide_how_often_who_comes_first(void **state)
+{
+    static const char *const rows[] = {"60 SRV _sip._udp.w.test 1 60 5060 a.test",
+                                       "60 SRV _sip._udp.w.test 1 30 5060 b.test",
+                                       "60 SRV _sip._udp.w.test 1 10 5060 c.test",
+                                       "60 SRV _sip._udp.w.test 1 0 5060 d.test",
+                                       "60 SRV _sip._udp.w.test 2 99 5060 e.test",
+                                       "60 A a.test 192.0.2.1",
+                                       "60 A b.test 192.0.2.2",
+                                       "60 A c.test 192.0.2.3",
+                                       "60 A d.test 192.0.2.4",
+                                       "60 A e.test 192.0.2.5",
+                                       NULL};
+    enum {
+        ROUNDS = 10000
+    };
+    static const unsigned least[] = {0, 5600, 2700, 800, 20, 0};
+    static const unsigned most[] = {0, 6300, 3300, 1200, 250, 0};
+    unsigned first[6] = {0};
+    struct resolve_query query = zone_query("w.test");
+    struct resolve_targets targets;
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, rows, NULL);
+    zone_resolve(&zone, "w.test");
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        unsigned seen = 0;
+        assert_int_equal(RESOLVE_DONE, resolver_find(zone.resolver, &query, zone.now_ms, &targets));
+        assert_int_equal(5, targets.count);
+        for (unsigned k = 0; k < 5; k++)
+            seen |= 1u << targets.items[k].addr.bytes[3];
+        assert_int_equal(0x3e, seen);                        /* each once */
+        assert_int_equal(5, targets.items[4].addr.bytes[3]); /* its priority comes after all */
+        first[targets.items[0].addr.bytes[3]]++;
+    }
+    for (unsigned i = 1; i < 6; i++)
+        assert_in_range(first[i], least[i], most[i]);
+    zone_close(&zone);
+}
+
+static void more_hosts_than_are_tried_are_cut_and_counted(void **state)
+{
+    static const char *const rows[] = {
+        "60 SRV _sip._udp.m.test 1 0 1 192.0.2.1", "60 SRV _sip._udp.m.test 2 0 1 192.0.2.2",
+        "60 SRV _sip._udp.m.test 3 0 1 192.0.2.3", "60 SRV _sip._udp.m.test 4 0 1 192.0.2.4",
+        "60 SRV _sip._udp.m.test 5 0 1 192.0.2.5", "60 SRV _sip._udp.m.test 6 0 1 192.0.2.6",
+        "60 SRV _sip._udp.m.test 7 0 1 192.0.2.7", "60 SRV _sip._udp.m.test 8 0 1 192.0.2.8",
+        "60 SRV _sip._udp.m.test 9 0 1 192.0.2.9", NULL};
+    static const char *const less[] = {
+        "60 A n.test 192.0.2.1", "60 A n.test 192.0.2.2", "60 A n.test 192.0.2.3",
+        "60 A n.test 192.0.2.4", "60 A n.test 192.0.2.5", "60 A n.test 192.0.2.6",
+        "60 A n.test 192.0.2.7", "60 A n.test 192.0.2.8", NULL};
+    struct resolve_counters counters;
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, rows, NULL);
+    const char *text = zone_resolve(&zone, "m.test;udp");
+    assert_null(strstr(text, "192.0.2.9"));
+    assert_non_null(strstr(text, "192.0.2.8"));
+    resolver_counters(zone.resolver, &counters);
+    assert_true(counters.cut > 0);
+    zone_close(&zone);
+
+    zone_open(&zone, less, NULL); /* just as many */
+    assert_non_null(strstr(zone_resolve(&zone, "n.test:5060"), "192.0.2.8"));
+    resolver_counters(zone.resolver, &counters);
+    assert_int_equal(0, counters.cut);
+    zone_close(&zone);
+}
+
+static void targets_that_failed_come_last_until_they_answer(void **state)
+{
+    struct resolve_target a = {{.family = ADDR_V4, .port = 5070, .bytes = {192, 0, 2, 31}},
+                               TRANSPORT_UDP};
+    struct resolve_counters counters;
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    assert_string_equal("udp:192.0.2.31:5070 udp:192.0.2.32:5080",
+                        zone_resolve(&zone, "srv.test;udp"));
+    resolver_failed(zone.resolver, &a, zone.now_ms);
+    resolver_failed(zone.resolver, &a, zone.now_ms); /* of many at once only one counts */
+    assert_true(resolver_is_dead(zone.resolver, &a, zone.now_ms));
+    assert_string_equal("udp:192.0.2.32:5080 udp:192.0.2.31:5070",
+                        zone_resolve(&zone, "srv.test;udp"));
+    zone_pass(&zone, 32001);
+    assert_string_equal("udp:192.0.2.31:5070 udp:192.0.2.32:5080",
+                        zone_resolve(&zone, "srv.test;udp"));
+    resolver_failed(zone.resolver, &a, zone.now_ms);
+    zone_pass(&zone, 32001); /* the second time it takes twice as long */
+    assert_true(resolver_is_dead(zone.resolver, &a, zone.now_ms));
+    resolver_answered(zone.resolver, &a);
+    assert_false(resolver_is_dead(zone.resolver, &a, zone.now_ms));
+    resolver_failed(zone.resolver, &a, zone.now_ms); /* and is forgotten when it answers */
+    zone_pass(&zone, 32001);
+    assert_false(resolver_is_dead(zone.resolver, &a, zone.now_ms));
+    resolver_counters(zone.resolver, &counters);
+    assert_int_equal(3, counters.dead);
+    assert_int_equal(1, counters.recovered);
+    assert_int_equal(1, counters.dead_put_last);
+    zone_close(&zone);
+}
+
+static void only_so_many_dead_ones_are_remembered(void **state)
+{
+    struct resolve_limits limits = resolve_limits_default();
+    struct resolve_target target = {{.family = ADDR_V4, .port = 5060, .bytes = {192, 0, 2, 0}},
+                                    TRANSPORT_UDP};
+    struct resolve_counters counters;
+    struct zone zone;
+
+    (void)state;
+    limits.dead_max = 3;
+    zone_open(&zone, world, &limits);
+    for (uint8_t i = 1; i <= 4; i++) {
+        target.addr.bytes[3] = i;
+        resolver_failed(zone.resolver, &target, zone.now_ms);
+    }
+    resolver_counters(zone.resolver, &counters);
+    assert_int_equal(3, counters.dead_now);
+    assert_true(resolver_is_dead(zone.resolver, &target, zone.now_ms));
+    target.addr.bytes[3] = 1;
+    assert_false(resolver_is_dead(zone.resolver, &target, zone.now_ms));
+    zone_close(&zone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_is_tried_in_the_order_of_the_rfc),
+        cmocka_unit_test(numeric_hosts_are_never_asked_for),
+        cmocka_unit_test(weights_decide_how_often_who_comes_first),
+        cmocka_unit_test(more_hosts_than_are_tried_are_cut_and_counted),
+        cmocka_unit_test(targets_that_failed_come_last_until_they_answer),
+        cmocka_unit_test(only_so_many_dead_ones_are_remembered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
