@@ -32,8 +32,10 @@ def table(names, quick, reps):
         run.patience = 0 if quick else 12
         try:
             rows.GROUPS[name](run)
-        except (Failed, OSError, ValueError, subprocess.SubprocessError) as why:  # the other lines shall come all the same
-            run.failed(name, f"{'' if isinstance(why, Failed) else type(why).__name__ + ': '}{why}")
+        except Failed as why:
+            run.failed(name, why)
+        except (OSError, ValueError, subprocess.SubprocessError) as why:  # the other lines come all the same
+            run.failed(name, f"{type(why).__name__}: {why}")
     judged = [row for row in run.rows if row["ok"] is not None]
     failed = sum(bool(row.get("failed")) for row in judged)
     inside = sum(bool(row["ok"]) for row in judged)
@@ -44,8 +46,8 @@ def table(names, quick, reps):
         json.dump({"when": time.strftime("%F %T"), "versions": made, "own_settings": run.settings,
                    "inside": inside, "missed": missed, "failed": failed, "noisy": noisy, "seconds": seconds,
                    "void_samples": run.voids, "rows": run.rows}, file, indent=1)
-    print(f"{len(judged)} rows: {inside} inside, {missed} missed, {failed} failed; {noisy} noisy; {len(run.voids)} void "
-          f"samples measured again; {seconds} s; {os.path.relpath(path)}")
+    print(f"{len(judged)} rows: {inside} inside, {missed} missed, {failed} failed; {noisy} noisy; "
+          f"{len(run.voids)} void samples measured again; {seconds} s; {os.path.relpath(path)}")
     return 0 if judged and inside == len(judged) else 1
 
 

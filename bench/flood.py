@@ -50,11 +50,12 @@ def network():
         for kind, (gate, outside) in gates.items():
             run("ip", "link", "add", links[kind] + "0", "netns", names["router"], "type", "veth",
                 "peer", "name", links[kind] + "1", "netns", names[kind])
+            theirs = links[kind] + "1"
             if kind == "strangers":
                 run("ip", "-n", names["router"], "link", "set", links[kind] + "0", "address", GATE_MAC)
-                run("ip", "-n", names[kind], "link", "set", links[kind] + "1", "name", STRANGERS_LINK)
-            for name, link, address in ((names["router"], links[kind] + "0", gate),
-                                        (names[kind], STRANGERS_LINK if kind == "strangers" else links[kind] + "1", outside)):
+                run("ip", "-n", names[kind], "link", "set", theirs, "name", STRANGERS_LINK)
+                theirs = STRANGERS_LINK
+            for name, link, address in ((names["router"], links[kind] + "0", gate), (names[kind], theirs, outside)):
                 run("ip", "-n", name, "address", "add", address + "/24", "dev", link)
                 run("ip", "-n", name, "link", "set", link, "up", "txqueuelen", "10000")
             run("ip", "-n", names[kind], "route", "add", ROUTER, "via", gate)

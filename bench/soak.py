@@ -118,7 +118,7 @@ def judge(verdict, samples, judged_from, result, churn):
     judged = samples[judged_from:] if judged_from is not None else []
     if len(judged) < SAMPLES_MIN:
         raise Failed(f"{len(judged)} samples after the first {FIRST_ROUNDS} rounds of the churn, {SAMPLES_MIN} are "
-                     "needed: the router or the load ended early, or MINUTES is below 4")
+                     "needed: the router or the load ended early, or MINUTES is below 5")
     for what, points in (("", judged), (", second half", judged[len(judged) // 2:])):
         hours = (points[-1][0] - points[0][0]) / 3600
         rise, mean = line_rise([(t, rss) for t, rss, _ in points])
