@@ -306,6 +306,7 @@ static void keep_refused(struct sim *sim, const struct outbox *outbox, const cha
         refused->worker++;
     refused->len = len < sizeof refused->bytes ? len : sizeof refused->bytes;
     memcpy(refused->bytes, bytes, refused->len);
+    sim_trace(sim, "    refused at once: %.*s", (int)strcspn(bytes, "\r"), bytes);
     refused->next = sim->refused;
     sim->refused = refused;
 }
@@ -418,8 +419,10 @@ static void end_turn(struct sim *sim)
     flush_all(sim);
     while ((refused = sim->refused) != NULL) {
         sim->refused = refused->next;
-        core_send_failed(sim->workers[refused->worker].core,
-                         (struct slice){refused->bytes, refused->len}, sim->now_ms, sim_wall(sim));
+        struct core *core = sim->workers[refused->worker].core;
+        struct slice bytes = {refused->bytes, refused->len};
+        core_send_failed(core, bytes, sim->now_ms, sim_wall(sim));
+        (void)core_run(core, sim->now_ms, sim_wall(sim), 256); /* which tells who sent it */
         free(refused);
         flush_all(sim);
     }
