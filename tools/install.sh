@@ -20,6 +20,8 @@ lib:libxxhash       libxxhash-dev
 lib:libsystemd      libsystemd-dev
 lib:libcurl         libcurl4-openssl-dev
 lib:libcares        libc-ares-dev
+file:/usr/include/wslay/wslay.h libwslay-dev
+file:/usr/include/http_parser.h libhttp-parser-dev
 "
 TEST_NEEDS="
 cmd:python3         python3
