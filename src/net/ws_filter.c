@@ -605,8 +605,7 @@ static enum io ws_read(struct filter *filter, char *buffer, size_t capacity, siz
         return IO_BROKEN;
     if (self->state == WS_OPENING) {
         io = read_opening(self);
-        if (io != IO_DONE)
-            return io;
+        return io == IO_DONE ? IO_AGAIN : io; /* the connection is to see that it is ready */
     }
     if (self->state == WS_REFUSED || self->state == WS_OVER)
         return throw_away(self, buffer, capacity, got);

@@ -289,6 +289,9 @@ static void frames_right_behind_the_opening_are_read(void **state)
     push(f, opening);
     push_frame(f, 0x81, SLICE("one"));
     push_frame(f, 0x82, SLICE("two"));
+    assert_int_equal(IO_AGAIN, read_one(f)); /* the connection is told first that it is up */
+    assert_true(f->filter->ops->ready(f->filter));
+    assert_int_equal(PENDING_BYTES, pending_of(f));
     expect_message(f, SLICE("one"));
     assert_int_equal(PENDING_BYTES, pending_of(f));
     expect_message(f, SLICE("two"));
@@ -707,7 +710,8 @@ static void memory_of_frames_has_a_limit(void **state)
     struct fixture *f = fixture_open(WS_FRAMES_BYTES - 1);
 
     (void)state;
-    push(f, opening);
+    connect_it(f);
+    push_frame(f, 0x81, SLICE("x"));
     assert_int_equal(IO_BROKEN, read_one(f));
     assert_int_equal(1, ws_worker_counters(f->worker)->memory_denied);
     fixture_close(f);
