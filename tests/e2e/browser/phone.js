@@ -15,7 +15,7 @@ function tell(what, more = {}) {
 
 /* The cause of an end, as text: JsSIP's, and the SIP status where there is one. */
 function causeOf(event) {
-  const status = event.message && event.message.status_code;
+  const { status_code: status } = event.message || event.response || {};
   return { by: event.originator, cause: event.cause, status: status || null };
 }
 
@@ -66,6 +66,9 @@ window.phone = {
       const incoming = originator === "remote";
       follow(session, incoming);
       if (incoming && answering) session.answer(media);
+    });
+    ua.on("newMessage", ({ originator, request }) => {
+      if (originator === "remote") tell("message", { length: request.body.length });
     });
     ua.start();
   },
