@@ -36,6 +36,8 @@ cmd:nsd             nsd
 cmd:systemd-analyze systemd
 cmd:patch           patch
 cmd:openssl         openssl
+cmd:chromium        chromium
+cmd:npm             npm
 "
 LINT_NEEDS="
 cmd:python3         python3

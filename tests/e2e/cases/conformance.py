@@ -35,10 +35,11 @@ def over_websocket(tool):
                         socket.ended = True
                     elif self.ours(raw, payload, []):
                         got.append(payload)
-                        if re.match(rb"SIP/2\.0 [2-6]", payload) and b"INVITE" in b"".join(tool.fields(payload, "cseq")):
+                        if not re.match(rb"SIP/2\.0 [2-6]", payload):
+                            continue
+                        end = min(end, time.monotonic() + 0.15)
+                        if b"INVITE" in b"".join(tool.fields(payload, "cseq")):
                             socket.send(frame(self.ack_for(payload) or b"\r\n\r\n"))
-                        if re.match(rb"SIP/2\.0 [2-6]", payload):
-                            end = min(end, time.monotonic() + 0.15)
             socket.close()
             return got, socket.ended
 
