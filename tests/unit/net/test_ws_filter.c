@@ -14,9 +14,9 @@
 #include "net/ws_filter.h"
 
 enum {
-    WIRE_MAX = 1 << 20,
-    ANY = SIZE_MAX
+    WIRE_MAX = 1 << 20
 };
+#define ANY SIZE_MAX
 
 #define OPENING                                                                                    \
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                   \
