@@ -1014,6 +1014,7 @@ static void conn_get_ready(struct conn *conn)
     struct net *net = conn->net;
 
     conn->ready = true;
+    conn->heard |= conn->filter->ops->frames; /* its opening; pings tell of it from now on */
     conn_shook_hands(conn);
     net->counters.handshakes += conn->tls;
     conn->begun_ms = conn->active_ms = conn->stalled_ms = conn->pinged_ms = now_of(conn);

@@ -47,12 +47,12 @@ struct net_limits {
     uint32_t connections_per_source_max; /* per remote host, over all workers; one more: closed at
                                             once. At most LIVE_COUNT_MAX */
     uint32_t write_queue_bytes;          /* per connection; one more: that message failed */
-    uint32_t message_ms;     /* from the first byte of a message to its last; then closed */
-    uint32_t first_ms;       /* from accepting to the first message; then closed */
-    uint32_t stall_ms;       /* of a write queue that does not get shorter; then closed */
-    uint32_t connect_ms;     /* then failed */
-    uint32_t idle_ms;        /* without a byte in either direction; then closed */
-    uint32_t ping_ms;        /* between the pings to a WebSocket; one not answered: closed */
+    uint32_t message_ms; /* from the first byte of a message to its last; then closed */
+    uint32_t first_ms;   /* from accepting to the first message; then closed. Not of a WebSocket */
+    uint32_t stall_ms;   /* of a write queue that does not get shorter; then closed */
+    uint32_t connect_ms; /* then failed */
+    uint32_t idle_ms;    /* without a byte in either direction; then closed */
+    uint32_t ping_ms;    /* between the pings to a WebSocket; one not answered: closed */
     uint32_t handshakes_max; /* per worker, of TLS and WebSocket; one more: the oldest is closed */
     uint32_t handshake_ms;   /* from accepting or connecting to the end of it; then closed */
     size_t tls_memory_max;   /* per worker, TLS_CONN_BYTES for each connection; then refused */

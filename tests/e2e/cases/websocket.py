@@ -293,6 +293,25 @@ def a_lost_connection_is_noticed(env):
 
 
 @case()
+def a_call_to_a_page_that_ends_fails_at_once(env):
+    """As a transport error (RFC 3261 §16.9): nobody waits for Timer C."""
+    router, _ = prepared(env)
+    for status in (None, 180):
+        alice, bob = phones(env, router)
+        sent = bob.invite(alice.aor)
+        came = alice.request_in("INVITE", call_id=sent.call_id)
+        if status:
+            alice.reply(came, status, to_tag="a")
+            bob.response_in(sent, final=False, least=status)
+        alice.close()
+        answer = bob.response_in(sent, seconds=3)
+        check(answer.status in (408, 480, 500), "the answer: %s", answer)
+        bob.ack_failure(sent, answer)
+        alice = WebSocketUA(router, "alice", WS, address=env.address(2))
+        alice.register(contact="*", expires=0)
+
+
+@case()
 def who_does_not_answer_pings_is_given_up(env):
     router, _ = prepared(env, ws={"ping": "1s"})
     alice, _ = phones(env, router)
