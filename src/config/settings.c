@@ -23,7 +23,9 @@ enum {
 const struct setting settings[] = {
     {KEY("domains"), SETTING_DOMAINS, AT(domains), "[localhost]", 1, CONFIG_ITEMS_MAX,
      "the domains that are ours; the first is the default"},
-    {KEY("listen"), SETTING_LISTEN, 0, "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060]",
+    {KEY("listen"), SETTING_LISTEN, 0,
+     "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060, tls:127.0.0.1:5061, ws:127.0.0.1:5066, "
+     "wss:127.0.0.1:5067]",
      1, LISTENERS_MAX,
      "where SIP is taken: transport:address:port, or {at: ..., advertise: what others reach it "
      "by}"},

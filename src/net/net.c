@@ -262,6 +262,7 @@ void net_counters(const struct net *net, struct net_counters *out)
     out->upgraded = ws->upgraded;
     out->refused[NET_R_ORIGIN] = ws->origins;
     out->refused[NET_R_MEMORY] += ws->memory_denied;
+    out->refused[NET_R_WRITE_QUEUE] += ws->own_full;
     out->connections = net->conns.count;
     out->tls_connections = net->tls_connections;
     out->handshaking = net->handshaking;

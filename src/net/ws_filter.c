@@ -196,8 +196,10 @@ static enum io own_flush(struct ws_filter *self)
 /* Says `bytes` when it is their turn. False: the connection is lost. */
 static bool own_say(struct ws_filter *self, struct slice bytes)
 {
-    if (!block_add(self, &self->own, bytes, WS_OWN_BYTES, WS_OWN_BYTES))
+    if (!block_add(self, &self->own, bytes, WS_OWN_BYTES, WS_OWN_BYTES)) {
+        self->worker->counters.own_full += self->own.len > 0;
         return false;
+    }
     if (self->sending > 0)
         return true;
     enum io io = own_flush(self);

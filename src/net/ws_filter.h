@@ -38,11 +38,12 @@ struct ws_config {
 /** What happened, for the counters of net. */
 struct ws_counters {
     uint64_t upgraded;
-    uint64_t refused;     /* their opening was, for other reasons than */
-    uint64_t origins;     /* this one */
-    uint64_t pages;       /* shown to those who look whether our certificate is accepted */
-    uint64_t pings;       /* sent */
-    size_t memory_denied; /* times that memory_max was reached */
+    uint64_t refused;       /* their opening was, for other reasons than */
+    uint64_t origins;       /* this one */
+    uint64_t pages;         /* shown to those who look whether our certificate is accepted */
+    uint64_t pings;         /* sent */
+    uint64_t own_full;      /* times that WS_OWN_BYTES was reached */
+    uint64_t memory_denied; /* times that memory_max was */
 };
 
 MUST_CHECK enum err ws_worker_open(const struct ws_config *config, struct ws_worker **out);

@@ -22,6 +22,8 @@ def talk(caller, callee, uri):
     for tab, number in ((caller, calling), (callee, ringing)):
         before = until("the first packets", lambda: tab.phone("received", number)["packets"], 10)
         until("more of them", lambda: tab.phone("received", number)["packets"] > before + 25, 10)
+        for address in tab.phone("received", number)["from"]:
+            check(address is None or address.startswith("127.") or address == "::1", "media with %s", address)
         until("something that can be heard", lambda: tab.phone("received", number)["energy"] > 0, 10)
     return calling, ringing
 

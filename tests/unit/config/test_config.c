@@ -61,10 +61,16 @@ static void without_a_file_the_defaults_hold(void **state)
     assert_int_equal(OK, config_load(NULL, &errors, &config));
     assert_int_equal(1, config->domains.count);
     assert_slice("localhost", config->domains.items[0]);
-    assert_int_equal(2, config->listener_count);
+    assert_int_equal(5, config->listener_count);
     assert_int_equal(TRANSPORT_UDP, config->listeners[0].transport);
     assert_string_equal("127.0.0.1:5060", addr_text(&config->listeners[0].bound, text));
     assert_int_equal(TRANSPORT_TCP, config->listeners[1].transport);
+    assert_int_equal(TRANSPORT_TLS, config->listeners[2].transport);
+    assert_string_equal("127.0.0.1:5061", addr_text(&config->listeners[2].bound, text));
+    assert_int_equal(TRANSPORT_WS, config->listeners[3].transport);
+    assert_string_equal("127.0.0.1:5066", addr_text(&config->listeners[3].bound, text));
+    assert_int_equal(TRANSPORT_WSS, config->listeners[4].transport);
+    assert_string_equal("127.0.0.1:5067", addr_text(&config->listeners[4].bound, text));
     assert_true(config->auth.required);
     assert_slice("localhost", config->auth.realm);
     assert_int_equal(1, config->auth.algorithms[0]);

@@ -682,6 +682,7 @@ static void who_takes_no_pongs_is_given_up(void **state)
     }
     assert_int_equal(IO_BROKEN, io);
     assert_int_equal(WS_OWN_BYTES / 10 + 1, frames);
+    assert_int_equal(1, ws_worker_counters(f->worker)->own_full);
     fixture_close(f);
 }
 
