@@ -20,6 +20,8 @@ lib:libxxhash       libxxhash-dev
 lib:libsystemd      libsystemd-dev
 lib:libcurl         libcurl4-openssl-dev
 lib:libcares        libc-ares-dev
+file:/usr/include/wslay/wslay.h libwslay-dev
+file:/usr/include/http_parser.h libhttp-parser-dev
 "
 TEST_NEEDS="
 cmd:python3         python3
@@ -34,6 +36,8 @@ cmd:nsd             nsd
 cmd:systemd-analyze systemd
 cmd:patch           patch
 cmd:openssl         openssl
+cmd:chromium        chromium
+cmd:npm             npm
 "
 LINT_NEEDS="
 cmd:python3         python3

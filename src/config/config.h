@@ -82,6 +82,10 @@ struct config {
         bool client_required;
     } tls;
     struct {
+        struct config_slices origins; /* lower case; none: all */
+        uint32_t ping_ms;
+    } ws;
+    struct {
         bool required;
         struct slice realm;                      /* default: the first domain */
         uint8_t algorithms[USER_ALGORITHMS_MAX]; /* as in struct user; 0s at the end */
@@ -169,8 +173,11 @@ bool config_check_files(const struct config *config, struct config_errors *error
 /** What net/ is to present and to trust. `pairs`: room for TLS_PAIRS_MAX; all is borrowed. */
 struct tls_options config_tls_options(const struct config *config, struct tls_pair *pairs);
 
-/** Does it listen for TLS? */
+/** Does it listen for TLS, with or without WebSocket above? */
 bool config_wants_tls(const struct config *config);
+
+/** Does it listen for WebSocket, with or without TLS below? */
+bool config_wants_ws(const struct config *config);
 
 /** `control:` or its default: /run/strowger/control.sock for root, else in $XDG_RUNTIME_DIR. */
 MUST_CHECK enum err config_control_path(const struct config *config, char *path, size_t size);

@@ -341,6 +341,26 @@ static void set_domains(struct parser *parser, const struct yaml_node *node,
     *field = (struct config_slices){items, count};
 }
 
+static void set_origins(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct config_slices *field)
+{
+    const struct yaml_node *item;
+    uint32_t count;
+
+    if (!items_of(parser, node, setting, "a list of origins", &item, &count))
+        return;
+    struct slice *items = result_alloc(parser, count * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++, item = item->next) {
+        items[i] = keep_lower(parser, is_scalar(item) ? item->text : SLICE_EMPTY);
+        if (!value_origin(items[i]))
+            wrong_value(parser, item, setting,
+                        "an origin; write one such as https://phone.example.com, without a path");
+    }
+    *field = (struct config_slices){items, count};
+}
+
 /* --- Listeners ------------------------------------------------------------------------------ */
 
 /* "udp" of "udp:0.0.0.0:5060"; what is left is the address. */
@@ -368,12 +388,6 @@ static void set_at(struct parser *parser, const struct yaml_node *node,
     struct slice rest = is_scalar(node) ? node->text : SLICE_EMPTY;
     enum transport transport = take_transport(&rest);
 
-    if (transport > TRANSPORT_TLS) {
-        wrong(parser, node, setting->key,
-              "'%.*s': only udp, tcp and tls are built yet in this version; remove it",
-              SLICE_ARG(node->text));
-        return;
-    }
     if (transport == TRANSPORT_NONE || addr_parse_with_port(rest, &listener->bound) != OK) {
         wrong_value(parser, node, setting,
                     "transport:address:port; write one such as udp:0.0.0.0:5060 or "
@@ -562,6 +576,9 @@ static void set_row(struct parser *parser, const struct setting *setting,
     case SETTING_LISTEN:
         set_listen(parser, node, setting);
         break;
+    case SETTING_ORIGINS:
+        set_origins(parser, node, setting, field);
+        break;
     case SETTING_CONTROL:
         set_control(parser, node, setting);
         break;
@@ -715,7 +732,8 @@ static void check_tls(struct parser *parser)
               "has %u files for %u certificates; give each its key, in the same order",
               config->tls.key.count, config->tls.certificate.count);
     for (uint32_t i = 0; i < config->listener_count && config->tls.certificate.count == 0; i++)
-        if (config->listeners[i].transport == TRANSPORT_TLS &&
+        if ((config->listeners[i].transport == TRANSPORT_TLS ||
+             config->listeners[i].transport == TRANSPORT_WSS) &&
             !addr_is_loopback(&config->listeners[i].bound)) {
             wrong(parser, given(parser, listen), listen,
                   "TLS where others can reach us needs a certificate; give "

@@ -23,7 +23,9 @@ enum {
 const struct setting settings[] = {
     {KEY("domains"), SETTING_DOMAINS, AT(domains), "[localhost]", 1, CONFIG_ITEMS_MAX,
      "the domains that are ours; the first is the default"},
-    {KEY("listen"), SETTING_LISTEN, 0, "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060]",
+    {KEY("listen"), SETTING_LISTEN, 0,
+     "[udp:127.0.0.1:5060, tcp:127.0.0.1:5060, tls:127.0.0.1:5061, ws:127.0.0.1:5066, "
+     "wss:127.0.0.1:5067]",
      1, LISTENERS_MAX,
      "where SIP is taken: transport:address:port, or {at: ..., advertise: what others reach it "
      "by}"},
@@ -147,6 +149,11 @@ const struct setting settings[] = {
      "with client_ca: who shows no certificate is refused"},
     {KEY("tls.ca"), SETTING_PATHS, AT(tls.ca), NULL, 1, 1,
      "who signs the certificates of servers that we call; without it the system's"},
+    {KEY("ws.origins"), SETTING_ORIGINS, AT(ws.origins), "[]", 0, CONFIG_ITEMS_MAX,
+     "origins of the web pages whose phones may connect by WebSocket, such as"
+     " https://phone.example.com; without any all may. Who names none is no browser, and may"},
+    {KEY("ws.ping"), SETTING_MS, AT(ws.ping_ms), "30s", 1000, 3600000,
+     "how often a WebSocket is pinged; one that has not answered until the next is closed"},
     NOT_BUILT("track", "call tracking on web sites"),
     NOT_BUILT("cluster", "more than one node"),
     NOT_BUILT("media", "media relays"),

@@ -26,6 +26,7 @@ enum setting_type {
     SETTING_PATHS,         /* struct config_paths */
     SETTING_DOMAINS,       /* from here on: one of a kind, see parse.c */
     SETTING_LISTEN,
+    SETTING_ORIGINS,
     SETTING_CONTROL,
     SETTING_STORE,
     SETTING_RECORDS,

@@ -6,12 +6,22 @@
 
 #include "config/config.h"
 
-bool config_wants_tls(const struct config *config)
+static bool listens_for(const struct config *config, enum transport one, enum transport other)
 {
     for (uint32_t i = 0; i < config->listener_count; i++)
-        if (config->listeners[i].transport == TRANSPORT_TLS)
+        if (config->listeners[i].transport == one || config->listeners[i].transport == other)
             return true;
     return false;
+}
+
+bool config_wants_tls(const struct config *config)
+{
+    return listens_for(config, TRANSPORT_TLS, TRANSPORT_WSS);
+}
+
+bool config_wants_ws(const struct config *config)
+{
+    return listens_for(config, TRANSPORT_WS, TRANSPORT_WSS);
 }
 
 static void copy(struct slice path, char out[TLS_PATH_MAX])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/values.h"
 
+#include "base/addr.h"
 #include "base/text.h"
 
 bool value_bool(struct slice text, bool *out)
@@ -221,4 +222,27 @@ bool value_language(struct slice text)
             return false;
     }
     return part > 0;
+}
+
+bool value_origin(struct slice text)
+{
+    const struct slice schemes[] = {SLICE("https://"), SLICE("http://")};
+    uint64_t port = 1;
+
+    if (slice_equal(text, SLICE("null")))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        if (!slice_starts_with(text, schemes[i]))
+            continue;
+        struct slice host = slice_from(text, schemes[i].len);
+        struct addr ignored;
+        if (addr_parse(host, 0, &ignored) == OK || addr_parse_with_port(host, &ignored) == OK)
+            return true;
+        size_t colon = slice_find(host, ':');
+        if (colon != SIZE_MAX && !value_u64(slice_from(host, colon + 1), &port))
+            return false;
+        host.len = colon != SIZE_MAX ? colon : host.len;
+        return value_host_name(host) && port > 0 && port < 65536;
+    }
+    return false;
 }

@@ -36,6 +36,10 @@ bool value_name(struct slice text, size_t max);
 /** Digits, '*', '#', 1 to `max`. */
 bool value_extension(struct slice text, size_t max);
 
+/** An origin as browsers write it (RFC 6454 §6.2): scheme://host, with :port where it is not the
+ * usual one; or `null`. */
+bool value_origin(struct slice text);
+
 /** Valid UTF-8 without control characters. */
 bool value_text(struct slice text);
 

@@ -470,7 +470,7 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     struct sip_msg *msg = &core->received;
 
     set_time(core, now_ms, wall_ms);
-    if (!limits_packet(core, &source->remote, framing == SIP_STREAM))
+    if (!limits_packet(core, &source->remote, framing != SIP_DATAGRAM))
         return false;
     if (core->overload.watching) {
         if (limits_is_scanner_unparsed(core, bytes, source))
@@ -483,7 +483,7 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     if (sip_parse(bytes, framing, msg) != OK) {
         core_count(core, CORE_R_GARBAGE);
         limits_refused(core, source, CORE_R_GARBAGE);
-        return framing != SIP_STREAM;
+        return framing == SIP_DATAGRAM;
     }
     if (msg->is_request && limits_is_scanner(core, msg, source))
         return false;

@@ -39,13 +39,15 @@ static void on_done(void *user, struct resolve_waiter *waiter, enum resolve_verd
     wait_free(core, wait);
 }
 
-/** The transports that our listeners can send by to addresses of a family. */
+/** The transports that our listeners can send by to addresses of a family. Nobody can be connected
+ * to by WebSocket. */
 static uint8_t usable_transports(const struct core *core, uint8_t family)
 {
     uint8_t set = 0;
 
     for (uint32_t i = 0; i < core->config.listener_count; i++)
-        if (core->config.listeners[i].bound.family == family)
+        if (core->config.listeners[i].bound.family == family &&
+            core->config.listeners[i].transport < TRANSPORT_WS)
             set |= (uint8_t)(1 << core->config.listeners[i].transport);
     return set;
 }
@@ -92,8 +94,7 @@ static struct dns_wait *wait_new(struct core *core, const struct request *r)
     *wait = (struct dns_wait){.server = r->server, .bytes_len = (uint32_t)keep};
     if (keep > 0) {
         wait->source = *r->source;
-        wait->framing =
-            transport_reliable((enum transport)r->source->transport) ? SIP_STREAM : SIP_DATAGRAM;
+        wait->framing = (uint8_t)sip_framing_of(r->source->transport);
         memcpy(wait->bytes, r->msg->buf.data, keep);
     }
     list_push(&core->dns_waits, &wait->by_core);

@@ -66,7 +66,9 @@ bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t 
 {
     enum transport transport = (enum transport)uri->transport;
 
-    if (uri->scheme == SIP_SCHEME_SIPS && transport != TRANSPORT_WSS)
+    if (transport == TRANSPORT_WS || transport == TRANSPORT_WSS)
+        return false; /* a browser is reached by its own connection only (RFC 7118 §5) */
+    if (uri->scheme == SIP_SCHEME_SIPS)
         transport = TRANSPORT_TLS;
     if (uri->has_transport && transport == TRANSPORT_NONE)
         return false; /* one we do not know */

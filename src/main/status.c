@@ -436,6 +436,8 @@ static void worker_metrics(const struct server *server, struct api_text *out)
                   net_counters.stream_received);
     WORKER_METRIC("strowger_stream_messages_sent_total", "counter", "Messages on streams.",
                   net_counters.stream_sent);
+    WORKER_METRIC("strowger_websockets_opened_total", "counter",
+                  "Connections that became a WebSocket.", net_counters.upgraded);
     WORKER_METRIC("strowger_stream_reads_denied_total", "counter",
                   "Times that a stream was not read: its peer had sent more than it may.",
                   net_counters.reading_denied);

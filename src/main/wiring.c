@@ -109,7 +109,7 @@ static bool received(void *user, struct slice bytes, bool stream, const struct f
     if (stream)
         core_waited(worker->core, LISTENER_ANY, loop_late_ms(worker->loop),
                     loop_now_ms(worker->loop));
-    return core_receive(worker->core, bytes, stream ? SIP_STREAM : SIP_DATAGRAM, source,
+    return core_receive(worker->core, bytes, sip_framing_of(source->transport), source,
                         loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
@@ -142,6 +142,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .listener_count = server->config->listener_count,
         .hash_seed = store_keys(server->store)->hash.k[0],
         .sources = server->sources,
+        .ws = {server->config->ws.origins.items, server->config->ws.origins.count},
         .boot = store_boot(server->store),
         .limits = net_limits_default(),
         .ops = {.user = worker,
@@ -154,6 +155,9 @@ struct net_config wiring_net_config(struct server_worker *worker)
     net.limits.connections_max = server->config->limits.connections;
     if (!config_wants_tls(server->config))
         net.limits.tls_memory_max = 0;
+    if (!config_wants_ws(server->config))
+        net.limits.ws_memory_max = 0;
+    net.limits.ping_ms = server->config->ws.ping_ms;
     net.limits.connections_per_source_max = server->config->limits.connections_per_address;
     return net;
 }

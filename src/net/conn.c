@@ -112,14 +112,35 @@ static uint64_t conn_deadline(const struct conn *conn, enum net_reason *reason)
     return due;
 }
 
+/* When the peer is asked for a sign of life. */
+static uint64_t conn_ping_due(const struct conn *conn)
+{
+    bool asks = conn->state == CONN_OPEN && conn->ready && conn->filter->ops->ping != NULL;
+    return asks ? conn->pinged_ms + conn->net->config.limits.ping_ms : UINT64_MAX;
+}
+
 /* Makes sure that the timer runs no later than the deadline. It may run too early: see there. */
 static void conn_arm(struct conn *conn)
 {
     enum net_reason reason;
-    uint64_t due = conn_deadline(conn, &reason);
+    uint64_t due = earlier(conn_deadline(conn, &reason), conn_ping_due(conn));
 
     if (due != UINT64_MAX && (!timer_armed(&conn->timer) || due < conn->timer.due_ms))
         timer_start(loop_timers(conn->net->loop), &conn->timer, due);
+}
+
+static void conn_watch(struct conn *conn);
+
+/* Who is made to wait by us is not asked. False: he has not answered the last time. */
+static bool conn_ping(struct conn *conn, uint64_t now_ms)
+{
+    conn->pinged_ms = now_ms;
+    if (conn->paused)
+        return true;
+    if (!conn->filter->ops->ping(conn->filter))
+        return false;
+    conn_watch(conn);
+    return true;
 }
 
 static void on_conn_timer(struct timer *timer, uint64_t now_ms)
@@ -129,6 +150,8 @@ static void on_conn_timer(struct timer *timer, uint64_t now_ms)
 
     if (conn_deadline(conn, &reason) <= now_ms)
         conn_lose(conn, reason);
+    else if (conn_ping_due(conn) <= now_ms && !conn_ping(conn, now_ms))
+        conn_lose(conn, NET_R_NO_PONG);
     else
         conn_arm(conn);
 }
@@ -187,14 +210,28 @@ static enum net_reason conn_add_tls(struct conn *conn)
     return NET_R_COUNT;
 }
 
+/* Puts a WebSocket above what is there. NET_R_COUNT: done; else why not. */
+static enum net_reason conn_add_ws(struct conn *conn)
+{
+    struct filter *filter = ws_filter_accept(conn->net->ws, conn->filter, conn->tls);
+
+    if (filter == NULL)
+        return NET_R_MEMORY;
+    conn->filter = filter;
+    return NET_R_COUNT;
+}
+
 /* The filters of the listener's transport, the lowest first. False (counted): it cannot be. */
 static bool conn_stack(struct conn *conn)
 {
+    enum transport transport = (enum transport)conn->flow.transport;
     enum net_reason reason = NET_R_COUNT;
 
     conn->filter = &conn->tcp.filter;
-    if (conn->flow.transport == TRANSPORT_TLS || conn->flow.transport == TRANSPORT_WSS)
+    if (transport == TRANSPORT_TLS || transport == TRANSPORT_WSS)
         reason = conn_add_tls(conn);
+    if (reason == NET_R_COUNT && (transport == TRANSPORT_WS || transport == TRANSPORT_WSS))
+        reason = conn_add_ws(conn);
     if (reason == NET_R_COUNT)
         return true;
     net_count(conn->net, reason);
@@ -914,10 +951,19 @@ static void conn_arrived(struct conn *conn, struct slice bytes)
     conn_keep(conn, slice_from(bytes, used));
 }
 
+/* A filter that frames has said why to the peer, who should get to hear it. */
+static void conn_refuse(struct conn *conn)
+{
+    net_count(conn->net, conn->ready ? NET_R_FRAMING : NET_R_HANDSHAKE);
+    conn_close_soon(conn);
+}
+
 /* The stream has ended in order, or not. */
 static void conn_broke(struct conn *conn, enum io io)
 {
-    if (!conn->ready)
+    if (io == IO_FAULT && conn->filter->ops->frames)
+        conn_refuse(conn);
+    else if (!conn->ready)
         conn_lose(conn, NET_R_HANDSHAKE);
     else if (io == IO_END)
         conn_ended_by_peer(conn);
@@ -968,9 +1014,10 @@ static void conn_get_ready(struct conn *conn)
     struct net *net = conn->net;
 
     conn->ready = true;
+    conn->heard |= conn->filter->ops->frames; /* its opening; pings tell of it from now on */
     conn_shook_hands(conn);
     net->counters.handshakes += conn->tls;
-    conn->begun_ms = conn->active_ms = conn->stalled_ms = now_of(conn);
+    conn->begun_ms = conn->active_ms = conn->stalled_ms = conn->pinged_ms = now_of(conn);
     timer_stop(loop_timers(net->loop), &conn->timer);
     conn_arm(conn);
     conn_writable(conn);

@@ -41,6 +41,8 @@ struct filter_ops {
     /** Is the filter's own beginning over, so that messages may be written? */
     bool (*ready)(const struct filter *filter);
     enum pending (*pending)(const struct filter *filter);
+    /** Asks the peer for a sign of life. False: he owes us the last one. NULL: it cannot ask. */
+    bool (*ping)(struct filter *filter);
     /** No more will be written; the peer may still be heard. */
     void (*end)(struct filter *filter);
     /** Releases everything, down to the descriptor. */

@@ -14,6 +14,7 @@
 #include "net/framing.h"
 #include "net/net.h"
 #include "net/tls_filter.h"
+#include "net/ws_filter.h"
 
 enum {
     UDP_BATCH = 64,           /* datagrams per recvmmsg and sendmmsg */
@@ -112,6 +113,7 @@ struct conn {
     uint64_t active_ms;  /* the last byte in either direction */
     uint64_t begun_ms;   /* the first byte of the incomplete message; opened; connecting */
     uint64_t stalled_ms; /* since when the queue has not got shorter */
+    uint64_t pinged_ms;  /* the filter's last ping, or ready */
 };
 
 /** A message that failed: told when the core is not in the middle of something else. */
@@ -147,6 +149,7 @@ struct net {
     struct map by_remote;
     struct tls_worker *tls;
     uint32_t tls_connections;
+    struct ws_worker *ws;
     struct list shaking; /* struct conn: the oldest first */
     uint32_t handshaking;
     struct list paused; /* struct conn: reading waits */

@@ -35,6 +35,8 @@ const char *net_reason_name(enum net_reason reason)
         [NET_R_HANDSHAKES] = "handshakes",
         [NET_R_TLS_MEMORY] = "tls_memory",
         [NET_R_NO_TLS] = "no_tls",
+        [NET_R_ORIGIN] = "origin",
+        [NET_R_NO_PONG] = "no_pong",
     };
     assert(reason < NET_R_COUNT);
     return names[reason];
@@ -179,7 +181,8 @@ static enum err open_sockets(struct net *net)
 size_t net_memory_max(const struct net_limits *limits)
 {
     return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + limits->tls_memory_max +
-           udp_buffers_memory() + conns_memory_max(limits);
+           limits->ws_memory_max + ws_worker_memory() + udp_buffers_memory() +
+           conns_memory_max(limits);
 }
 
 enum err net_open(const struct net_config *config, struct net **out)
@@ -200,6 +203,9 @@ enum err net_open(const struct net_config *config, struct net **out)
     enum err err = net->outbox.buffer != NULL ? conns_open(net) : ERR_MEMORY;
     if (err == OK)
         err = tls_worker_open(&net->tls);
+    struct ws_config ws = {&net->mem, net->config.ws, net->config.limits.ws_memory_max};
+    if (err == OK)
+        err = ws_worker_open(&ws, &net->ws);
     if (err == OK)
         err = udp_buffers_open(net);
     if (err == OK)
@@ -220,6 +226,7 @@ void net_close(struct net *net)
     tcp_stop(net);
     conns_close(net);
     tls_worker_close(net->tls);
+    ws_worker_close(net->ws);
     for (uint8_t i = 0; i < net->config.listener_count; i++)
         udp_close(net, i);
     udp_buffers_close(net);
@@ -249,7 +256,13 @@ void net_stop_listening(struct net *net)
 
 void net_counters(const struct net *net, struct net_counters *out)
 {
+    const struct ws_counters *ws = ws_worker_counters(net->ws);
+
     *out = net->counters;
+    out->upgraded = ws->upgraded;
+    out->refused[NET_R_ORIGIN] = ws->origins;
+    out->refused[NET_R_MEMORY] += ws->memory_denied;
+    out->refused[NET_R_WRITE_QUEUE] += ws->own_full;
     out->connections = net->conns.count;
     out->tls_connections = net->tls_connections;
     out->handshaking = net->handshaking;

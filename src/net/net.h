@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net - the SIP sockets of a worker: UDP, TCP and TLS over IPv4 and IPv6.
+ * net - the SIP sockets of a worker: UDP, TCP, TLS and WebSocket over IPv4 and IPv6.
  *
  * Receives in batches and hands every message over where it arrives; collects what is to be sent
  * in an outbox and sends it once per turn. Opens, reuses and closes connections; a connection
@@ -12,7 +12,7 @@
  * Thread:  net_sockets_*() the one that starts; a struct net its worker.
  * Memory:  a `mem` of its own, bounded by limits.memory_max.
  * Limit:   struct net_limits; each has a counter, and what happens then stands beside it.
- * Public headers: net.h framing.h tls.h dns.h
+ * Public headers: net.h framing.h tls.h dns.h ws_upgrade.h
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -21,6 +21,7 @@
 #include "loop/live.h"
 #include "loop/loop.h"
 #include "net/tls.h"
+#include "net/ws_upgrade.h"
 
 struct net;
 struct net_sockets;
@@ -46,15 +47,17 @@ struct net_limits {
     uint32_t connections_per_source_max; /* per remote host, over all workers; one more: closed at
                                             once. At most LIVE_COUNT_MAX */
     uint32_t write_queue_bytes;          /* per connection; one more: that message failed */
-    uint32_t message_ms;     /* from the first byte of a message to its last; then closed */
-    uint32_t first_ms;       /* from accepting to the first message; then closed */
-    uint32_t stall_ms;       /* of a write queue that does not get shorter; then closed */
-    uint32_t connect_ms;     /* then failed */
-    uint32_t idle_ms;        /* without a byte in either direction; then closed */
-    uint32_t handshakes_max; /* per worker, of TLS; one more: the oldest is closed */
+    uint32_t message_ms; /* from the first byte of a message to its last; then closed */
+    uint32_t first_ms;   /* from accepting to the first message; then closed. Not of a WebSocket */
+    uint32_t stall_ms;   /* of a write queue that does not get shorter; then closed */
+    uint32_t connect_ms; /* then failed */
+    uint32_t idle_ms;    /* without a byte in either direction; then closed */
+    uint32_t ping_ms;    /* between the pings to a WebSocket; one not answered: closed */
+    uint32_t handshakes_max; /* per worker, of TLS and WebSocket; one more: the oldest is closed */
     uint32_t handshake_ms;   /* from accepting or connecting to the end of it; then closed */
     size_t tls_memory_max;   /* per worker, TLS_CONN_BYTES for each connection; then refused */
-    size_t memory_max;       /* bytes of buffers and queues of this worker; then as a full queue */
+    size_t ws_memory_max; /* per worker, for WebSockets in the middle of a message; then closed */
+    size_t memory_max;    /* bytes of buffers and queues of this worker; then as a full queue */
 };
 
 static inline struct net_limits net_limits_default(void)
@@ -68,9 +71,11 @@ static inline struct net_limits net_limits_default(void)
         .stall_ms = 20000,
         .connect_ms = 5000,
         .idle_ms = 2 * 3600 * 1000 + 300000, /* longer than any registration is kept alive */
+        .ping_ms = 30000,
         .handshakes_max = 1000,
         .handshake_ms = 10000,
         .tls_memory_max = (size_t)1 << 30,
+        .ws_memory_max = (size_t)64 << 20,
         .memory_max = (size_t)512 << 20,
     };
 }
@@ -102,6 +107,7 @@ struct net_config {
     uint32_t listener_count;
     uint64_t hash_seed;   /* the same in all workers, secret */
     struct live *sources; /* accepted connections by remote host; the same in all workers */
+    struct ws_rules ws;   /* which web pages may connect */
     uint32_t boot;        /* number of this start: names of connections differ by it */
     struct net_limits limits;
     struct net_ops ops;
@@ -165,11 +171,14 @@ enum net_reason {
     NET_R_SEND_BUFFER,     /* UDP: the socket's buffer is full, the datagram is dropped */
     NET_R_ICMP,            /* UDP: refused by the destination or on the way */
     NET_R_RESET,           /* TCP: closed by the peer with an error */
-    NET_R_HANDSHAKE,       /* TLS: no common version, a bad certificate, no TLS at all */
+    NET_R_HANDSHAKE,       /* TLS: no common version, a bad certificate, no TLS at all; WebSocket:
+                              no upgrade, or not to SIP */
     NET_R_SLOW_HANDSHAKE,  /* limits.handshake_ms */
     NET_R_HANDSHAKES,      /* limits.handshakes_max */
     NET_R_TLS_MEMORY,      /* limits.tls_memory_max, or the system's */
     NET_R_NO_TLS,          /* there is no certificate to show */
+    NET_R_ORIGIN,          /* WebSocket: net_config.ws does not list it; it is a handshake, too */
+    NET_R_NO_PONG,         /* WebSocket: no sign of life for two of limits.ping_ms */
     NET_R_COUNT,
 };
 const char *net_reason_name(enum net_reason reason);
@@ -182,6 +191,7 @@ struct net_counters {
     uint64_t bytes_received, bytes_sent;
     uint64_t accepted, connected, closed;
     uint64_t handshakes; /* of TLS */
+    uint64_t upgraded;   /* to a WebSocket */
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
     uint64_t reading_denied; /* by ops.may_read */

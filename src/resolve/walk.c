@@ -381,6 +381,13 @@ static uint8_t given_transport(const struct resolve_query *query, bool numeric)
     return transport;
 }
 
+/* Browsers name themselves so (RFC 7118 §5); nobody need be asked (RFC 6761 §6.4). */
+static bool is_invalid(struct slice host)
+{
+    const struct slice end = SLICE(".invalid");
+    return host.len >= end.len && slice_equal(slice_from(host, host.len - end.len), end);
+}
+
 enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *query,
                               struct resolve_targets *out)
 {
@@ -391,7 +398,7 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
     uint8_t transport = given_transport(query, numeric);
 
     out->count = 0;
-    if (!numeric && !host_name(query->host, text))
+    if (!numeric && (!host_name(query->host, text) || is_invalid(slice_of(text))))
         return RESOLVE_NOTHING;
     if (transport != TRANSPORT_NONE && !is_usable(walk->resolver, transport))
         return RESOLVE_UNUSABLE;

@@ -136,6 +136,14 @@ enum sip_framing {
     SIP_FRAME,        /* WebSocket: as a datagram, Content-Length optional */
 };
 
+/** How messages come by an `enum transport` (RFC 3261 §18.3, RFC 7118 §5). */
+static inline enum sip_framing sip_framing_of(uint8_t transport)
+{
+    if (transport == TRANSPORT_WS || transport == TRANSPORT_WSS)
+        return SIP_FRAME;
+    return transport == TRANSPORT_TCP || transport == TRANSPORT_TLS ? SIP_STREAM : SIP_DATAGRAM;
+}
+
 /**
  * Parses one message. Leading CRLFs are skipped.
  *

@@ -483,9 +483,7 @@ enum sip_framing txn_server_framing(const struct txn_table *table, struct id id)
 {
     const struct server *server = server_get(table, id);
 
-    if (server == NULL || server->source.transport <= TRANSPORT_UDP)
-        return SIP_DATAGRAM;
-    return server->source.transport >= TRANSPORT_WS ? SIP_FRAME : SIP_STREAM;
+    return server != NULL ? sip_framing_of(server->source.transport) : SIP_DATAGRAM;
 }
 
 const struct flow *txn_server_flow(const struct txn_table *table, struct id id)

@@ -295,9 +295,9 @@ def load(paths, only=None):
 def judge(tester, message, seconds, transport=None):
     """Sends one message: (IDEAL | PASS | FAIL, outcome, what is wrong, what came back)."""
     transport = transport or message.transport
-    got, closed = (tester.send_tcp if transport == "tcp" else tester.send_udp)(message.raw, seconds)
+    got, closed = getattr(tester, "send_" + transport)(message.raw, seconds)
     result, wrong = outcome(got, closed), []
-    silent = transport == "tcp" and result == "closed" and re.search(message.must or ".*", "none")
+    silent = transport != "udp" and result == "closed" and re.search(message.must or ".*", "none")
     if not silent and not re.search(message.must or ".*", result):
         wrong.append("outcome %s, wanted /%s/" % (result, message.must))
     wrong += [w for w in (CHECKS[c](message.raw, got, result) for c in message.checks) if w]

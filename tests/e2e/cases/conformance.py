@@ -2,8 +2,12 @@
 """The published test messages of RFC 4475 and RFC 5118, each one result."""
 import importlib.util
 import pathlib
+import re
+import time
 
+from cases.websocket import WS, prepared
 from harness.case import case, check
+from harness.websocket import CLOSE, WebSocket, frame
 
 HERE = pathlib.Path(__file__).resolve().parent.parent.parent / "conformance"
 DOMAINS = ["example.com", "example.net", "example.org", "company.com", "registrar.example.com"]
@@ -16,12 +20,39 @@ def siptest():
     return module
 
 
-def send_all(env, label, transport=None, **settings):
+def over_websocket(tool):
+    """The runner's Tester, which can send by WebSocket, too."""
+
+    class Tester(tool.Tester):
+        def send_ws(self, raw, seconds):
+            """(messages that came back, whether the router closed the connection)."""
+            socket = WebSocket((self.router[0], WS), source=self.source).open()
+            socket.send(frame(raw, 2))
+            got, end = [], time.monotonic() + seconds
+            while not socket.ended and socket.waiting(end - time.monotonic()) and socket.more():
+                for opcode, _, payload in iter(socket.take, None):
+                    if opcode == CLOSE:
+                        socket.ended = True
+                    elif self.ours(raw, payload, []):
+                        got.append(payload)
+                        if not re.match(rb"SIP/2\.0 [2-6]", payload):
+                            continue
+                        end = min(end, time.monotonic() + 0.15)
+                        if b"INVITE" in b"".join(tool.fields(payload, "cseq")):
+                            socket.send(frame(self.ack_for(payload) or b"\r\n\r\n"))
+            socket.close()
+            return got, socket.ended
+
+    return Tester
+
+
+def send_all(env, label, transport=None, router=None, **settings):
     tool = siptest()
     messages = tool.load([HERE / "rfc4475" / "expect.tsv", HERE / "rfc5118" / "expect.tsv"])
     check(len(messages) == 49 + 2 + 12, "%d messages, wanted 63", len(messages))
-    router = env.router(domains=DOMAINS, **settings)
-    tester = tool.Tester(router.address, router.port, env.address(2), [tool.top_via_port(m.raw) for m in messages])
+    router = router or env.router(domains=DOMAINS, **settings)
+    tester = over_websocket(tool)(router.address, router.port, env.address(2),
+                                  [tool.top_via_port(m.raw) for m in messages])
     check(tester.alive(), "no answer to OPTIONS before the first message")
     count = {"IDEAL": 0, "PASS": 0, "FAIL": 0}
     for message in messages:
@@ -43,6 +74,13 @@ def messages_with_authentication(env):
 def messages_without_authentication(env):
     """Registrations are stored then: the contacts that come back are checked."""
     send_all(env, "open", auth={"required": False})
+
+
+@case(seconds=180)
+def messages_over_websocket(env):
+    """Each is a frame of its own: no framing is lost, so all that is asked of a datagram can be asked."""
+    router, _ = prepared(env, domains=DOMAINS)
+    send_all(env, "ws", "ws", router)
 
 
 @case(seconds=180, long=True)

@@ -61,10 +61,16 @@ static void without_a_file_the_defaults_hold(void **state)
     assert_int_equal(OK, config_load(NULL, &errors, &config));
     assert_int_equal(1, config->domains.count);
     assert_slice("localhost", config->domains.items[0]);
-    assert_int_equal(2, config->listener_count);
+    assert_int_equal(5, config->listener_count);
     assert_int_equal(TRANSPORT_UDP, config->listeners[0].transport);
     assert_string_equal("127.0.0.1:5060", addr_text(&config->listeners[0].bound, text));
     assert_int_equal(TRANSPORT_TCP, config->listeners[1].transport);
+    assert_int_equal(TRANSPORT_TLS, config->listeners[2].transport);
+    assert_string_equal("127.0.0.1:5061", addr_text(&config->listeners[2].bound, text));
+    assert_int_equal(TRANSPORT_WS, config->listeners[3].transport);
+    assert_string_equal("127.0.0.1:5066", addr_text(&config->listeners[3].bound, text));
+    assert_int_equal(TRANSPORT_WSS, config->listeners[4].transport);
+    assert_string_equal("127.0.0.1:5067", addr_text(&config->listeners[4].bound, text));
     assert_true(config->auth.required);
     assert_slice("localhost", config->auth.realm);
     assert_int_equal(1, config->auth.algorithms[0]);
@@ -221,15 +227,15 @@ static const struct {
      "f.yaml:5:8: error: drain: a list is not a duration such as 20s, 5m, 1h or 90d; give one "
      "from 0ms to 1h\n"},
     {"listeners",
-     "listen:\n  - udp:localhost:5060\n  - udp:127.0.0.1:99999\n  - wss:127.0.0.1:5061\n"
+     "listen:\n  - udp:localhost:5060\n  - udp:127.0.0.1:99999\n  - sctp:127.0.0.1:5061\n"
      "  - {advertise: x}\n  - tcp:127.0.0.1:5060\n  - tcp:127.0.0.1:5060\n"
      "  - {at: udp:127.0.0.1:1, advertise: 'a b', port: 3}\n",
      "f.yaml:2:5: error: listen: 'udp:localhost:5060' is not transport:address:port; write one "
      "such as udp:0.0.0.0:5060 or tcp:[::]:5060\n"
      "f.yaml:3:5: error: listen: 'udp:127.0.0.1:99999' is not transport:address:port; write one "
      "such as udp:0.0.0.0:5060 or tcp:[::]:5060\n"
-     "f.yaml:4:5: error: listen: 'wss:127.0.0.1:5061': only udp, tcp and tls are built yet "
-     "in this version; remove it\n"
+     "f.yaml:4:5: error: listen: 'sctp:127.0.0.1:5061' is not transport:address:port; write one "
+     "such as udp:0.0.0.0:5060 or tcp:[::]:5060\n"
      "f.yaml:5:5: error: listen: a listener without `at`; write {at: udp:0.0.0.0:5060, advertise: "
      "sip.example.com}\n"
      "f.yaml:7:5: error: listen: is there twice; remove one\n"
@@ -239,6 +245,28 @@ static const struct {
     {"TLS without what it needs", "listen: tls:0.0.0.0:5061\n",
      "f.yaml:1:9: error: listen: TLS where others can reach us needs "
      "a certificate; give `tls: {certificate: cert.pem, key: key.pem}`\n"},
+    {"TLS below WebSocket without what it needs",
+     "listen: [wss:127.0.0.1:5067, ws:0.0.0.0:5066, 'wss:[::]:5067']\n",
+     "f.yaml:1:9: error: listen: TLS where others can reach us needs "
+     "a certificate; give `tls: {certificate: cert.pem, key: key.pem}`\n"},
+    {"origins",
+     "ws:\n  ping: 1ms\n  origins:\n    - https://a.example:8443\n    - 'null'\n    - "
+     "http://[::1]\n"
+     "    - https://a.example/\n    - a.example\n    - wss://a.example\n    - https://a.example:0\n"
+     "    - https://\n    - [x]\n",
+     "f.yaml:2:9: error: ws.ping: '1ms' is out of range; give one from 1s to 1h\n"
+     "f.yaml:7:7: error: ws.origins: 'https://a.example/' is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"
+     "f.yaml:8:7: error: ws.origins: 'a.example' is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"
+     "f.yaml:9:7: error: ws.origins: 'wss://a.example' is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"
+     "f.yaml:10:7: error: ws.origins: 'https://a.example:0' is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"
+     "f.yaml:11:7: error: ws.origins: 'https://' is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"
+     "f.yaml:12:7: error: ws.origins: a list is not an origin; write one such as "
+     "https://phone.example.com, without a path\n"},
     {"keys for other certificates", "tls: {certificate: [a.pem, b.pem], key: a.key}\n",
      "f.yaml:1:41: error: tls.key: has 1 files for 2 certificates; give each its key, in the same "
      "order\n"},

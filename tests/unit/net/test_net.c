@@ -35,6 +35,7 @@ enum {
     UDP6,
     TCP6,
     UDP_ANY,
+    WS4,
     LISTENERS
 };
 
@@ -193,7 +194,7 @@ static struct fixture *fixture_open(const struct net_limits *limits)
     } where[LISTENERS] = {
         [UDP4] = {TRANSPORT_UDP, "127.0.0.1"},  [TCP4] = {TRANSPORT_TCP, "127.0.0.1"},
         [UDP6] = {TRANSPORT_UDP, "::1"},        [TCP6] = {TRANSPORT_TCP, "::1"},
-        [UDP_ANY] = {TRANSPORT_UDP, "0.0.0.0"},
+        [UDP_ANY] = {TRANSPORT_UDP, "0.0.0.0"}, [WS4] = {TRANSPORT_WS, "127.0.0.1"},
     };
     struct fixture *f = aligned_alloc(64, (sizeof *f + 63) / 64 * 64);
     assert_non_null(f);
@@ -1117,6 +1118,144 @@ static void a_slow_reader_gets_everything_in_order(void **state)
     fixture_close(f);
 }
 
+#define OPENING                                                                                    \
+    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                   \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"                 \
+    "Sec-WebSocket-Protocol: sip\r\n\r\n"
+#define OPENED                                                                                     \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"            \
+    "Sec-WebSocket-Protocol: sip\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
+static int ws_connect(struct fixture *f)
+{
+    int fd = peer_connect(f, WS4);
+    peer_send(fd, OPENING);
+    peer_expect(fd, OPENED);
+    return fd;
+}
+
+/* A frame of less than 126 bytes whose mask changes nothing. */
+static void ws_send(int fd, char first, const char *text)
+{
+    char frame[6 + 125] = {first, (char)(0x80 | strlen(text))};
+    assert_true(strlen(text) < 126);
+    memcpy(frame + 6, text, strlen(text));
+    assert_int_equal(6 + strlen(text), send(fd, frame, 6 + strlen(text), MSG_NOSIGNAL));
+}
+
+static void a_websocket_carries_a_message_in_each_frame(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    int fd = ws_connect(f);
+    ws_send(fd, '\x81', "one");
+    ws_send(fd, '\x01', "tw");
+    ws_send(fd, '\x80', "o");
+    struct heard *heard = wait_heard(f, 2);
+    assert_int_equal(MESSAGE, heard->what);
+    assert_int_equal(3, heard->len);
+    assert_memory_equal("two", heard->text, 3);
+    assert_true(heard->stream);
+    assert_int_equal(TRANSPORT_WS, heard->flow.transport);
+    ws_send(fd, '\x82', "\r\n\r\n"); /* a keep-alive of SIP's (RFC 7118 §6) */
+    peer_expect(fd, "\x81\x02\r\n");
+
+    struct flow to = heard->flow;
+    to.flags = FLOW_ONLY_CONN;
+    for (unsigned worker = 0; worker < WORKERS; worker++) {
+        send_by(f, worker, &to, SLICE("SIP/2.0 200 OK"));
+        peer_expect(fd, "\x81\x0eSIP/2.0 200 OK");
+    }
+    ws_send(fd, '\x88', "\x03\xe8");
+    peer_expect(fd, "\x88\x02\x03\xe8");
+    peer_expect_end(fd);
+    assert_int_equal(LOST, wait_heard(f, 3)->what);
+    close(fd);
+    /* Nobody is connected to by WebSocket. */
+    to = flow_to(TRANSPORT_WS, &f->listeners[WS4].bound);
+    send_by(f, 0, &to, SLICE("OPTIONS"));
+    assert_int_equal(FAILED, wait_heard(f, 4)->what);
+    fixture_close(f);
+}
+
+static void a_websocket_is_told_what_is_wrong_before_it_ends(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    int fd = peer_connect(f, WS4);
+    peer_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    char start[13] = "";
+    assert_int_equal(12, recv(fd, start, 12, MSG_WAITALL));
+    assert_string_equal("HTTP/1.1 426", start);
+    peer_expect_end(fd);
+    close(fd);
+    wait_refused(f, NET_R_HANDSHAKE, 1);
+
+    fd = ws_connect(f);
+    peer_send(fd, "\x81\x01x"); /* without a mask */
+    peer_expect(fd, "\x88\x02\x03\xea");
+    peer_send(fd, "what nobody reads any more");
+    peer_expect_end(fd);
+    close(fd);
+    wait_refused(f, NET_R_FRAMING, 1);
+
+    fd = ws_connect(f);
+    f->refuse = true; /* what the frame holds is not SIP */
+    ws_send(fd, '\x81', "hello");
+    peer_expect(fd, "\x88\x02\x03\xe9");
+    ws_send(fd, '\x88', "\x03\xe9");
+    peer_expect_end(fd);
+    close(fd);
+    wait_connections(f, 0);
+    fixture_close(f);
+}
+
+static void a_websocket_that_does_not_answer_pings_is_lost(void **state)
+{
+    (void)state;
+    struct net_limits limits = net_limits_default();
+    limits.ping_ms = 200;
+    limits.first_ms = 300; /* is not asked of who has opened a WebSocket */
+    struct fixture *f = fixture_open(&limits);
+    int fd = ws_connect(f);
+    char ping[3] = "";
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(2, recv(fd, ping, 2, MSG_WAITALL));
+        assert_memory_equal("\x89\x00", ping, 2);
+        if (n < 2)
+            ws_send(fd, '\x8a', "");
+    }
+    peer_expect_end(fd);
+    assert_int_equal(LOST, wait_heard(f, 1)->what);
+    assert_int_equal(1, sum_counters(f).refused[NET_R_NO_PONG]);
+    assert_int_equal(0, sum_counters(f).refused[NET_R_SLOW_MESSAGE]);
+    close(fd);
+    fixture_close(f);
+}
+
+static void openings_are_handshakes_with_a_limit_of_time_and_number(void **state)
+{
+    (void)state;
+    struct net_limits limits = net_limits_default();
+    limits.handshake_ms = 300;
+    limits.handshakes_max = 4; /* per worker */
+    struct fixture *f = fixture_open(&limits);
+    int fds[WORKERS * 4 + 1];
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        fds[i] = peer_connect(f, WS4);
+        peer_send(fds[i], "GET / HTTP/1.1\r\n");
+    }
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        peer_expect_end(fds[i]);
+        close(fds[i]);
+    }
+    struct net_counters counters = sum_counters(f);
+    assert_true(counters.refused[NET_R_HANDSHAKES] >= 1);
+    assert_int_equal(COUNT_OF(fds),
+                     counters.refused[NET_R_HANDSHAKES] + counters.refused[NET_R_SLOW_HANDSHAKE]);
+    fixture_close(f);
+}
+
 static void memory_is_within_what_was_computed(void **state)
 {
     (void)state;
@@ -1211,6 +1350,10 @@ int main(void)
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),
+        cmocka_unit_test(a_websocket_carries_a_message_in_each_frame),
+        cmocka_unit_test(a_websocket_is_told_what_is_wrong_before_it_ends),
+        cmocka_unit_test(a_websocket_that_does_not_answer_pings_is_lost),
+        cmocka_unit_test(openings_are_handshakes_with_a_limit_of_time_and_number),
         cmocka_unit_test(memory_is_within_what_was_computed),
         cmocka_unit_test(the_address_towards_a_peer_is_known),
         cmocka_unit_test(a_taken_port_is_refused_even_if_the_holder_would_share_it),

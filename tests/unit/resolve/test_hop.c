@@ -85,6 +85,9 @@ static void everything_is_tried_in_the_order_of_the_rfc(void **state)
         {"num.test", "udp:192.0.2.90:5099"},
         {"evil.test", "no answer"},
         {"plain.test;ws", "unusable"},
+        {"df7jal23ls0d.invalid", "nothing"}, /* as browsers call themselves (RFC 7118 §5) */
+        {"DF7JAL23LS0D.Invalid.;tcp", "nothing"},
+        {"x.invalid.test", "nothing"},
         {"bad..name", "nothing"},
         {"bad%name", "nothing"},
     };
@@ -105,7 +108,7 @@ static void everything_is_tried_in_the_order_of_the_rfc(void **state)
     zone_close(&zone);
 }
 
-static void numeric_hosts_are_never_asked_for(void **state)
+static void numeric_hosts_and_those_that_cannot_be_are_never_asked_for(void **state)
 {
     struct zone zone;
 
@@ -114,6 +117,9 @@ static void numeric_hosts_are_never_asked_for(void **state)
     zone.broken = true;
     assert_string_equal("udp:192.0.2.1:5060", zone_resolve(&zone, "192.0.2.1"));
     assert_string_equal("no answer", zone_resolve(&zone, "plain.test"));
+    zone.asked_count = 0;
+    assert_string_equal("nothing", zone_resolve(&zone, "df7jal23ls0d.invalid:5066"));
+    assert_int_equal(0, zone.asked_count);
     zone_close(&zone);
 }
 
@@ -250,7 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_tried_in_the_order_of_the_rfc),
-        cmocka_unit_test(numeric_hosts_are_never_asked_for),
+        cmocka_unit_test(numeric_hosts_and_those_that_cannot_be_are_never_asked_for),
         cmocka_unit_test(weights_decide_how_often_who_comes_first),
         cmocka_unit_test(more_hosts_than_are_tried_are_cut_and_counted),
         cmocka_unit_test(targets_that_failed_come_last_until_they_answer),
