@@ -56,6 +56,9 @@ struct flow {
     struct conn_id conn;
     struct addr remote;
     struct addr local;
+    /* to send by TLS: a keyed hash of the host name that the peer must prove (RFC 5922 §4); 0: he
+     * must prove his address. A connection is used for one name only */
+    uint64_t name;
 };
 
 enum {

@@ -79,6 +79,9 @@ struct core_ops {
     /** Asks the DNS; the answer comes by core_dns_answer(), never from within. False: it cannot be
      * asked. NULL: there is no DNS, names are not resolved. */
     bool (*ask_dns)(void *user, enum dns_type type, const char *name, struct id question);
+    /** What is sent by TLS with `name` in its flow goes to `host`, which the peer must prove to be.
+     * Copied. NULL: nothing goes by TLS. */
+    void (*name_host)(void *user, uint64_t name, struct slice host);
 };
 
 struct core_config {

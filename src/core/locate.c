@@ -265,8 +265,11 @@ static uint32_t hop_targets(struct core *core, const struct resolve_targets *fou
 
     for (uint32_t i = 0; i < found->count && count < max; i++) {
         const struct resolve_target *target = &found->items[i];
-        struct flow to = {.transport = target->transport, .remote = target->addr};
+        struct flow to = {
+            .transport = target->transport, .remote = target->addr, .name = target->name};
         to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
+        if (to.name != 0 && core->config.ops.name_host != NULL)
+            core->config.ops.name_host(core->config.ops.user, to.name, core->dns_query.host);
         if (to.listener != LISTENER_ANY)
             out[count++] = (struct proxy_target){
                 .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};

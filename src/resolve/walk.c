@@ -354,11 +354,27 @@ static bool by_records(struct walk *walk, struct slice host, bool sips, struct h
 
 /* ---- the hop ---- */
 
-static enum resolve_verdict verdict_of(struct walk *walk, struct resolve_targets *out)
+/* Whom a target must prove to be over TLS: the host that was asked for, whatever names the DNS made
+ * of it (RFC 5922 §4). */
+static void name_targets(const struct walk *walk, const char *host, struct resolve_targets *out)
+{
+    if (host == NULL) /* an address */
+        return;
+    uint64_t name = hash_mac(&walk->resolver->config.name_key, slice_of(host));
+    for (uint32_t i = 0; i < out->count; i++) {
+        uint8_t transport = out->items[i].transport;
+        if (transport == TRANSPORT_TLS || transport == TRANSPORT_WSS)
+            out->items[i].name = name != 0 ? name : 1;
+    }
+}
+
+static enum resolve_verdict verdict_of(struct walk *walk, const char *host,
+                                       struct resolve_targets *out)
 {
     if (walk->question_count > 0)
         return RESOLVE_ASK;
     if (out->count > 0) {
+        name_targets(walk, host, out);
         dead_last(walk->resolver, out, walk->now_ms);
         return RESOLVE_DONE;
     }
@@ -405,7 +421,7 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
     };
     if (numeric || query->port != 0) {
         by_host(walk, &self, out);
-        return verdict_of(walk, out);
+        return verdict_of(walk, numeric ? NULL : text, out);
     }
     bool said = false;
     if (transport == TRANSPORT_NONE) {
@@ -425,5 +441,5 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
         walk->failed = false;
         by_host(walk, &self, out);
     }
-    return verdict_of(walk, out);
+    return verdict_of(walk, numeric ? NULL : text, out);
 }
