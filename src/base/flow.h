@@ -24,6 +24,12 @@ static inline bool transport_reliable(enum transport transport)
     return transport >= TRANSPORT_TCP;
 }
 
+/** Is what goes by it encrypted? What a sips URI asks for (RFC 5630). */
+static inline bool transport_secure(enum transport transport)
+{
+    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+}
+
 /** "udp" and so on, as users write it; "" where there is none. */
 static inline const char *transport_word(uint8_t transport)
 {

@@ -195,7 +195,7 @@ static bool conn_stack(struct conn *conn)
     enum net_reason reason = NET_R_COUNT;
 
     conn->filter = &conn->tcp.filter;
-    if (conn->flow.transport == TRANSPORT_TLS || conn->flow.transport == TRANSPORT_WSS)
+    if (transport_secure((enum transport)conn->flow.transport))
         reason = conn_add_tls(conn);
     if (reason == NET_R_COUNT)
         return true;

@@ -10,15 +10,11 @@ enum {
     REPORT_TEXT_MAX = 900,
 };
 
-static bool is_tls(const struct conn *conn)
-{
-    return conn->flow.transport == TRANSPORT_TLS || conn->flow.transport == TRANSPORT_WSS;
-}
-
 /* Is it about TLS at all? What happens to a connection that is up is told only when it is. */
 static bool concerns_tls(const struct conn *conn, enum net_reason reason)
 {
-    return is_tls(conn) && (!conn->ready || reason == NET_R_FRAMING);
+    return transport_secure((enum transport)conn->flow.transport) &&
+           (!conn->ready || reason == NET_R_FRAMING);
 }
 
 static void write_peer(const struct conn *conn, struct builder *b)

@@ -33,11 +33,6 @@ static bool is_usable_addr(const struct resolver *resolver, const struct addr *a
     return (set >> transport & 1) != 0;
 }
 
-static bool is_secure(uint8_t transport)
-{
-    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
-}
-
 static uint16_t default_port(uint8_t transport)
 {
     if (transport == TRANSPORT_WS)
@@ -362,8 +357,7 @@ static void name_targets(const struct walk *walk, const char *host, struct resol
         return;
     uint64_t name = hash_mac(&walk->resolver->config.name_key, slice_of(host));
     for (uint32_t i = 0; i < out->count; i++) {
-        uint8_t transport = out->items[i].transport;
-        if (transport == TRANSPORT_TLS || transport == TRANSPORT_WSS)
+        if (transport_secure((enum transport)out->items[i].transport))
             out->items[i].name = name != 0 ? name : 1;
     }
 }
@@ -429,8 +423,8 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
         self.transport = query->sips ? TRANSPORT_TLS : TRANSPORT_UDP;
         self.port = default_port(self.transport);
     } else {
-        enum srv srv =
-            by_srv(walk, query->host, transport, query->sips || is_secure(transport), &hosts);
+        enum srv srv = by_srv(walk, query->host, transport,
+                              query->sips || transport_secure((enum transport)transport), &hosts);
         said = srv == SRV_FOUND || srv == SRV_DECLINED;
     }
     if (walk->question_count > 0)
