@@ -23,9 +23,10 @@ class Authority:
                     "-out", self.path)
 
     def pair(self, name, host, days=30, address=None):
-        """FOLDER/NAME.pem and NAME.key for `host` (and an address); gives FOLDER/NAME."""
+        """FOLDER/NAME.pem and NAME.key for `host` (and an address, also as linphone looks for it: as if it were a host
+        name); gives FOLDER/NAME."""
         stem = os.path.join(self.folder, name)
-        names = "DNS:" + host + (",IP:" + address if address else "")
+        names = "DNS:" + host + (",IP:%s,DNS:%s" % (address, address) if address else "")
         with open(stem + ".ext", "w", encoding="ascii") as out:
             out.write("subjectAltName=%s\n" % names)
         openssl("req", *EC, "-nodes", "-subj", "/CN=" + name, "-keyout", stem + ".key", "-out", stem + ".csr")
