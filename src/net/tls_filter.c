@@ -286,15 +286,18 @@ static const struct tls_filter *find_tls(const struct filter *top)
     return top != NULL ? look_at(top) : NULL;
 }
 
-void tls_filter_explain(const struct filter *top, struct builder *b)
+bool tls_filter_explain(const struct filter *top, struct builder *b)
 {
     const struct tls_filter *self = find_tls(top);
-    const char *reason = self != NULL ? ERR_reason_error_string(self->error) : NULL;
+    if (self == NULL || (self->established && !self->spoilt))
+        return false;
 
-    if (self != NULL && self->refused != NULL)
+    const char *reason = ERR_reason_error_string(self->error);
+    if (self->refused != NULL)
         say_certificate(self, b);
     else
         builder_add(b, slice_of(reason != NULL ? reason : "the peer has closed the connection"));
+    return true;
 }
 
 bool tls_filter_resumed(const struct filter *top)

@@ -36,8 +36,8 @@ struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, 
                                const struct addr *addr);
 
 /** Writes why the TLS in this stack has failed: the peer's certificate and what is wrong with it,
- * or what OpenSSL says. */
-void tls_filter_explain(const struct filter *top, struct builder *b);
+ * or what OpenSSL says. False: it has not. */
+bool tls_filter_explain(const struct filter *top, struct builder *b);
 /** Was an earlier session of the peer's taken up? */
 bool tls_filter_resumed(const struct filter *top);
 

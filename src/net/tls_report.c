@@ -10,7 +10,8 @@ enum {
     REPORT_TEXT_MAX = 900,
 };
 
-/* Is it about TLS at all? What happens to a connection that is up is told only when it is. */
+/* Is it about TLS? Of a connection that is up only what TLS itself finds wrong: an alert, perhaps.
+ */
 static bool concerns_tls(const struct conn *conn, enum net_reason reason)
 {
     return transport_secure((enum transport)conn->flow.transport) &&
@@ -31,9 +32,9 @@ static void write_peer(const struct conn *conn, struct builder *b)
 
 static void write_why(const struct conn *conn, enum net_reason reason, struct builder *b)
 {
-    if (reason == NET_R_HANDSHAKE || reason == NET_R_FRAMING)
-        tls_filter_explain(conn->filter, b);
-    else
+    bool failed = reason == NET_R_HANDSHAKE || reason == NET_R_FRAMING;
+
+    if (!failed || !tls_filter_explain(conn->filter, b))
         builder_add(b, slice_of(net_reason_name(reason)));
 }
 
