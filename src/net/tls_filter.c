@@ -452,7 +452,9 @@ static struct tls_filter *filter_new(struct tls_worker *worker, struct filter *b
     self->filter = (struct filter){.ops = &tls_ops, .below = below};
     self->worker = worker;
     self->ssl = SSL_new(ctx);
-    BIO *bio = self->ssl != NULL ? BIO_new(worker->bio) : NULL;
+    BIO *bio = NULL;
+    if (self->ssl != NULL && SSL_set_app_data(self->ssl, self) == 1)
+        bio = BIO_new(worker->bio);
     if (bio == NULL) {
         SSL_free(self->ssl);
         free(self);
@@ -461,7 +463,6 @@ static struct tls_filter *filter_new(struct tls_worker *worker, struct filter *b
     }
     BIO_set_data(bio, self);
     SSL_set_bio(self->ssl, bio, bio);
-    SSL_set_app_data(self->ssl, self);
     return self;
 }
 
