@@ -24,6 +24,12 @@ static inline bool transport_reliable(enum transport transport)
     return transport >= TRANSPORT_TCP;
 }
 
+/** Is what goes by it encrypted? What a sips URI asks for (RFC 5630). */
+static inline bool transport_secure(enum transport transport)
+{
+    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+}
+
 /** "udp" and so on, as users write it; "" where there is none. */
 static inline const char *transport_word(uint8_t transport)
 {
@@ -56,6 +62,9 @@ struct flow {
     struct conn_id conn;
     struct addr remote;
     struct addr local;
+    /* to send by TLS: a keyed hash of the host name that the peer must prove (RFC 5922 §4); 0: he
+     * must prove his address. A connection is used for one name only */
+    uint64_t name;
 };
 
 enum {

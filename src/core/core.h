@@ -79,6 +79,9 @@ struct core_ops {
     /** Asks the DNS; the answer comes by core_dns_answer(), never from within. False: it cannot be
      * asked. NULL: there is no DNS, names are not resolved. */
     bool (*ask_dns)(void *user, enum dns_type type, const char *name, struct id question);
+    /** What is sent by TLS with `name` in its flow goes to `host`, which the peer must prove to be.
+     * Copied. NULL: nothing goes by TLS. */
+    void (*name_host)(void *user, uint64_t name, struct slice host);
 };
 
 struct core_config {
@@ -139,6 +142,8 @@ enum core_reason {
     CORE_R_NO_BINDING,         /* 480 */
     CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
     CORE_R_FLOW_GONE,          /* 430 */
+    CORE_R_SIPS_NOT_ALLOWED,   /* 400, 480: a sips request that came, or would go on, without TLS */
+    CORE_R_SIPS_REQUIRED,      /* 480: a sips contact that cannot be reached by TLS */
     CORE_R_UNRESOLVED,         /* 404: there is no such host, or none that we could send to */
     CORE_R_DNS,                /* 504: the DNS did not answer, or not in time */
     CORE_R_DNS_FULL,           /* 503: too many names, or requests, that wait for the DNS */

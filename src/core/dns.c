@@ -59,6 +59,7 @@ enum err dns_open_waits(struct core *core)
         .wheel = &core->wheel,
         .rng = &core->rng,
         .hash_seed = core->config.hash_seed,
+        .name_key = core->config.token_key,
         .usable_v4 = usable_transports(core, ADDR_V4),
         .usable_v6 = usable_transports(core, ADDR_V6),
         .limits = core->config.resolve,
@@ -121,10 +122,16 @@ enum verdict dns_wait(struct core *core, struct request *r)
 
 /* ---- what became of a target ---- */
 
+static struct resolve_target hop_target(const struct flow *to)
+{
+    return (struct resolve_target){
+        .addr = to->remote, .transport = to->transport, .name = to->name};
+}
+
 void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms)
 {
     struct core *core = user;
-    struct resolve_target target = {.addr = to->remote, .transport = to->transport};
+    struct resolve_target target = hop_target(to);
 
     resolver_failed(core->resolver, &target, now_ms);
 }
@@ -132,7 +139,7 @@ void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms)
 void dns_hop_answered(void *user, const struct flow *to)
 {
     struct core *core = user;
-    struct resolve_target target = {.addr = to->remote, .transport = to->transport};
+    struct resolve_target target = hop_target(to);
 
     resolver_answered(core->resolver, &target);
 }

@@ -109,15 +109,19 @@ static bool binding_flow(const struct core *core, const struct binding *binding,
 }
 
 /** The first value of a stored Path is the next hop (RFC 3327 §5.3). */
-static bool path_address(const struct core *core, const struct binding *binding, uint8_t listener,
-                         struct flow *to)
+static bool path_address(const struct core *core, const struct binding *binding, bool sips,
+                         uint8_t listener, struct flow *to)
 {
     struct slice rest = binding->path, value;
     struct sip_name_addr edge;
     struct sip_uri uri;
 
-    return sip_list_next(&rest, &value) && sip_name_addr_parse(value, &edge) == OK &&
-           sip_uri_parse(edge.uri_text, &uri) == OK && locate_address(core, &uri, listener, to);
+    if (!sip_list_next(&rest, &value) || sip_name_addr_parse(value, &edge) != OK ||
+        sip_uri_parse(edge.uri_text, &uri) != OK)
+        return false;
+    if (sips)
+        uri.scheme = SIP_SCHEME_SIPS;
+    return locate_address(core, &uri, listener, to);
 }
 
 static bool is_callable(const struct sip_uri *uri)
@@ -138,7 +142,7 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .instance = instance_hash(core, binding),
     };
     if (binding->path.len > 0)
-        return path_address(core, binding, listener, &out->to);
+        return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to);
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);
@@ -171,6 +175,38 @@ static bool leads_outside(const struct core *core, const struct binding *binding
            !core_is_trusted(core, &to->remote) && !core_is_trusted(core, &binding->flow.remote);
 }
 
+/**
+ * What a call to a sip or a sips URI makes of a binding (RFC 5630 §5.3): one to a sips URI goes to
+ * sips contacts only; one to a sip URI goes to a sips contact as sip, over TLS all the same.
+ */
+static bool match_sips(struct core *core, const struct sip_uri *contact, struct search *search,
+                       struct proxy_target *target)
+{
+    bool asked = search->query->uri->scheme == SIP_SCHEME_SIPS;
+    bool given = contact->scheme == SIP_SCHEME_SIPS;
+    enum core_reason reason = asked ? CORE_R_SIPS_NOT_ALLOWED : CORE_R_SIPS_REQUIRED;
+
+    if (!asked && !given)
+        return true;
+    if (!given || !transport_secure((enum transport)target->to.transport)) {
+        search->reason = reason;
+        return false;
+    }
+    if (asked)
+        return true;
+    const size_t old = SLICE("sips").len;
+    struct slice rest = slice_from(target->uri, old);
+    char *text = arena_alloc(&core->scratch, old - 1 + rest.len);
+    if (text == NULL) {
+        search->reason = CORE_R_MEMORY;
+        return false;
+    }
+    memcpy(text, target->uri.data, old - 1);
+    memcpy(text + old - 1, rest.data, rest.len);
+    target->uri = (struct slice){text, old - 1 + rest.len};
+    return true;
+}
+
 /** One binding: a target, or, when its contact is one of our users, that user's targets (§16.5). */
 static void search_binding(struct core *core, const struct binding *binding, struct slice aor,
                            struct search *search)
@@ -184,8 +220,13 @@ static void search_binding(struct core *core, const struct binding *binding, str
         struct proxy_target *target = &search->out[search->count];
         if (binding_target(core, binding, &uri, aor, search->query->listener, target) &&
             (search->query->outside || binding->path.len > 0 ||
-             !leads_outside(core, binding, &target->to)))
+             !leads_outside(core, binding, &target->to)) &&
+            match_sips(core, &uri, search, target))
             search->count++;
+        return;
+    }
+    if (search->query->uri->scheme == SIP_SCHEME_SIPS && uri.scheme != SIP_SCHEME_SIPS) {
+        search->reason = CORE_R_SIPS_NOT_ALLOWED;
         return;
     }
     if (search->depth == LOCATE_DEPTH_MAX) {
@@ -267,8 +308,11 @@ static uint32_t hop_targets(struct core *core, const struct resolve_targets *fou
 
     for (uint32_t i = 0; i < found->count && count < max; i++) {
         const struct resolve_target *target = &found->items[i];
-        struct flow to = {.transport = target->transport, .remote = target->addr};
+        struct flow to = {
+            .transport = target->transport, .remote = target->addr, .name = target->name};
         to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
+        if (to.name != 0 && core->config.ops.name_host != NULL)
+            core->config.ops.name_host(core->config.ops.user, to.name, core->dns_query.host);
         if (to.listener != LISTENER_ANY)
             out[count++] = (struct proxy_target){
                 .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};

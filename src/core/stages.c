@@ -19,6 +19,10 @@
 #define OPTIONS_LINES     ALLOW_LINE "Accept: */*\r\nSupported: path\r\n" /* our capabilities */
 #define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
 
+/* RFC 5630 §5.3. */
+#define WARN_SIPS_NOT_ALLOWED "Warning: 380 strowger \"SIPS Not Allowed\"\r\n"
+#define WARN_SIPS_REQUIRED    "Warning: 381 strowger \"SIPS Required\"\r\n"
+
 /**
  * Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. What
  * is no token is not repeated: `malformed`.
@@ -58,6 +62,29 @@ static enum verdict check_extensions(struct core *core, struct request *r, enum 
     return refuse(core, r, reason, 420, NULL, b.overflow ? SLICE_EMPTY : builder_slice(&b));
 }
 
+static bool can_tls(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->config.listener_count; i++)
+        if (transport_secure((enum transport)core->config.listeners[i].transport))
+            return true;
+    return false;
+}
+
+/**
+ * A sips URI asks for TLS on every hop (RFC 5630 §4.1). Who has come without is not let through:
+ * the answers would tell him that it was secure. In a dialog the far end has chosen the URI.
+ */
+static enum verdict check_sips(struct core *core, struct request *r)
+{
+    if (r->uri.scheme != SIP_SCHEME_SIPS)
+        return GO_ON;
+    if (!can_tls(core))
+        return refuse(core, r, CORE_R_SCHEME, 416, NULL, SLICE_EMPTY);
+    if (r->msg->to.tag.len == 0 && !transport_secure((enum transport)r->source->transport))
+        return refuse(core, r, CORE_R_SIPS_NOT_ALLOWED, 400, "SIPS without TLS", SLICE_EMPTY);
+    return GO_ON;
+}
+
 enum verdict stage_validate(struct core *core, struct request *r)
 {
     const struct sip_msg *msg = r->msg;
@@ -66,6 +93,9 @@ enum verdict stage_validate(struct core *core, struct request *r)
     r->uri = msg->request_uri;
     if (r->uri.scheme == SIP_SCHEME_OTHER)
         return refuse(core, r, CORE_R_SCHEME, 416, NULL, SLICE_EMPTY);
+    enum verdict verdict = check_sips(core, r);
+    if (verdict != GO_ON)
+        return verdict;
     if (msg->max_forwards == 0)
         return refuse(core, r, CORE_R_TOO_MANY_HOPS, 483, NULL, SLICE_EMPTY);
 
@@ -263,21 +293,30 @@ enum verdict stage_local(struct core *core, struct request *r)
     return refuse(core, r, CORE_R_METHOD, 405, NULL, SLICE(ALLOW_LINE));
 }
 
-/** Where a request goes that has a Route left, or is in a dialog: one hop, named already. */
+/** Where a request goes that has a Route left, or is in a dialog: one hop, named already. One to a
+ * sips URI goes there by TLS, whatever the Route says. */
 static uint32_t route_target(struct core *core, struct request *r, struct proxy_target *target,
                              enum core_reason *reason)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+    bool sips = r->uri.scheme == SIP_SCHEME_SIPS;
 
     *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
-    if (r->has_route)
-        return locate_hop(core, &r->route, r->source->listener, r->uri_text, target,
-                          RESOLVE_TARGETS_MAX, reason);
+    if (r->has_route) {
+        struct sip_uri hop = r->route;
+        if (sips)
+            hop.scheme = SIP_SCHEME_SIPS;
+        return locate_hop(core, &hop, r->source->listener, r->uri_text, target, RESOLVE_TARGETS_MAX,
+                          reason);
+    }
     *reason = CORE_R_FLOW_GONE;
     target->nat = true;
     target->aor = side->aor;
     target->instance = side->instance;
-    return locate_side(core, side, &target->to) ? 1 : 0;
+    if (!locate_side(core, side, &target->to))
+        return 0;
+    *reason = CORE_R_SIPS_NOT_ALLOWED;
+    return !sips || transport_secure((enum transport)target->to.transport) ? 1 : 0;
 }
 
 static bool is_route_target(const struct request *r)
@@ -314,6 +353,10 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
     }
     if (reason == CORE_R_NO_BINDING)
         return refuse(core, r, reason, 480, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_SIPS_NOT_ALLOWED)
+        return refuse(core, r, reason, 480, NULL, SLICE(WARN_SIPS_NOT_ALLOWED));
+    if (reason == CORE_R_SIPS_REQUIRED)
+        return refuse(core, r, reason, 480, NULL, SLICE(WARN_SIPS_REQUIRED));
     if (reason == CORE_R_DO_NOT_DISTURB)
         return refuse(core, r, reason, 480, "Do not disturb", SLICE_EMPTY);
     if (reason == CORE_R_FLOW_GONE)

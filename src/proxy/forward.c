@@ -270,12 +270,11 @@ static void write_record_route_value(const struct forward *f, const struct flow 
 {
     const struct proxy_config *config = &f->proxy->config;
 
-    builder_text(b, "Record-Route: <sip");
-    if (f->secure)
-        builder_char(b, 's');
-    builder_char(b, ':');
+    bool sips = f->secure && transport_secure((enum transport)side->transport);
+    builder_add(b, sips ? SLICE("Record-Route: <sips:") : SLICE("Record-Route: <sip:"));
     config->write_our_address(config->user, b, side);
-    builder_add(b, transport_param(side->transport));
+    if (!sips || side->transport != TRANSPORT_TLS) /* which sips says already (RFC 5630 §3.1.4) */
+        builder_add(b, transport_param(side->transport));
     builder_text(b, ";lr;r=");
     builder_add(b, token);
     builder_text(b, ">\r\n");

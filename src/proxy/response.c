@@ -285,8 +285,8 @@ static enum recursion recurse_to(struct context *c, struct slice value, uint64_t
     if (sip_contact_parse(value, &contact) != OK || contact.star ||
         sip_uri_parse(contact.addr.uri_text, &uri) != OK)
         return RECURSION_LEFT;
-    if (c->secure && uri.scheme != SIP_SCHEME_SIPS)
-        return RECURSION_LEFT;
+    if (c->secure != (uri.scheme == SIP_SCHEME_SIPS))
+        return RECURSION_LEFT; /* neither less secure nor more (RFC 5630 §5.3) */
     uint32_t count =
         config->resolve(config->user, contact.addr.uri_text, c->plan->request.reaches_outside,
                         targets, COUNT_OF(targets), now_ms);

@@ -281,6 +281,35 @@ static enum err take_contacts(struct work *w)
     return OK;
 }
 
+static bool path_is_sips(const struct sip_msg *msg)
+{
+    struct sip_values it = sip_values(msg, SIP_F_PATH);
+    struct sip_name_addr addr;
+    struct slice value;
+    struct sip_uri uri;
+
+    while (sip_values_next(&it, &value))
+        if (sip_name_addr_parse(value, &addr) != OK || sip_uri_parse(addr.uri_text, &uri) != OK ||
+            uri.scheme != SIP_SCHEME_SIPS)
+            return false;
+    return true;
+}
+
+/** A sips contact is taken only if all the way to it is so (RFC 5630 §5.2). */
+static enum err check_sips(struct work *w)
+{
+    uint32_t sips = 0;
+
+    for (uint32_t i = 0; i < w->wanted_count; i++)
+        sips += !w->wanted[i].contact.star && w->wanted[i].uri.scheme == SIP_SCHEME_SIPS;
+    if (sips == 0)
+        return OK;
+    if (sips == w->wanted_count && w->msg->request_uri.scheme == SIP_SCHEME_SIPS &&
+        transport_secure((enum transport)w->source->transport) && path_is_sips(w->msg))
+        return OK;
+    return refuse(w, 400, SLICE("SIPS Contact In A Request That Is Not SIPS"), SLICE_EMPTY);
+}
+
 /* --- What is there --------------------------------------------------------------------------- */
 
 /** Unpacks what has not expired (RFC 3261 §10.2.2); room is left for new ones. */
@@ -734,6 +763,8 @@ static enum err process(struct work *w, struct slice current)
         err = take_path(w);
     if (err == OK)
         err = take_contacts(w);
+    if (err == OK)
+        err = check_sips(w);
     if (err == OK)
         err = load(w, current);
     if (err)

@@ -22,6 +22,7 @@
 
 #include "base/dns.h"
 #include "base/flow.h"
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -48,6 +49,7 @@ struct resolve_query {
 struct resolve_target {
     struct addr addr;
     uint8_t transport; /* enum transport */
+    uint64_t name;     /* over TLS: of the host that was asked for, as in struct flow; else 0 */
 };
 
 /** In the order in which they are to be tried (§4.3). */
@@ -91,6 +93,7 @@ struct resolve_config {
     struct timer_wheel *wheel;
     struct rng *rng;
     uint64_t hash_seed;
+    struct hash_key name_key;     /* for struct resolve_target's names */
     uint8_t usable_v4, usable_v6; /* sets of 1 << enum transport: what our listeners can send by */
     struct resolve_limits limits;
     void *user;

@@ -660,6 +660,24 @@ static void a_sips_request_does_not_recurse_to_sip(void **state)
     world_close(w);
 }
 
+static void a_sip_request_does_not_recurse_to_sips(void **state)
+{
+    struct world *w = world_open((struct world_options){.recurse = true});
+    struct proxy_target bob = world_target(1, 1000);
+    (void)state;
+
+    w->resolved[0] = world_target(2, 0);
+    w->resolved_count = 1;
+    world_write(w, "INVITE", "sip:bob@example.com", "", "");
+    assert_int_equal(world_forward(w, &bob, 1), OK);
+    assert_true(world_answer(w, world_expect(w, "INVITE"), 302, "one",
+                             "Contact: <sips:carol@192.0.2.77>\r\n"));
+    world_expect(w, "ACK");
+    world_expect(w, "SIP/2.0 302");
+    assert_int_equal(w->resolve_calls, 0);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +709,7 @@ int main(void)
         cmocka_unit_test(contacts_that_cannot_be_followed_stay_in_the_3xx),
         cmocka_unit_test(a_target_that_was_tried_is_not_tried_again_by_recursion),
         cmocka_unit_test(a_sips_request_does_not_recurse_to_sip),
+        cmocka_unit_test(a_sip_request_does_not_recurse_to_sips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

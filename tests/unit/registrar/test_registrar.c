@@ -414,10 +414,40 @@ static void a_phone_that_moved_is_known_by_its_instance(void **state)
     /* Two contacts of one request are both meant. */
     assert_int_equal(200, submit("d", 2,
                                  "Contact: <sip:a@10.0.0.2:2>" INSTANCE "\r\n"
-                                 "Contact: <sips:a@10.0.0.2:3>" INSTANCE "\r\n"));
+                                 "Contact: <sip:a@10.0.0.2:3>" INSTANCE "\r\n"));
     assert_int_equal(2, binding_count(current));
     assert_int_equal(200, submit("e", 1, "Contact: <sip:b@10.0.0.3>\r\n"));
     assert_int_equal(3, binding_count(current)); /* no instance: another phone */
+}
+
+/* The same to a Request-URI of sips. */
+static unsigned submit_sips(unsigned cseq, const char *lines)
+{
+    static struct sip_msg msg;
+
+    msg = *request("sips", cseq, lines);
+    msg.request_uri.scheme = SIP_SCHEME_SIPS;
+    return process(&msg);
+}
+
+static void a_sips_contact_is_taken_only_where_all_is_sips(void **state)
+{
+    (void)state;
+    source.transport = TRANSPORT_TLS;
+    assert_int_equal(400, submit("c", 1, "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(400, submit_sips(1, "Contact: <sips:a@10.0.0.1>, <sip:b@10.0.0.1>\r\n"));
+    path_ok = true;
+    assert_int_equal(400, submit_sips(1, "Supported: path\r\nPath: <sip:edge.example;lr>\r\n"
+                                         "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(0, current.len);
+    assert_int_equal(200, submit_sips(1, "Supported: path\r\nPath: <sips:edge.example;lr>\r\n"
+                                         "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(200, submit_sips(2, "Contact: <sip:b@10.0.0.1>\r\n")); /* less is no harm */
+    assert_int_equal(200, submit_sips(3, "Contact: *\r\nExpires: 0\r\n"));
+    source.transport = TRANSPORT_TCP;
+    assert_int_equal(400, submit_sips(4, "Contact: <sips:a@10.0.0.1>\r\n"));
+    source.transport = TRANSPORT_WSS;
+    assert_int_equal(200, submit_sips(5, "Contact: <sips:a@10.0.0.1>\r\n"));
 }
 
 static void a_path_is_kept_in_order_and_given_back(void **state)
@@ -795,6 +825,7 @@ int main(void)
         REGISTRAR_TEST(a_late_retransmission_gets_the_present_bindings),
         REGISTRAR_TEST(an_instance_and_reg_id_name_one_flow),
         REGISTRAR_TEST(a_phone_that_moved_is_known_by_its_instance),
+        REGISTRAR_TEST(a_sips_contact_is_taken_only_where_all_is_sips),
         REGISTRAR_TEST(a_path_is_kept_in_order_and_given_back),
         REGISTRAR_TEST(the_service_route_is_told),
         REGISTRAR_TEST(contacts_come_back_as_they_were_written),

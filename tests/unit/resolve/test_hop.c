@@ -197,8 +197,8 @@ static void more_hosts_than_are_tried_are_cut_and_counted(void **state)
 
 static void targets_that_failed_come_last_until_they_answer(void **state)
 {
-    struct resolve_target a = {{.family = ADDR_V4, .port = 5070, .bytes = {192, 0, 2, 31}},
-                               TRANSPORT_UDP};
+    struct resolve_target a = {
+        {.family = ADDR_V4, .port = 5070, .bytes = {192, 0, 2, 31}}, TRANSPORT_UDP, 0};
     struct resolve_counters counters;
     struct zone zone;
 
@@ -232,8 +232,8 @@ static void targets_that_failed_come_last_until_they_answer(void **state)
 static void only_so_many_dead_ones_are_remembered(void **state)
 {
     struct resolve_limits limits = resolve_limits_default();
-    struct resolve_target target = {{.family = ADDR_V4, .port = 5060, .bytes = {192, 0, 2, 0}},
-                                    TRANSPORT_UDP};
+    struct resolve_target target = {
+        {.family = ADDR_V4, .port = 5060, .bytes = {192, 0, 2, 0}}, TRANSPORT_UDP, 0};
     struct resolve_counters counters;
     struct zone zone;
 
@@ -252,6 +252,47 @@ static void only_so_many_dead_ones_are_remembered(void **state)
     zone_close(&zone);
 }
 
+/* The first target over TLS of what is known of a name by now; else zero. */
+static struct resolve_target tls_target(struct zone *zone, const char *text)
+{
+    struct resolve_query query = zone_query(text);
+    struct resolve_targets targets;
+
+    zone_resolve(zone, text);
+    assert_int_equal(RESOLVE_DONE, resolver_find(zone->resolver, &query, zone->now_ms, &targets));
+    for (uint32_t i = 0; i < targets.count; i++)
+        if (targets.items[i].transport == TRANSPORT_TLS)
+            return targets.items[i];
+    return (struct resolve_target){0};
+}
+
+static void over_tls_the_name_that_was_asked_for_is_part_of_the_target(void **state)
+{
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    struct resolve_target srv = tls_target(&zone, "srv.test;tls");
+    assert_true(srv.name != 0);
+    assert_true(srv.name == tls_target(&zone, "SRV.test.;sips").name); /* the same domain */
+    struct resolve_target host = tls_target(&zone, "a.srv.test:5072;tls");
+    assert_true(addr_equal(&srv.addr, &host.addr)); /* the same host by its own name */
+    assert_true(srv.name != host.name);
+    assert_true(tls_target(&zone, "192.0.2.31;tls").name == 0); /* an address is none */
+
+    struct resolve_query plain = zone_query("plain.test");
+    struct resolve_targets targets;
+    zone_resolve(&zone, "plain.test");
+    assert_int_equal(RESOLVE_DONE, resolver_find(zone.resolver, &plain, zone.now_ms, &targets));
+    assert_true(targets.items[0].name == 0);
+
+    /* who cannot prove one name may be who he says under another */
+    resolver_failed(zone.resolver, &srv, zone.now_ms);
+    assert_true(resolver_is_dead(zone.resolver, &srv, zone.now_ms));
+    assert_false(resolver_is_dead(zone.resolver, &host, zone.now_ms));
+    zone_close(&zone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +301,7 @@ int main(void)
         cmocka_unit_test(weights_decide_how_often_who_comes_first),
         cmocka_unit_test(more_hosts_than_are_tried_are_cut_and_counted),
         cmocka_unit_test(targets_that_failed_come_last_until_they_answer),
+        cmocka_unit_test(over_tls_the_name_that_was_asked_for_is_part_of_the_target),
         cmocka_unit_test(only_so_many_dead_ones_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
