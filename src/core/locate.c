@@ -345,19 +345,26 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)
 {
     uint32_t cursor = 0, count = 0;
-    struct binding binding, only = {0};
+    struct binding binding, only = {0}, present = {0};
     struct slice block =
         side->aor.len > 0 ? location_find(core, side->aor, core_aor_hash(&core->config, side->aor))
                           : SLICE_EMPTY;
 
     while (block.len > 0 && binding_next(block, &cursor, &binding)) {
-        if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
+        if (binding.expires_ms <= core->wall_ms || binding.flow_lost || binding.path.len > 0)
+            continue; /* what came through an edge came by no flow of the phone's to us */
+        if (instance_hash(core, &binding) == side->instance) {
+            if (flow_same(&binding.flow, &side->flow))
+                return binding_flow(core, &binding, out); /* of several flows the dialog's own */
+            if (present.expires_ms == 0)
+                present = binding;
             continue;
-        if (instance_hash(core, &binding) == side->instance)
-            return binding_flow(core, &binding, out);
+        }
         only = binding;
         count++;
     }
+    if (present.expires_ms != 0)
+        return binding_flow(core, &present, out);
     if (!transport_reliable((enum transport)side->flow.transport)) {
         *out = side->flow;
         if (!listener_fits(core, out))
@@ -400,6 +407,27 @@ static bool is_sender(const struct binding *binding, const struct flow *source)
     return addr_equal(&binding->flow.remote, &source->remote);
 }
 
+/**
+ * Does the caller ask to be reached by the flow that his request came by (";ob", RFC 5626 §4.3)?
+ * Few Contacts have parameters at all.
+ */
+static bool asks_for_flow(const struct sip_msg *msg)
+{
+    struct slice rest = sip_value(msg, SIP_F_CONTACT);
+    size_t at;
+
+    while ((at = slice_find(rest, ';')) != SIZE_MAX) {
+        rest = slice_from(rest, at + 1);
+        if (rest.len < 2 || !slice_equal_nocase((struct slice){rest.data, 2}, SLICE("ob")))
+            continue;
+        struct sip_contact contact;
+        struct sip_uri uri;
+        return sip_contact_parse(sip_value(msg, SIP_F_CONTACT), &contact) == OK && !contact.star &&
+               sip_uri_parse(contact.addr.uri_text, &uri) == OK && uri.ob;
+    }
+    return false;
+}
+
 struct proxy_side locate_caller(struct core *core, struct request *r)
 {
     const struct sip_via *via = &r->msg->via;
@@ -409,7 +437,7 @@ struct proxy_side locate_caller(struct core *core, struct request *r)
         addr_parse(via->host, port, &sent_by) == OK && addr_equal(&sent_by, &r->source->remote);
 
     struct proxy_side side = {.flow = *r->source};
-    if (same && !flow_has_conn(r->source))
+    if (same && !flow_has_conn(r->source) && !asks_for_flow(r->msg))
         return side;
     side.has_flow = true;
     request_from(core, r);

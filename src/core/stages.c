@@ -16,14 +16,24 @@
 #define ALLOW_LINE                                                                                 \
     "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, "     \
     "MESSAGE\r\n"
-#define OPTIONS_LINES     ALLOW_LINE "Accept: */*\r\nSupported: path\r\n" /* our capabilities */
-#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
+#define OPTIONS_LINES                                                                              \
+    ALLOW_LINE "Accept: */*\r\nSupported: path, outbound\r\n" /* our capabilities */
+#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n"            /* no package is served yet */
+
+/** Does it understand an option? */
+typedef bool knows_fn(struct slice option);
+
+static bool knows_none(struct slice option)
+{
+    (void)option;
+    return false;
+}
 
 /**
- * Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. What
- * is no token is not repeated: `malformed`.
+ * Writes "Unsupported: a, b" of all tokens of a header that are not known. What is no token is not
+ * repeated: `malformed`.
  */
-static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, struct slice known,
+static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, knows_fn *knows,
                                struct builder *b, bool *malformed)
 {
     struct sip_values values = sip_values(msg, id);
@@ -31,7 +41,7 @@ static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, 
     bool any = false;
 
     while (sip_values_next(&values, &token)) {
-        if (token.len == 0 || slice_equal_nocase(token, known))
+        if (token.len == 0 || knows(token))
             continue;
         *malformed |= !sip_is_token(token);
         builder_add(b, any ? SLICE(", ") : SLICE("Unsupported: "));
@@ -43,7 +53,7 @@ static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, 
 }
 
 static enum verdict check_extensions(struct core *core, struct request *r, enum sip_field_id id,
-                                     struct slice known, enum core_reason reason)
+                                     knows_fn *knows, enum core_reason reason)
 {
     if (sip_field_first(r->msg, id) == NULL)
         return GO_ON;
@@ -51,7 +61,7 @@ static enum verdict check_extensions(struct core *core, struct request *r, enum 
     char text[512];
     struct builder b = builder_over(text, sizeof text);
     bool malformed = false;
-    if (!unsupported_tokens(r->msg, id, known, &b, &malformed))
+    if (!unsupported_tokens(r->msg, id, knows, &b, &malformed))
         return GO_ON;
     if (malformed)
         return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Require", SLICE_EMPTY);
@@ -74,7 +84,7 @@ enum verdict stage_validate(struct core *core, struct request *r)
         return refuse(core, r, CORE_R_LOOP, 482, NULL, SLICE_EMPTY);
     if (msg->method == SIP_ACK)
         return GO_ON;
-    return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
+    return check_extensions(core, r, SIP_F_PROXY_REQUIRE, knows_none, CORE_R_PROXY_REQUIRE);
 }
 
 /** Is this side of the dialog at this host, as the token says, or that user's registrations? */
@@ -194,6 +204,9 @@ static enum verdict drop_our_routes(struct core *core, struct request *r)
             return GO_ON;
         }
         take_token(core, r, &uri);
+        enum verdict verdict = edge_take_flow(core, r, &uri);
+        if (verdict != GO_ON)
+            return verdict;
         r->routes_drop++;
     }
     return GO_ON;
@@ -238,13 +251,13 @@ enum verdict stage_local(struct core *core, struct request *r)
 {
     enum sip_method method = (enum sip_method)r->msg->method;
 
-    if (method == SIP_ACK || r->in_dialog || !r->uri_is_ours || r->has_route)
+    if (method == SIP_ACK || r->in_dialog || r->by_flow || !r->uri_is_ours || r->has_route)
         return GO_ON;
     if (method == SIP_REGISTER || is_for_us(r)) {
         if (r->merged)
             return refuse(core, r, CORE_R_MERGED, 482, NULL, SLICE_EMPTY);
         enum verdict verdict =
-            check_extensions(core, r, SIP_F_REQUIRE, SLICE("path"), CORE_R_REQUIRE);
+            check_extensions(core, r, SIP_F_REQUIRE, registrar_knows, CORE_R_REQUIRE);
         if (verdict != GO_ON)
             return verdict;
     }
@@ -269,11 +282,13 @@ static uint32_t route_target(struct core *core, struct request *r, struct proxy_
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
 
+    *reason = CORE_R_FLOW_GONE;
+    if (r->by_flow)
+        return edge_flow_target(core, r, target) ? 1 : 0;
     *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
     if (r->has_route)
         return locate_hop(core, &r->route, r->source->listener, r->uri_text, target,
                           RESOLVE_TARGETS_MAX, reason);
-    *reason = CORE_R_FLOW_GONE;
     target->nat = true;
     target->aor = side->aor;
     target->instance = side->instance;
@@ -284,7 +299,7 @@ static bool is_route_target(const struct request *r)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
 
-    return r->has_route || (r->in_dialog && side->has_flow);
+    return r->by_flow || r->has_route || (r->in_dialog && side->has_flow);
 }
 
 /**
@@ -362,10 +377,12 @@ enum verdict stage_forward(struct core *core, struct request *r)
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
-    if (r->msg->method == SIP_ACK && !r->in_dialog) {
+    if (r->msg->method == SIP_ACK && !r->in_dialog && !r->by_flow) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
         count = route_target(core, r, targets, &reason);
+    } else if (edge_serves(core, r)) {
+        count = edge_registrar(core, r, targets, RESOLVE_TARGETS_MAX, &reason);
     } else {
         struct locate_query query = {
             .uri = &r->uri,
@@ -404,7 +421,9 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .reaches_outside = reaches_outside(core, r),
         .loop = r->loop,
         .in_dialog = r->in_dialog,
+        .by_flow = r->by_flow || (r->in_dialog && (targets[0].to.flags & FLOW_ONLY_CONN) != 0),
     };
+    request.path = edge_adds_path(core, r, &request.path_ob);
     if (record_route) {
         request.caller = locate_caller(core, r);
         request.guarded = core->config.auth_required && r->user == NULL;

@@ -6,6 +6,7 @@
  *   check_to        step 5   400
  *   take_path       RFC 3327 §5.3   400, 403, 420
  *   take_contacts   steps 6 and 7: what is wanted, for how long   400, 423
+ *   take_flows      RFC 5626 §6: which of them are flows   400, 439
  *   load            what is there and has not expired
  *   is_repeat       a retransmission that outlived its transaction: 200, nothing changed
  *   remove_all, apply_all   steps 6 and 7: on a copy   403, 500
@@ -25,7 +26,7 @@ enum {
     MALFORMED_EXPIRES = 3600,   /* seconds; RFC 3261 §20.10 */
     BRIEF_SECONDS = 3600,       /* only shorter intervals may be refused (§10.3 step 7) */
     CONTACT_LINE_OVERHEAD = 96, /* bytes around the strings of a Contact line */
-    FIELDS_OVERHEAD = 128,      /* Date, and the names of Path and Service-Route */
+    FIELDS_OVERHEAD = 256,      /* Date, Require, and the names of Path and Service-Route */
 };
 
 /** One Contact of the request. */
@@ -54,6 +55,7 @@ struct work {
     struct slice path; /* of the request, values joined with commas */
     bool path_ok;
     bool star;
+    bool outbound; /* a flow was registered, by a phone that knows RFC 5626 */
     uint32_t wanted_count;
     uint32_t entry_count;
     struct wanted *wanted;
@@ -92,10 +94,10 @@ static enum err unfold(struct arena *arena, struct slice s, struct slice *out)
 
 /* --- Before the contacts --------------------------------------------------------------------- */
 
-/** An option that the registrar understands. */
-static bool option_known(struct slice option)
+bool registrar_knows(struct slice option)
 {
-    return slice_equal_nocase(option, SLICE("path"));
+    return slice_equal_nocase(option, SLICE("path")) ||
+           slice_equal_nocase(option, SLICE("outbound"));
 }
 
 /** RFC 3261 §8.2.2.3: each Require option must be understood. */
@@ -117,7 +119,7 @@ static enum err check_require(struct work *w)
     struct sip_values it = sip_values(w->msg, SIP_F_REQUIRE);
     struct slice option;
     while (sip_values_next(&it, &option)) {
-        if (option.len == 0 || option_known(option))
+        if (option.len == 0 || registrar_knows(option))
             continue;
         if (!sip_is_token(option))
             return refuse(w, 400, SLICE("Malformed Require"), SLICE_EMPTY);
@@ -281,6 +283,62 @@ static enum err take_contacts(struct work *w)
     return OK;
 }
 
+/** Did the request come through somebody else, who may not have written himself into Path? */
+static bool is_relayed(const struct sip_msg *msg)
+{
+    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
+    return field != NULL &&
+           (field->next != 0 || sip_field_value(msg, field).len > msg->via_value.len);
+}
+
+/**
+ * May a reg-id count (RFC 5626 §6)? Only if who took the REGISTER from the phone has noted its
+ * flow: we, or an edge whose Path value says so. The phone's first hop is the last of the list:
+ * each proxy puts its own before it (RFC 3327 §5.2).
+ */
+static bool first_hop_keeps_flows(const struct work *w)
+{
+    if (w->path.len == 0)
+        return !is_relayed(w->msg);
+
+    struct slice rest = w->path, value, last = SLICE_EMPTY;
+    struct sip_name_addr edge;
+    struct sip_uri uri;
+    while (sip_list_next(&rest, &value))
+        last = value;
+    return sip_name_addr_parse(last, &edge) == OK && sip_uri_parse(edge.uri_text, &uri) == OK &&
+           uri.ob;
+}
+
+/** RFC 5626 §6. A reg-id without an instance is none. */
+static enum err take_flows(struct work *w)
+{
+    uint32_t flows = 0, kept = 0, kept_flows = 0;
+
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        struct wanted *wanted = &w->wanted[i];
+        if (wanted->contact.instance.len == 0)
+            wanted->contact.reg_id = 0;
+        flows += wanted->contact.reg_id != 0;
+        kept += wanted->granted != 0;
+        kept_flows += wanted->granted != 0 && wanted->contact.reg_id != 0;
+    }
+    if (flows == 0)
+        return OK;
+    bool asked = sip_has_token(w->msg, SIP_F_SUPPORTED, SLICE("outbound"));
+    if (!first_hop_keeps_flows(w)) {
+        if (asked)
+            return refuse(w, 439, SLICE("First Hop Lacks Outbound Support"), SLICE_EMPTY);
+        for (uint32_t i = 0; i < w->wanted_count; i++)
+            w->wanted[i].contact.reg_id = 0;
+        return OK;
+    }
+    if (kept > 1 && kept_flows > 0)
+        return refuse(w, 400, SLICE("One Flow At A Time"), SLICE_EMPTY);
+    w->outbound = asked;
+    return OK;
+}
+
 /* --- What is there --------------------------------------------------------------------------- */
 
 /** Unpacks what has not expired (RFC 3261 §10.2.2); room is left for new ones. */
@@ -422,14 +480,6 @@ static enum err remove_all(struct work *w)
     return OK;
 }
 
-/** Did the request come through somebody else, who did not write himself into Path? */
-static bool is_relayed(const struct sip_msg *msg)
-{
-    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
-    return field != NULL &&
-           (field->next != 0 || sip_field_value(msg, field).len > msg->via_value.len);
-}
-
 /**
  * Shall requests go to where the REGISTER came from, instead of to the contact? Yes on streams: a
  * phone listens on none. On UDP, when the contact is not there: behind a NAT Via and source differ
@@ -511,7 +561,7 @@ static enum err make_binding(struct work *w, const struct wanted *wanted, struct
         .cseq = w->msg->cseq.number,
         .reg_id = contact->reg_id,
         .q = contact->q,
-        .nat = is_nat(w, &wanted->uri),
+        .nat = (contact->reg_id != 0 && w->path.len == 0) || is_nat(w, &wanted->uri),
         .flow = *w->source,
     };
     enum err err = unfold(w->arena, agent, &out->user_agent);
@@ -552,6 +602,24 @@ static enum err apply(struct work *w, const struct wanted *wanted)
     return make_binding(w, wanted, &place->binding);
 }
 
+/**
+ * Of one instance's bindings the newest stands first: it is tried first (RFC 5627 §6.1), and the
+ * others when its flow is gone.
+ */
+static void put_newest_first(struct work *w, uint32_t at)
+{
+    struct entry moved = w->entries[at];
+
+    for (uint32_t i = 0; i < at; i++) {
+        const struct entry *other = &w->entries[i];
+        if (other->gone || !slice_equal_nocase(other->binding.instance, moved.binding.instance))
+            continue;
+        memmove(&w->entries[i + 1], &w->entries[i], (at - i) * sizeof moved);
+        w->entries[i] = moved;
+        return;
+    }
+}
+
 static enum err apply_all(struct work *w)
 {
     for (uint32_t i = 0; i < w->wanted_count; i++) {
@@ -559,6 +627,9 @@ static enum err apply_all(struct work *w)
         if (err)
             return err;
     }
+    for (uint32_t i = 1; i < w->entry_count; i++)
+        if (w->entries[i].touched && !w->entries[i].gone && w->entries[i].binding.reg_id != 0)
+            put_newest_first(w, i);
     return OK;
 }
 
@@ -615,6 +686,21 @@ static void write_line(struct builder *b, struct slice name, struct slice value)
     builder_text(b, "\r\n");
 }
 
+/**
+ * RFC 5626 §6. A Flow-Timer only for streams: on UDP the phone's own 24 to 29 s are what NATs need
+ * (§4.4.2). To a phone behind an edge the edge tells its own (§5.4).
+ */
+static void write_outbound(const struct work *w, struct builder *b)
+{
+    builder_text(b, "Supported: path, outbound\r\nRequire: outbound\r\n");
+    if (w->config->flow_timer == 0 || w->path.len > 0 ||
+        !transport_reliable((enum transport)w->source->transport))
+        return;
+    builder_text(b, "Flow-Timer: ");
+    builder_u64(b, w->config->flow_timer);
+    builder_text(b, "\r\n");
+}
+
 /** The fields of a 200: every binding that is left (RFC 3261 §10.3 step 8). */
 static enum err write_fields(struct work *w, struct slice *out)
 {
@@ -631,6 +717,8 @@ static enum err write_fields(struct work *w, struct slice *out)
     for (uint32_t i = 0; i < w->entry_count; i++)
         if (!w->entries[i].gone)
             write_contact(&b, &w->entries[i].binding, w->now_ms);
+    if (w->outbound)
+        write_outbound(w, &b);
     write_line(&b, SLICE("Path: "), w->path);
     write_line(&b, SLICE("Service-Route: "), w->config->service_route);
     builder_text(&b, "Date: ");
@@ -734,6 +822,8 @@ static enum err process(struct work *w, struct slice current)
         err = take_path(w);
     if (err == OK)
         err = take_contacts(w);
+    if (err == OK)
+        err = take_flows(w);
     if (err == OK)
         err = load(w, current);
     if (err)

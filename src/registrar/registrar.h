@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6 for what we keep).
+ * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6).
  *
  * Works out what a REGISTER makes of an AOR's bindings: all of it or nothing. It
  * sends nothing and stores nothing: the core commits the new set to the journal, and only
@@ -25,6 +25,7 @@ struct registrar_config {
     struct slice service_route; /* value of Service-Route in 200 answers; empty: none (RFC 3608) */
     bool path_required_support; /* 420/421 when Path is there and Supported: path is not (RFC 3327
                                    §5.3) */
+    uint32_t flow_timer;        /* seconds, told to phones on streams with RFC 5626; 0: not */
 };
 
 /** What to do with a REGISTER. */
@@ -56,6 +57,9 @@ MUST_CHECK enum err registrar_process(const struct registrar_config *config,
                                       struct slice current, const struct flow *source, bool path_ok,
                                       uint64_t now_ms, struct arena *arena,
                                       struct registrar_result *out);
+
+/** Is it an option (of Require or Supported) that the registrar understands? */
+bool registrar_knows(struct slice option);
 
 /**
  * The key of an AOR: the user part, unescaped, case kept, of a SIP URI whose domain is ours.

@@ -117,6 +117,8 @@ static struct binding binding_at(uint32_t index)
     return binding;
 }
 
+#define INSTANCE ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\""
+
 static void a_contact_is_stored_and_listed(void **state)
 {
     (void)state;
@@ -202,8 +204,8 @@ static void what_breaks_the_rules_is_refused_and_changes_nothing(void **state)
         {"one good, one bad", "Contact: <sip:b@h>, <sip:b@h:99999>\r\n", 400, ""},
         {"unknown extension", "Contact: <sip:b@h>\r\nRequire: foo, path\r\nRequire: bar\r\n", 420,
          "Unsupported: foo, bar\r\n"},
-        {"extension we do not do yet", "Contact: <sip:b@h>\r\nRequire: outbound\r\n", 420,
-         "Unsupported: outbound\r\n"},
+        {"two flows at once",
+         "Contact: <sip:b@h>;reg-id=1" INSTANCE ", <sip:c@h>\r\nSupported: outbound\r\n", 400, ""},
         {"extension in a query", "Require: gruu\r\n", 420, "Unsupported: gruu\r\n"},
         {"Path without support", "Contact: <sip:b@h>\r\nPath: <sip:p;lr>\r\n", 420,
          "Unsupported: path\r\n"},
@@ -389,7 +391,6 @@ static void a_late_retransmission_gets_the_present_bindings(void **state)
 static void an_instance_and_reg_id_name_one_flow(void **state)
 {
     (void)state;
-#define INSTANCE ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\""
     assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h:1>;reg-id=1" INSTANCE "\r\n"));
     expect("Contact: <sip:a@h:1>;expires=3600" INSTANCE ";reg-id=1\r\n");
     assert_int_equal(200, submit("d", 1, "Contact: <sip:a@h:1>;reg-id=2" INSTANCE "\r\n"));
@@ -400,6 +401,105 @@ static void an_instance_and_reg_id_name_one_flow(void **state)
     assert_true(slice_equal(SLICE("sip:a@h:9"), binding_at(0).contact));
     assert_int_equal(200, submit("f", 1, "Contact: <sip:x@y>;expires=0;reg-id=2" INSTANCE "\r\n"));
     assert_int_equal(1, binding_count(current));
+}
+
+/* RFC 5626 §6: told in the 200 when a flow was registered by a phone that knows of it. */
+static void the_200_says_whether_flows_are_kept(void **state)
+{
+    static const struct {
+        const char *why, *lines;
+        bool told;
+    } cases[] = {
+        {"a flow", "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\nSupported: path, outbound\r\n",
+         true},
+        {"required",
+         "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\nRequire: outbound\r\nSupported: Outbound\r\n",
+         true},
+        {"its removal",
+         "Contact: <sip:a@h>;expires=0;reg-id=1" INSTANCE "\r\nSupported: outbound\r\n", true},
+        {"not supported", "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\n", false},
+        {"no reg-id", "Contact: <sip:a@h>" INSTANCE "\r\nSupported: outbound\r\n", false},
+        {"no instance", "Contact: <sip:a@h>;reg-id=1\r\nSupported: outbound\r\n", false},
+        {"a query", "Supported: outbound\r\n", false},
+        {"all removed", "Contact: *\r\nExpires: 0\r\nSupported: outbound\r\n", false},
+    };
+
+    (void)state;
+    config.flow_timer = 120;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        source.transport = i % 2 ? TRANSPORT_UDP : TRANSPORT_TCP;
+        assert_int_equal(200, submit("c", i + 1, cases[i].lines));
+        if (has("Supported: path, outbound\r\nRequire: outbound\r\n") != cases[i].told)
+            fail_msg("%s:\n%.*s", cases[i].why, SLICE_ARG(result.fields));
+        /* On UDP the phone's own pace is the right one. */
+        assert_true(has("Flow-Timer: 120\r\n") == (cases[i].told && i % 2 == 0));
+    }
+    config.flow_timer = 0;
+    source.transport = TRANSPORT_TCP;
+    assert_int_equal(200, submit("c", 20, cases[0].lines));
+    assert_false(has("Flow-Timer"));
+}
+
+static void a_reg_id_without_an_instance_is_none(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h:1>;reg-id=1\r\n"));
+    assert_int_equal(0, binding_at(0).reg_id);
+    assert_false(has("reg-id"));
+}
+
+/* RFC 5626 §6: who does not keep the phone's flow makes its reg-id void. */
+static void flows_count_only_when_the_first_hop_keeps_them(void **state)
+{
+    static const struct {
+        const char *why, *lines;
+        unsigned status, reg_id;
+    } cases[] = {
+        {"an edge that does", "Path: <sip:e;lr;ob>\r\nSupported: path, outbound\r\n", 200, 1},
+        {"behind another proxy",
+         "Path: <sip:p;lr>\r\nPath: <sip:e;lr;ob>\r\n"
+         "Supported: path, outbound\r\n",
+         200, 1},
+        {"the last one is the first hop",
+         "Path: <sip:p;lr;ob>, <sip:e;lr>\r\n"
+         "Supported: path, outbound\r\n",
+         439, 0},
+        {"an edge that does not", "Path: <sip:e;lr>\r\nSupported: path, outbound\r\n", 439, 0},
+        {"nor does the phone", "Path: <sip:e;lr>\r\nSupported: path\r\n", 200, 0},
+        {"a proxy without Path", "Via: SIP/2.0/UDP h;branch=z9hG4bK2\r\nSupported: outbound\r\n",
+         439, 0},
+        {"the same", "Via: SIP/2.0/UDP h;branch=z9hG4bK2\r\n", 200, 0},
+    };
+    char lines[512];
+
+    (void)state;
+    path_ok = true;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        current = SLICE_EMPTY;
+        snprintf(lines, sizeof lines, "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\n%s",
+                 cases[i].lines);
+        unsigned status = submit("c", i + 1, lines);
+        if (status != cases[i].status || (status == 200 && binding_at(0).reg_id != cases[i].reg_id))
+            fail_msg("%s: %u", cases[i].why, status);
+    }
+}
+
+/* A request goes by the flow that was registered, wherever the Contact points (§7); and first by
+ * the newest one (RFC 5627 §6.1). */
+static void flows_are_tried_newest_first(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("x", 1, "Contact: <sip:other@192.0.2.8>\r\n"));
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@192.0.2.7:1>;reg-id=1" INSTANCE "\r\n"));
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:a@192.0.2.7:2>;reg-id=2" INSTANCE "\r\n"));
+    assert_false(binding_at(0).nat);
+    assert_true(binding_at(1).nat);
+    assert_int_equal(2, binding_at(1).reg_id);
+    assert_int_equal(1, binding_at(2).reg_id);
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:a@192.0.2.7:1>;reg-id=1" INSTANCE "\r\n"));
+    assert_int_equal(1, binding_at(1).reg_id);
+    assert_int_equal(2, binding_at(2).reg_id);
+    assert_int_equal(3, binding_count(current));
 }
 
 static void a_phone_that_moved_is_known_by_its_instance(void **state)
@@ -794,6 +894,10 @@ int main(void)
         REGISTRAR_TEST(an_overtaken_request_changes_nothing),
         REGISTRAR_TEST(a_late_retransmission_gets_the_present_bindings),
         REGISTRAR_TEST(an_instance_and_reg_id_name_one_flow),
+        REGISTRAR_TEST(the_200_says_whether_flows_are_kept),
+        REGISTRAR_TEST(a_reg_id_without_an_instance_is_none),
+        REGISTRAR_TEST(flows_count_only_when_the_first_hop_keeps_them),
+        REGISTRAR_TEST(flows_are_tried_newest_first),
         REGISTRAR_TEST(a_phone_that_moved_is_known_by_its_instance),
         REGISTRAR_TEST(a_path_is_kept_in_order_and_given_back),
         REGISTRAR_TEST(the_service_route_is_told),
