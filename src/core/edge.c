@@ -81,6 +81,8 @@ bool edge_serves(struct core *core, struct request *r)
         return routes_to_registrar(core, r);
     if (is_edge_domain(core, &r->uri))
         return true;
+    if (r->in_dialog)
+        return false; /* it goes to where the other side said, in its Contact */
     request_from(core, r);
     return is_edge_domain(core, &r->from);
 }
