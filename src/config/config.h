@@ -93,7 +93,8 @@ struct config {
         uint32_t min_expires_s;
         uint32_t max_expires_s;
         uint32_t max_contacts;
-        uint32_t flow_timer_s;        /* 0: none */
+        uint32_t flow_timer_s; /* 0: none */
+        bool gruu;
         struct config_networks edges; /* whose Path is believed */
     } registrar;
     struct { /* we stand before a registrar; no domains: we do not */

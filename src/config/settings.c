@@ -56,6 +56,9 @@ const struct setting settings[] = {
      "phones per address-of-record"},
     {KEY("registrar.flow_timer"), SETTING_SECONDS, AT(registrar.flow_timer_s), "2m", 0, DAY_S,
      "how often phones with RFC 5626 shall let hear of them on streams; 0s: as they like"},
+    {KEY("registrar.gruu"), SETTING_BOOL, AT(registrar.gruu), "yes", 0, 0,
+     "phones that ask for it are told addresses of their own that lead to them from everywhere"
+     " (GRUU, RFC 5627)"},
     {KEY("registrar.edges"), SETTING_NETWORKS, AT(registrar.edges), "[]", 0, CONFIG_ITEMS_MAX,
      "edge proxies whose Path is believed; who comes through them is challenged as anybody. No"
      " packet limits"},

@@ -187,6 +187,8 @@ enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t w
     if (core->config.resolve.lookups_max == 0)
         core->config.resolve = resolve_limits_default();
     list_init(&core->dns_waits);
+    core->config.registrar.gruu_key = config->token_key;
+    core->config.registrar.hash_seed = config->hash_seed;
     core->policy = config->policy;
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;

@@ -283,6 +283,21 @@ struct locate_query {
     bool outside;     /* the caller may be led outside by a binding */
     bool call;        /* a new call: users who do not want to be disturbed are left out */
 };
+/** Is it a GRUU in one of our domains (RFC 5627)? */
+static inline bool is_our_gruu(const struct request *r)
+{
+    return r->uri.has_gr && r->uri_is_ours && r->uri.has_user;
+}
+/** Does a Contact of ours, a GRUU, lead to another user than this one (RFC 5627 §6.2)? */
+bool locate_is_foreign_gruu(struct core *core, const struct sip_uri *contact,
+                            const struct user *user);
+/** What of a Contact concerns where a dialog's requests to its sender go. */
+enum contact_mark {
+    CONTACT_BY_FLOW = 1 << 0, /* ";ob": by the flow that the request came by (RFC 5626 §4.3) */
+    CONTACT_IS_GRUU = 1 << 1,
+};
+/** Set of enum contact_mark; with CONTACT_IS_GRUU, `*out` is its URI. Most have neither. */
+unsigned locate_contact_marks(const struct sip_msg *msg, struct sip_uri *out);
 /** Targets of a Request-URI. `*reason` says why there are none. */
 uint32_t locate_targets(struct core *core, const struct locate_query *query,
                         struct proxy_target *out, uint32_t max, enum core_reason *reason);
@@ -307,8 +322,8 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
 /** Is a side of a dialog at this host: the token says so, or its user's registrations do? */
 bool locate_is_at(struct core *core, const struct proxy_side *side, const struct addr *where);
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
-/** Where the sender of a request is found again, for the token. */
-struct proxy_side locate_caller(struct core *core, struct request *r);
+/** Where the sender of a request is found again, for the token; `by_flow`: he asks for it. */
+struct proxy_side locate_caller(struct core *core, struct request *r, bool by_flow);
 
 /* limits.c */
 enum err limits_open(struct core *core);

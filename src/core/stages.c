@@ -17,8 +17,8 @@
     "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, "     \
     "MESSAGE\r\n"
 #define OPTIONS_LINES                                                                              \
-    ALLOW_LINE "Accept: */*\r\nSupported: path, outbound\r\n" /* our capabilities */
-#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n"            /* no package is served yet */
+    ALLOW_LINE "Accept: */*\r\nSupported: path, outbound, gruu\r\n" /* our capabilities */
+#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n"                  /* no package is served yet */
 
 /** Does it understand an option? */
 typedef bool knows_fn(struct slice option);
@@ -276,6 +276,45 @@ enum verdict stage_local(struct core *core, struct request *r)
     return refuse(core, r, CORE_R_METHOD, 405, NULL, SLICE(ALLOW_LINE));
 }
 
+/** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
+static bool reaches_outside(const struct core *core, const struct request *r)
+{
+    if (r->in_dialog && r->token_frees)
+        return true;
+    return r->user != NULL || core_is_trusted(core, &r->source->remote);
+}
+
+/** The targets of a Request-URI by the location table or the DNS. */
+static uint32_t locate_uri(struct core *core, struct request *r, struct proxy_target **targets,
+                           enum core_reason *reason)
+{
+    struct locate_query query = {
+        .uri = &r->uri,
+        .listener = r->source->listener,
+        .outside = reaches_outside(core, r),
+        .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
+    };
+
+    *targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof **targets);
+    *reason = CORE_R_MEMORY;
+    return *targets == NULL ? 0 : locate_targets(core, &query, *targets, PROXY_TARGETS_MAX, reason);
+}
+
+/**
+ * The Request-URI of a request that has a Route left: in a dialog a GRUU of ours becomes the
+ * phone's contact here, and its Path does not count: the Route is the way (RFC 5627 §6.1).
+ */
+static struct slice contact_of(struct core *core, struct request *r)
+{
+    struct proxy_target *targets;
+    enum core_reason reason;
+
+    if (!r->in_dialog || !is_our_gruu(r))
+        return r->uri_text;
+    uint32_t count = locate_uri(core, r, &targets, &reason);
+    return count > 0 && count != LOCATE_ASK ? targets[0].uri : r->uri_text;
+}
+
 /** Where a request goes that has a Route left, or is in a dialog: one hop, named already. */
 static uint32_t route_target(struct core *core, struct request *r, struct proxy_target *target,
                              enum core_reason *reason)
@@ -287,7 +326,7 @@ static uint32_t route_target(struct core *core, struct request *r, struct proxy_
         return edge_flow_target(core, r, target) ? 1 : 0;
     *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
     if (r->has_route)
-        return locate_hop(core, &r->route, r->source->listener, r->uri_text, target,
+        return locate_hop(core, &r->route, r->source->listener, contact_of(core, r), target,
                           RESOLVE_TARGETS_MAX, reason);
     target->nat = true;
     target->aor = side->aor;
@@ -295,11 +334,17 @@ static uint32_t route_target(struct core *core, struct request *r, struct proxy_
     return locate_side(core, side, &target->to) ? 1 : 0;
 }
 
-static bool is_route_target(const struct request *r)
+/** Does our token say by which flow the other side is reached? */
+static bool leads_by_token(const struct request *r)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
 
-    return r->by_flow || r->has_route || (r->in_dialog && side->has_flow);
+    return r->in_dialog && side->has_flow;
+}
+
+static bool is_route_target(const struct request *r)
+{
+    return r->by_flow || r->has_route || (leads_by_token(r) && !is_our_gruu(r));
 }
 
 /**
@@ -363,14 +408,6 @@ static enum verdict refuse_forward(struct core *core, struct request *r, enum er
     return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
 }
 
-/** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
-static bool reaches_outside(const struct core *core, const struct request *r)
-{
-    if (r->in_dialog && r->token_frees)
-        return true;
-    return r->user != NULL || core_is_trusted(core, &r->source->remote);
-}
-
 enum verdict stage_forward(struct core *core, struct request *r)
 {
     struct proxy_target *targets = core->hops;
@@ -384,17 +421,10 @@ enum verdict stage_forward(struct core *core, struct request *r)
     } else if (edge_serves(core, r)) {
         count = edge_registrar(core, r, targets, RESOLVE_TARGETS_MAX, &reason);
     } else {
-        struct locate_query query = {
-            .uri = &r->uri,
-            .listener = r->source->listener,
-            .outside = reaches_outside(core, r),
-            .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
-        };
-        targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
-        reason = CORE_R_MEMORY;
-        if (targets != NULL)
-            count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
+        count = locate_uri(core, r, &targets, &reason);
     }
+    if (count == 0 && is_our_gruu(r) && leads_by_token(r)) /* the phone is in a call yet */
+        count = route_target(core, r, targets = core->hops, &reason);
     if (count == LOCATE_ASK)
         return dns_wait(core, r);
     enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
@@ -425,7 +455,13 @@ enum verdict stage_forward(struct core *core, struct request *r)
     };
     request.path = edge_adds_path(core, r, &request.path_ob);
     if (record_route) {
-        request.caller = locate_caller(core, r);
+        struct sip_uri contact;
+        unsigned marks = locate_contact_marks(r->msg, &contact);
+        if ((marks & CONTACT_IS_GRUU) != 0 && r->user != NULL &&
+            locate_is_foreign_gruu(core, &contact, r->user))
+            return refuse(core, r, CORE_R_FORBIDDEN_IDENTITY, 403, "Contact is not this user",
+                          SLICE_EMPTY);
+        request.caller = locate_caller(core, r, (marks & CONTACT_BY_FLOW) != 0);
         request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }

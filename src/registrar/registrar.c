@@ -7,6 +7,7 @@
  *   take_path       RFC 3327 §5.3   400, 403, 420
  *   take_contacts   steps 6 and 7: what is wanted, for how long   400, 423
  *   take_flows      RFC 5626 §6: which of them are flows   400, 439
+ *   take_gruus      RFC 5627 §5.1: contacts that would lead back   403
  *   load            what is there and has not expired
  *   is_repeat       a retransmission that outlived its transaction: 200, nothing changed
  *   remove_all, apply_all   steps 6 and 7: on a copy   403, 500
@@ -20,6 +21,8 @@
  * called by it: the core makes targets of sip: and sips: only.
  */
 #include "registrar/registrar.h"
+
+#include "registrar/gruu.h"
 
 enum {
     USER_AGENT_MAX = 64,        /* bytes kept; the rest is cut off */
@@ -56,6 +59,8 @@ struct work {
     bool path_ok;
     bool star;
     bool outbound; /* a flow was registered, by a phone that knows RFC 5626 */
+    bool gruu;     /* the phone wants GRUUs, and can have them */
+    struct gruu_work gruus;
     uint32_t wanted_count;
     uint32_t entry_count;
     struct wanted *wanted;
@@ -97,7 +102,8 @@ static enum err unfold(struct arena *arena, struct slice s, struct slice *out)
 bool registrar_knows(struct slice option)
 {
     return slice_equal_nocase(option, SLICE("path")) ||
-           slice_equal_nocase(option, SLICE("outbound"));
+           slice_equal_nocase(option, SLICE("outbound")) ||
+           slice_equal_nocase(option, SLICE("gruu"));
 }
 
 /** RFC 3261 §8.2.2.3: each Require option must be understood. */
@@ -339,6 +345,29 @@ static enum err take_flows(struct work *w)
     return OK;
 }
 
+/**
+ * RFC 5627 §5.1: what wants a GRUU must lead to a phone, not back to its AOR. Only contacts with an
+ * instance are looked at: what else leads in a circle is found when it is called.
+ */
+static enum err take_gruus(struct work *w)
+{
+    if (!w->config->gruu || !sip_has_token(w->msg, SIP_F_SUPPORTED, SLICE("gruu")) ||
+        !gruu_begin(&w->gruus, w->config, w->msg, w->aor, w->now_ms))
+        return OK;
+    w->gruu = true;
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        const struct wanted *wanted = &w->wanted[i];
+        if (wanted->granted == 0 || wanted->contact.instance.len == 0)
+            continue;
+        if (wanted->uri.scheme != SIP_SCHEME_SIP && wanted->uri.scheme != SIP_SCHEME_SIPS)
+            return refuse(w, 403, SLICE("Contact Is Not A SIP URI"), SLICE_EMPTY);
+        if (gruu_is_loop(&w->gruus, &wanted->uri))
+            return refuse(w, 403, SLICE("Contact Leads Back To Its Address-Of-Record"),
+                          SLICE_EMPTY);
+    }
+    return OK;
+}
+
 /* --- What is there --------------------------------------------------------------------------- */
 
 /** Unpacks what has not expired (RFC 3261 §10.2.2); room is left for new ones. */
@@ -515,7 +544,9 @@ static bool param_kept(struct slice name)
 {
     return !slice_equal_nocase(name, SLICE("expires")) && !slice_equal_nocase(name, SLICE("q")) &&
            !slice_equal_nocase(name, SLICE("+sip.instance")) &&
-           !slice_equal_nocase(name, SLICE("reg-id"));
+           !slice_equal_nocase(name, SLICE("reg-id")) &&
+           !slice_equal_nocase(name, SLICE("pub-gruu")) &&
+           !slice_equal_nocase(name, SLICE("temp-gruu"));
 }
 
 /** Parameters of a Contact that we keep without knowing them, LWS around them dropped. */
@@ -572,10 +603,53 @@ static enum err make_binding(struct work *w, const struct wanted *wanted, struct
     return err;
 }
 
+/** Is this binding the one whose Call-ID decides about temporary GRUUs: of this flow, if it is one?
+ */
+static bool decides_gruus(const struct wanted *wanted, const struct binding *binding)
+{
+    return same_instance(wanted, binding) &&
+           (wanted->contact.reg_id == 0 || wanted->contact.reg_id == binding->reg_id);
+}
+
+/**
+ * From when on temporary GRUUs of this Contact's instance count; 0: it gets none (RFC 5627 §5.1).
+ * All so far are void when the instance has no binding left, or when the latest REGISTER for it, or
+ * for this flow, had another Call-ID: then those of all its flows are.
+ */
+static uint64_t renew_gruus(struct work *w, const struct wanted *wanted)
+{
+    const struct binding *latest = NULL;
+    uint64_t since_ms = 0;
+
+    if (wanted->contact.instance.len == 0)
+        return 0;
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        const struct binding *binding = &w->entries[i].binding;
+        if (w->entries[i].gone || !same_instance(wanted, binding))
+            continue;
+        if (binding->gruu_since_ms > since_ms)
+            since_ms = binding->gruu_since_ms;
+        if (decides_gruus(wanted, binding) &&
+            (latest == NULL || binding->registered_ms > latest->registered_ms))
+            latest = binding;
+    }
+    bool fresh = since_ms == 0 || (latest != NULL && !same_call(w, latest));
+    if (!fresh || (since_ms == 0 && !w->gruu))
+        return since_ms;
+
+    /* later than any that was issued, though the clock may not have moved */
+    since_ms = (since_ms > w->now_ms ? since_ms : w->now_ms) + 1;
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        if (same_instance(wanted, &w->entries[i].binding))
+            w->entries[i].binding.gruu_since_ms = since_ms;
+    return since_ms;
+}
+
 /** Puts one Contact of the request in place of what it speaks of, if anything. */
 static enum err apply(struct work *w, const struct wanted *wanted)
 {
     struct entry *place = NULL;
+    uint64_t gruu_since_ms = renew_gruus(w, wanted);
 
     for (uint32_t i = 0; i < w->entry_count; i++) {
         struct entry *entry = &w->entries[i];
@@ -599,7 +673,10 @@ static enum err apply(struct work *w, const struct wanted *wanted)
         place->gone = false;
     }
     place->touched = true;
-    return make_binding(w, wanted, &place->binding);
+    enum err err = make_binding(w, wanted, &place->binding);
+    if (err == OK)
+        place->binding.gruu_since_ms = gruu_since_ms;
+    return err;
 }
 
 /**
@@ -657,12 +734,17 @@ static uint64_t seconds_left(const struct binding *binding, uint64_t now_ms)
     return seconds > 0 ? seconds : 1;
 }
 
-static void write_contact(struct builder *b, const struct binding *binding, uint64_t now_ms)
+static bool has_gruus(const struct work *w, const struct binding *binding)
+{
+    return w->gruu && binding->instance.len > 0 && binding->gruu_since_ms != 0;
+}
+
+static void write_contact(const struct work *w, struct builder *b, const struct binding *binding)
 {
     builder_text(b, "Contact: <");
     builder_add(b, binding->contact);
     builder_text(b, ">;expires=");
-    builder_u64(b, seconds_left(binding, now_ms));
+    builder_u64(b, seconds_left(binding, w->now_ms));
     write_q(b, binding->q);
     if (binding->instance.len > 0) {
         builder_text(b, ";+sip.instance=\"");
@@ -673,6 +755,8 @@ static void write_contact(struct builder *b, const struct binding *binding, uint
         builder_text(b, ";reg-id=");
         builder_u64(b, binding->reg_id);
     }
+    if (has_gruus(w, binding))
+        gruu_write(&w->gruus, binding, b);
     builder_add(b, binding->params);
     builder_text(b, "\r\n");
 }
@@ -709,6 +793,8 @@ static enum err write_fields(struct work *w, struct slice *out)
         const struct binding *binding = &w->entries[i].binding;
         size += CONTACT_LINE_OVERHEAD + binding->contact.len + binding->instance.len +
                 binding->params.len;
+        if (has_gruus(w, binding))
+            size += gruu_bytes(&w->gruus, binding);
     }
     struct builder b = arena_builder(w->arena, size);
     if (b.capacity == 0)
@@ -716,7 +802,7 @@ static enum err write_fields(struct work *w, struct slice *out)
 
     for (uint32_t i = 0; i < w->entry_count; i++)
         if (!w->entries[i].gone)
-            write_contact(&b, &w->entries[i].binding, w->now_ms);
+            write_contact(w, &b, &w->entries[i].binding);
     if (w->outbound)
         write_outbound(w, &b);
     write_line(&b, SLICE("Path: "), w->path);
@@ -824,6 +910,8 @@ static enum err process(struct work *w, struct slice current)
         err = take_contacts(w);
     if (err == OK)
         err = take_flows(w);
+    if (err == OK)
+        err = take_gruus(w);
     if (err == OK)
         err = load(w, current);
     if (err)
