@@ -77,6 +77,14 @@ static inline bool flow_has_conn(const struct flow *flow)
     return flow->conn.id.generation != 0;
 }
 
+/** Is it the same way: the same connection, or datagrams from and to the same address? */
+static inline bool flow_same(const struct flow *a, const struct flow *b)
+{
+    if (flow_has_conn(a) || flow_has_conn(b))
+        return a->conn.worker == b->conn.worker && id_equal(a->conn.id, b->conn.id);
+    return a->transport == b->transport && addr_equal(&a->remote, &b->remote);
+}
+
 /** One of our listening addresses, as the core needs to know it. Immutable while running. */
 struct listener {
     uint8_t transport; /* enum transport */

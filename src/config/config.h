@@ -97,7 +97,14 @@ struct config {
         uint32_t min_expires_s;
         uint32_t max_expires_s;
         uint32_t max_contacts;
+        uint32_t flow_timer_s; /* 0: none */
+        bool gruu;
+        struct config_networks edges; /* whose Path is believed */
     } registrar;
+    struct { /* we stand before a registrar; no domains: we do not */
+        struct config_slices domains;
+        struct slice registrar; /* a SIP URI */
+    } edge;
     struct {
         uint32_t timer_c_ms;
         bool recurse_on_3xx;

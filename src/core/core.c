@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/internal.h"
+#include "stun/stun.h"
 
 uint64_t core_aor_hash(const struct core_config *config, struct slice aor)
 {
@@ -95,6 +96,8 @@ static enum err open_proxy(struct core *core)
         .may_stream = locate_stream,
         .hop_failed = dns_hop_failed,
         .hop_answered = dns_hop_answered,
+        .registered = edge_registered,
+        .flow_timer_s = core->config.registrar.flow_timer,
         .oc = overload_oc,
     };
     return proxy_open(&config, &core->proxy);
@@ -126,6 +129,8 @@ static enum err open_parts(struct core *core)
     enum err err = arena_init(&core->scratch, &core->mem, CORE_SCRATCH_MAX);
     if (err == OK)
         err = map_init(&core->conn_bindings, CONN_BINDINGS_INITIAL);
+    if (err == OK)
+        err = edge_open(core);
     if (err == OK)
         err = register_open(core);
     if (err == OK)
@@ -182,6 +187,8 @@ enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t w
     if (core->config.resolve.lookups_max == 0)
         core->config.resolve = resolve_limits_default();
     list_init(&core->dns_waits);
+    core->config.registrar.gruu_key = config->token_key;
+    core->config.registrar.hash_seed = config->hash_seed;
     core->policy = config->policy;
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
@@ -472,6 +479,11 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     set_time(core, now_ms, wall_ms);
     if (!limits_packet(core, &source->remote, framing != SIP_DATAGRAM))
         return false;
+    if (framing == SIP_DATAGRAM && bytes.len > 0 &&
+        (unsigned char)bytes.data[0] <= STUN_FIRST_BYTE_MAX) {
+        keepalive_stun(core, bytes, source);
+        return true;
+    }
     if (core->overload.watching) {
         if (limits_is_scanner_unparsed(core, bytes, source))
             return false;

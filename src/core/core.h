@@ -84,6 +84,16 @@ struct core_ops {
     void (*name_host)(void *user, uint64_t name, struct slice host);
 };
 
+/**
+ * We are the edge of these domains (RFC 5626 §5): what is for or from them goes to their registrar,
+ * and REGISTERs get our Path. Zeroed: of none.
+ */
+struct core_edge {
+    const struct slice *domains; /* lower case */
+    uint32_t domain_count;
+    struct slice registrar; /* a SIP URI; its host may be a name */
+};
+
 struct core_config {
     uint32_t worker, workers;
     uint32_t boot;                                  /* number of this start of the node */
@@ -107,6 +117,9 @@ struct core_config {
     const struct addr_net *trusted; /* networks that are never challenged */
     uint32_t trusted_count;
     struct registrar_config registrar;
+    const struct addr_net *edges; /* whose Path is believed, and nothing else */
+    uint32_t edge_count;
+    struct core_edge edge;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
@@ -144,6 +157,7 @@ enum core_reason {
     CORE_R_FLOW_GONE,          /* 430 */
     CORE_R_SIPS_NOT_ALLOWED,   /* 400, 480: a sips request that came, or would go on, without TLS */
     CORE_R_SIPS_REQUIRED,      /* 480: a sips contact that cannot be reached by TLS */
+    CORE_R_FLOW_FORGED,        /* 403: a Path's flow token that is not ours */
     CORE_R_UNRESOLVED,         /* 404: there is no such host, or none that we could send to */
     CORE_R_DNS,                /* 504: the DNS did not answer, or not in time */
     CORE_R_DNS_FULL,           /* 503: too many names, or requests, that wait for the DNS */
@@ -185,6 +199,7 @@ struct core_counters {
     uint64_t logins_failed;
     uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
+    uint64_t stun_answers;
 };
 
 /** Counts and sizes of the moment, for status and metrics. */

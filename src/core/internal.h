@@ -136,6 +136,8 @@ struct core {
     struct core_counters counters;
     struct overload overload;
 
+    struct sip_uri edge_uri; /* of config.edge.registrar, if there are domains */
+
     struct resolver *resolver;
     struct list dns_waits; /* struct dns_wait */
     uint32_t dns_wait_count;
@@ -194,6 +196,9 @@ struct request {
     struct slice token_text; /* it was read from; borrowed from the message */
     bool token_in_first;     /* of the two rooms for what it borrows from */
     char token_scratch[2][PROXY_TOKEN_SCRATCH];
+
+    bool by_flow;     /* it carries a flow token of our Path, genuine: it goes there */
+    struct flow flow; /* if so */
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;
@@ -278,6 +283,21 @@ struct locate_query {
     bool outside;     /* the caller may be led outside by a binding */
     bool call;        /* a new call: users who do not want to be disturbed are left out */
 };
+/** Is it a GRUU in one of our domains (RFC 5627)? */
+static inline bool is_our_gruu(const struct request *r)
+{
+    return r->uri.has_gr && r->uri_is_ours && r->uri.has_user;
+}
+/** Does a Contact of ours, a GRUU, lead to another user than this one (RFC 5627 §6.2)? */
+bool locate_is_foreign_gruu(struct core *core, const struct sip_uri *contact,
+                            const struct user *user);
+/** What of a Contact concerns where a dialog's requests to its sender go. */
+enum contact_mark {
+    CONTACT_BY_FLOW = 1 << 0, /* ";ob": by the flow that the request came by (RFC 5626 §4.3) */
+    CONTACT_IS_GRUU = 1 << 1,
+};
+/** Set of enum contact_mark; with CONTACT_IS_GRUU, `*out` is its URI. Most have neither. */
+unsigned locate_contact_marks(const struct sip_msg *msg, struct sip_uri *out);
 /** Targets of a Request-URI. `*reason` says why there are none. */
 uint32_t locate_targets(struct core *core, const struct locate_query *query,
                         struct proxy_target *out, uint32_t max, enum core_reason *reason);
@@ -302,8 +322,8 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
 /** Is a side of a dialog at this host: the token says so, or its user's registrations do? */
 bool locate_is_at(struct core *core, const struct proxy_side *side, const struct addr *where);
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
-/** Where the sender of a request is found again, for the token. */
-struct proxy_side locate_caller(struct core *core, struct request *r);
+/** Where the sender of a request is found again, for the token; `by_flow`: he asks for it. */
+struct proxy_side locate_caller(struct core *core, struct request *r, bool by_flow);
 
 /* limits.c */
 enum err limits_open(struct core *core);
@@ -321,6 +341,8 @@ void limits_login_failed(struct core *core, const struct addr *source, struct sl
 bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);
 /** `source` has proved itself: by a password; in a call; by a registration that is in `block`. */
 void limits_logged_in(struct core *core, const struct addr *source);
+/** The same, otherwise proved, for so long. */
+void limits_vouch(struct core *core, const struct addr *source, uint64_t period_ms);
 void limits_in_call(struct core *core, const struct addr *source);
 void limits_registered(struct core *core, const struct addr *source, struct slice block);
 void limits_restored(struct core *core, struct slice block);
@@ -366,6 +388,31 @@ enum verdict dns_wait(struct core *core, struct request *r);
 /** As proxy_config.hop_failed and hop_answered. */
 void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms);
 void dns_hop_answered(void *user, const struct flow *to);
+
+/* edge.c */
+MUST_CHECK enum err edge_open(struct core *core);
+/**
+ * A Route value that names us: if it has a flow token, the request is to leave by that flow, if it
+ * did not come by it (RFC 5626 §5.3). Answers 403 for a token that is not ours.
+ */
+enum verdict edge_take_flow(struct core *core, struct request *r, const struct sip_uri *route);
+/** Makes the way to the flow of a request with `by_flow`. False: there is no listener for it. */
+bool edge_flow_target(const struct core *core, const struct request *r, struct proxy_target *out);
+/** Is it for, or from, a domain whose edge we are, and goes nowhere else by a Route? */
+bool edge_serves(struct core *core, struct request *r);
+/** Targets for such a request; as locate_hop(). */
+uint32_t edge_registrar(struct core *core, const struct request *r, struct proxy_target *out,
+                        uint32_t max, enum core_reason *reason);
+/** Does a REGISTER for such a domain get our Path? And are we its first hop? */
+bool edge_adds_path(const struct core *core, const struct request *r, bool *first_hop);
+/** As proxy_config.registered: the registrar has accepted it, so the phone there is known. */
+void edge_registered(void *user, const struct flow *source);
+/** Is its Path believed? */
+bool edge_is_ours(const struct core *core, const struct addr *source);
+
+/* keepalive.c */
+/** A datagram that begins as STUN does: answered, or counted as garbage (RFC 5626 §8). */
+void keepalive_stun(struct core *core, struct slice bytes, const struct flow *source);
 
 /* expiry.c */
 void expiry_open(struct core *core);

@@ -430,6 +430,9 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
         snprintf(label, sizeof label, "change=\"%s\"", changes[i]);
         api_sample(out, "strowger_bindings_total", label, values[i]);
     }
+    api_metric(out, "strowger_stun_answers_total", "counter",
+               "Phones told by which address they are seen (STUN).");
+    api_sample(out, "strowger_stun_answers_total", NULL, counters->stun_answers);
 }
 
 static void guard_metrics(const struct server *server, const struct core_counters *counters,

@@ -97,8 +97,9 @@ struct sim_knobs {
     bool slow_store;
     unsigned dead_pct; /* phones whose port is closed or that say nothing */
     unsigned nat_pct, tcp_pct, v6_pct, policies;
-    bool router; /* there is another proxy */
-    bool strict; /* it knows nothing of lr */
+    bool router;      /* there is another proxy */
+    bool strict;      /* it knows nothing of lr */
+    bool keeps_flows; /* it says ";ob" in its Path (RFC 5626) */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool overload; /* queues stand at times, and new requests are refused */
