@@ -3,10 +3,19 @@
 import re
 
 from cases.websocket import WS, WSS, prepared
-from harness.browser import Browser
+from harness.browser import Browser, alone_on_loopback, bundle
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.ua import UA, Dialog
+
+
+def alone(env, settings=lambda browser: {}):
+    """(a router, a browser) where nothing else is to be reached."""
+    bundle()  # npm is
+    alone_on_loopback()
+    browser = Browser(env)
+    router, _ = prepared(env, **settings(browser))
+    return router, browser
 
 
 def urls(router):
@@ -22,8 +31,6 @@ def talk(caller, callee, uri):
     for tab, number in ((caller, calling), (callee, ringing)):
         before = until("the first packets", lambda: tab.phone("received", number)["packets"], 10)
         until("more of them", lambda: tab.phone("received", number)["packets"] > before + 25, 10)
-        for address in tab.phone("received", number)["from"]:
-            check(address is None or address.startswith("127.") or address == "::1", "media with %s", address)
         until("something that can be heard", lambda: tab.phone("received", number)["energy"] > 0, 10)
     return calling, ringing
 
@@ -43,8 +50,7 @@ def browser_sdp(offer=None):
 @case(seconds=120)
 def two_tabs_call_each_other_with_audio(env):
     """Over WS and WSS, in both directions; who is called with a wrong name hears so."""
-    router, _ = prepared(env)
-    browser = Browser(env)
+    router, browser = alone(env)
     plain, secure = urls(router)
     alice = browser.tab().start(plain, "alice")
     bob = browser.tab().start(secure, "bob")
@@ -63,10 +69,10 @@ def two_tabs_call_each_other_with_audio(env):
 @case(seconds=90)
 def a_tab_and_a_phone_on_udp_call_each_other(env):
     """The signalling: the phone has no WebRTC, but says what a browser takes."""
-    router, _ = prepared(env)
+    router, browser = alone(env)
     bob = UA(router, "bob", address=env.address(3))
     bob.register()
-    alice = Browser(env).tab().start(urls(router)[1], "alice")
+    alice = browser.tab().start(urls(router)[1], "alice")
 
     calling = alice.phone("call", "sip:bob@example.com")
     came = bob.request_in("INVITE")
@@ -95,8 +101,7 @@ def a_tab_and_a_phone_on_udp_call_each_other(env):
 @case(seconds=90)
 def a_reload_drops_the_flow(env):
     """The page's user presses reload in a call: the binding is marked at once, and the next page is reached."""
-    router, _ = prepared(env)
-    browser = Browser(env)
+    router, browser = alone(env)
     plain, _ = urls(router)
     alice = browser.tab().start(plain, "alice")
     bob = browser.tab().start(plain, "bob")
@@ -118,8 +123,7 @@ def a_reload_drops_the_flow(env):
 
 @case(seconds=90)
 def long_messages_by_listed_pages(env):
-    browser = Browser(env)
-    router, _ = prepared(env, ws={"origins": [browser.origin]})
+    router, browser = alone(env, lambda browser: {"ws": {"origins": [browser.origin]}})
     plain, secure = urls(router)
     alice = browser.tab().start(plain, "alice")
     bob = browser.tab().start(secure, "bob")

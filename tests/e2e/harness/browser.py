@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chromium with a phone (JsSIP) in each of its tabs, worked over the DevTools protocol."""
+import ctypes
 import fcntl
 import hashlib
 import http.server
@@ -8,6 +9,8 @@ import os
 import pathlib
 import select
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -50,6 +53,15 @@ def bundle():
         shutil.copy(SOURCE / "phone.html", BUILT / "page" / "phone.html")
         made.write_text(stamp)
     return BUILT / "page"
+
+
+def alone_on_loopback():
+    """This process, and all it starts, has no network but a loopback of its own: so has the media. Before anything
+    listens. Not root: media may go by other addresses of this machine, as browsers choose."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:  # CLONE_NEWNET
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -168,7 +180,7 @@ class Tab:
         return [e for e in self.run("phone.events")
                 if e["what"] == what and all(e.get(k) == v for k, v in fields.items())]
 
-    def wait(self, what, seconds=10.0, count=1, **fields):
+    def wait(self, what, seconds=15.0, count=1, **fields):
         """The last of `count` such events."""
         try:
             return until("%s %s" % (what, fields or ""), lambda: self.events(what, **fields)[count - 1:], seconds)[-1]
