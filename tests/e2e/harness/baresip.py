@@ -43,7 +43,8 @@ statmode_default off
 
 class Baresip:
     def __init__(self, env, router, name, last, frequency, transport="udp", password=None, answer="auto",
-                 domain="example.com"):
+                 domain="example.com", config="", more=""):
+        """`config`: lines of its configuration. `more`: of the account, such as ";mediaenc=srtp"."""
         self.env, self.name, self.address, self.frequency = env, name, env.address(last), frequency
         self.folder = env.path("baresip-" + name)
         self.domain = domain
@@ -51,12 +52,12 @@ class Baresip:
         tone = os.path.join(self.folder, "tone.wav")
         audio.write_tone(tone, frequency)
         with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as out:
-            out.write(CONFIG.format(address=self.address, tone=tone, folder=self.folder))
+            out.write(CONFIG.format(address=self.address, tone=tone, folder=self.folder) + config)
         with open(os.path.join(self.folder, "accounts"), "w", encoding="utf-8") as out:
             out.write('<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound="sip:%s:%d;transport=%s";'
-                      "regint=600;answermode=%s;audio_codecs=pcmu\n" % (
+                      "regint=600;answermode=%s;audio_codecs=pcmu%s\n" % (
                           name, domain, transport, name, password or name + "-password", router.address,
-                          router.port, transport, answer))
+                          router.port, transport, answer, more))
         self.process = env.program("baresip-" + name, ["baresip", "-s", "-v", "-f", self.folder])
         self.events, self._rest, self._control = [], b"", None
         self.process.wait_line("baresip is ready", 15)
@@ -118,6 +119,10 @@ class Baresip:
         """Seconds of a tone in what arrived here; the longest recording counts."""
         # sndfile names them dump-TIME-dec.wav (what came from the network) and -enc.wav (what was sent).
         return max([audio.seconds_of_tone(f, frequency) for f in glob.glob(self.folder + "/dump-*-dec.wav")] or [0])
+
+    def heard_anything(self):
+        """Has any sound arrived here?"""
+        return any(audio.loud(f) for f in glob.glob(self.folder + "/dump-*-dec.wav"))
 
     def quit(self):
         self.command("quit")

@@ -26,7 +26,7 @@ BUILT = ROOT / "build" / "browser"
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
          "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
          "--autoplay-policy=no-user-gesture-required", "--ignore-certificate-errors",
-         "--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns",
+         "--disable-features=WebRtcHideLocalIpsWithMdns",
          "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
          "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--disable-extensions", "--disable-breakpad", "--disable-crash-reporter"]
@@ -64,6 +64,15 @@ def alone_on_loopback():
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
+def with_address(address):
+    """An address beside loopback's, in a network that alone_on_loopback() has made."""
+    for argv in (["ip", "link", "add", "media0", "type", "veth", "peer", "name", "media1"],
+                 ["ip", "address", "add", address + "/24", "dev", "media0"],
+                 ["ip", "link", "set", "media0", "up"], ["ip", "link", "set", "media1", "up"]):
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.returncode == 0, "%s: %s" % (" ".join(argv), done.stderr)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -72,7 +81,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 class Browser:
     """One Chromium. It stays in the case's process group, which the runner ends whatever happens."""
 
-    def __init__(self, env, seconds=30.0):
+    def __init__(self, env, seconds=30.0, media_on_loopback=True):
         need("chromium")
         page = bundle()
         handler = lambda *how: Quiet(*how, directory=str(page))  # noqa: E731
@@ -96,7 +105,7 @@ class Browser:
 
         self.log = open(env.path("chromium.log"), "wb")
         self.popen = subprocess.Popen(
-            ["chromium", *FLAGS, "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
+            ["chromium", *FLAGS, *(["--allow-loopback-in-peer-connection"] if media_on_loopback else []), "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
             preexec_fn=pipes, pass_fds=(3, 4), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env=dict(os.environ, HOME=profile))
         env.at_end(self.end)
