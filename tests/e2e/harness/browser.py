@@ -104,8 +104,9 @@ class Browser:
             os.dup2(201, 4)
 
         self.log = open(env.path("chromium.log"), "wb")
+        more = ["--allow-loopback-in-peer-connection"] if media_on_loopback else []
         self.popen = subprocess.Popen(
-            ["chromium", *FLAGS, *(["--allow-loopback-in-peer-connection"] if media_on_loopback else []), "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
+            ["chromium", *FLAGS, *more, "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
             preexec_fn=pipes, pass_fds=(3, 4), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env=dict(os.environ, HOME=profile))
         env.at_end(self.end)
