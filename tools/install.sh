@@ -38,6 +38,7 @@ cmd:patch           patch
 cmd:openssl         openssl
 cmd:chromium        chromium
 cmd:npm             npm
+cmd:ip              iproute2
 "
 LINT_NEEDS="
 cmd:python3         python3

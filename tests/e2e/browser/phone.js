@@ -19,14 +19,6 @@ function causeOf(event) {
   return { by: event.originator, cause: event.cause, status: status || null };
 }
 
-/* Media stays on loopback: no other address is told to the other side, or taken from it. */
-function onlyThisMachine(sdp) {
-  return sdp
-    .split("\r\n")
-    .filter((line) => !line.startsWith("a=candidate:") || / (127\.\S+|::1) \d+ typ host/.test(line))
-    .join("\r\n");
-}
-
 /* What comes is played: nothing else makes the browser look into it. */
 function listen(connection) {
   connection.addEventListener("track", (event) => {
@@ -43,9 +35,6 @@ function follow(session, incoming) {
   tell(incoming ? "ringing" : "calling", { id, from: session.remote_identity.uri.toString() });
   if (session.connection) listen(session.connection);
   else session.on("peerconnection", ({ peerconnection }) => listen(peerconnection));
-  session.on("sdp", (event) => {
-    event.sdp = onlyThisMachine(event.sdp);
-  });
   session.on("progress", () => tell("progress", { id }));
   session.on("accepted", () => tell("accepted", { id }));
   session.on("confirmed", () => tell("confirmed", { id }));
@@ -105,11 +94,10 @@ window.phone = {
     calls.get(id).terminate();
   },
 
-  /* {packets, bytes, energy, from} of the audio that has come in a call so far. */
+  /* {packets, bytes, energy} of the audio that has come in a call so far. */
   async received(id) {
-    const sum = { packets: 0, bytes: 0, energy: 0, from: [] };
+    const sum = { packets: 0, bytes: 0, energy: 0 };
     for (const report of (await calls.get(id).connection.getStats()).values()) {
-      if (report.type === "remote-candidate") sum.from.push(report.address);
       if (report.type !== "inbound-rtp" || report.kind !== "audio") continue;
       sum.packets += report.packetsReceived;
       sum.bytes += report.bytesReceived;

@@ -150,7 +150,8 @@ def the_next_host_is_tried_after_an_impostor(env):
     for _ in range(2):
         call(pair.alice, pair.bob, "sip:bob@right.test;transport=tls")[0].hang_up(pair.bob)
     equal({}, impostor.json("status")["requests"], "requests at the impostor")
-    equal(1, pair.left.json("status")["dns"]["dead_targets"], "dead targets")
+    dead = pair.left.json("status")["dns"]["dead_targets"]
+    check(1 <= dead <= 2, "dead targets: %d, wanted one for each worker that has tried it", dead)
 
 
 @case()

@@ -70,3 +70,9 @@ def seconds_of_tone(path, frequency, window=0.1, least=0.7):
     return window * sum(
         1 for at in range(0, len(samples) - size + 1, size)
         if share(samples[at:at + size], rate, frequency) >= least)
+
+
+def loud(path):
+    """Is there anything but silence in a recording?"""
+    _, samples = read_wav(path)
+    return any(abs(v) > 0.05 for v in samples)

@@ -48,8 +48,9 @@ sip_cafile {ca}
 
 class Baresip:
     def __init__(self, env, router, name, last, frequency, transport="udp", password=None, answer="auto",
-                 domain="example.com", ca=None, port=None, more=""):
-        """`ca`: who signs the router's certificate, with transport tls. `more`: of the account, ";mediaenc=srtp"."""
+                 domain="example.com", ca=None, port=None, config="", more=""):
+        """`ca`: who signs the router's certificate, with transport tls. `config`: lines of its configuration.
+        `more`: of the account, ";mediaenc=srtp"."""
         self.env, self.name, self.address, self.frequency = env, name, env.address(last), frequency
         self.folder = env.path("baresip-" + name)
         self.domain = domain
@@ -57,7 +58,7 @@ class Baresip:
         tone = os.path.join(self.folder, "tone.wav")
         audio.write_tone(tone, frequency)
         with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as out:
-            out.write(CONFIG.format(address=self.address, tone=tone, folder=self.folder))
+            out.write(CONFIG.format(address=self.address, tone=tone, folder=self.folder) + config)
             out.write(TLS_CONFIG.format(ca=ca) if ca else "")
         with open(os.path.join(self.folder, "accounts"), "w", encoding="utf-8") as out:
             out.write('<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound="sip:%s:%d;transport=%s";'
@@ -125,6 +126,10 @@ class Baresip:
         """Seconds of a tone in what arrived here; the longest recording counts."""
         # sndfile names them dump-TIME-dec.wav (what came from the network) and -enc.wav (what was sent).
         return max([audio.seconds_of_tone(f, frequency) for f in glob.glob(self.folder + "/dump-*-dec.wav")] or [0])
+
+    def heard_anything(self):
+        """Has any sound arrived here?"""
+        return any(audio.loud(f) for f in glob.glob(self.folder + "/dump-*-dec.wav"))
 
     def quit(self):
         self.command("quit")

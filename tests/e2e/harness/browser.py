@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chromium with a phone (JsSIP) in each of its tabs, worked over the DevTools protocol."""
+import ctypes
 import fcntl
 import hashlib
 import http.server
@@ -8,6 +9,8 @@ import os
 import pathlib
 import select
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -23,7 +26,7 @@ BUILT = ROOT / "build" / "browser"
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
          "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
          "--autoplay-policy=no-user-gesture-required", "--ignore-certificate-errors",
-         "--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns",
+         "--disable-features=WebRtcHideLocalIpsWithMdns",
          "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
          "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--disable-extensions", "--disable-breakpad", "--disable-crash-reporter"]
@@ -52,6 +55,24 @@ def bundle():
     return BUILT / "page"
 
 
+def alone_on_loopback():
+    """This process, and all it starts, has no network but a loopback of its own: so has the media. Before anything
+    listens. Not root: media may go by other addresses of this machine, as browsers choose."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:  # CLONE_NEWNET
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+def with_address(address):
+    """An address beside loopback's, in a network that alone_on_loopback() has made."""
+    for argv in (["ip", "link", "add", "media0", "type", "veth", "peer", "name", "media1"],
+                 ["ip", "address", "add", address + "/24", "dev", "media0"],
+                 ["ip", "link", "set", "media0", "up"], ["ip", "link", "set", "media1", "up"]):
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.returncode == 0, "%s: %s" % (" ".join(argv), done.stderr)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -60,7 +81,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 class Browser:
     """One Chromium. It stays in the case's process group, which the runner ends whatever happens."""
 
-    def __init__(self, env, seconds=30.0):
+    def __init__(self, env, seconds=30.0, media_on_loopback=True):
         need("chromium")
         page = bundle()
         handler = lambda *how: Quiet(*how, directory=str(page))  # noqa: E731
@@ -83,8 +104,9 @@ class Browser:
             os.dup2(201, 4)
 
         self.log = open(env.path("chromium.log"), "wb")
+        more = ["--allow-loopback-in-peer-connection"] if media_on_loopback else []
         self.popen = subprocess.Popen(
-            ["chromium", *FLAGS, "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
+            ["chromium", *FLAGS, *more, "--user-data-dir=" + profile, "--remote-debugging-pipe", "about:blank"],
             preexec_fn=pipes, pass_fds=(3, 4), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env=dict(os.environ, HOME=profile))
         env.at_end(self.end)
@@ -168,7 +190,7 @@ class Tab:
         return [e for e in self.run("phone.events")
                 if e["what"] == what and all(e.get(k) == v for k, v in fields.items())]
 
-    def wait(self, what, seconds=10.0, count=1, **fields):
+    def wait(self, what, seconds=15.0, count=1, **fields):
         """The last of `count` such events."""
         try:
             return until("%s %s" % (what, fields or ""), lambda: self.events(what, **fields)[count - 1:], seconds)[-1]
