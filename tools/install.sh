@@ -21,6 +21,9 @@ lib:libsystemd      libsystemd-dev
 lib:libcurl         libcurl4-openssl-dev
 lib:libcares        libc-ares-dev
 "
+RUN_NEEDS="
+cmd:openssl         openssl
+"
 TEST_NEEDS="
 cmd:python3         python3
 cmd:clang           clang
