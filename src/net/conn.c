@@ -939,6 +939,8 @@ static void conn_broke(struct conn *conn, enum io io)
         conn_lose(conn, io == IO_FAULT ? NET_R_FRAMING : NET_R_RESET);
 }
 
+static void conn_get_ready(struct conn *conn);
+
 /* One read. False: there is nothing more now. */
 static bool conn_read(struct conn *conn)
 {
@@ -961,6 +963,7 @@ static bool conn_read(struct conn *conn)
     }
     net->counters.bytes_received += got;
     conn->active_ms = now_of(conn);
+    conn_get_ready(conn); /* before it is closed, perhaps, for what has come with the handshake */
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
     return conn->state != CONN_DEAD &&
@@ -976,11 +979,13 @@ static bool conn_must_wait(struct conn *conn)
     return true;
 }
 
-/* The filters' beginning is over: now messages may go. */
+/* Is the filters' beginning over? Then messages may go. */
 static void conn_get_ready(struct conn *conn)
 {
     struct net *net = conn->net;
 
+    if (conn->ready || conn->state != CONN_OPEN || !conn->filter->ops->ready(conn->filter))
+        return;
     conn->ready = true;
     conn_shook_hands(conn);
     net->counters.handshakes += conn->tls;
@@ -1007,8 +1012,7 @@ static void conn_note_part(struct conn *conn)
 /* What reading has led to. */
 static void conn_settle(struct conn *conn)
 {
-    if (!conn->ready && conn->state == CONN_OPEN && conn->filter->ops->ready(conn->filter))
-        conn_get_ready(conn);
+    conn_get_ready(conn);
     if (conn->state == CONN_OPEN && conn->ready)
         conn_note_part(conn);
     if (conn->state == CONN_OPEN && !conn->paused && conn_pending(conn) == PENDING_BYTES)
