@@ -985,6 +985,8 @@ static void conn_broke(struct conn *conn, enum io io)
         conn_lose(conn, io == IO_FAULT ? NET_R_FRAMING : NET_R_RESET);
 }
 
+static void conn_get_ready(struct conn *conn);
+
 /* One read. False: there is nothing more now. */
 static bool conn_read(struct conn *conn)
 {
@@ -1007,6 +1009,7 @@ static bool conn_read(struct conn *conn)
     }
     net->counters.bytes_received += got;
     conn->active_ms = now_of(conn);
+    conn_get_ready(conn); /* before it is closed, perhaps, for what has come with the handshake */
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
     return conn->state != CONN_DEAD &&
@@ -1022,11 +1025,13 @@ static bool conn_must_wait(struct conn *conn)
     return true;
 }
 
-/* The filters' beginning is over: now messages may go. */
+/* Is the filters' beginning over? Then messages may go. */
 static void conn_get_ready(struct conn *conn)
 {
     struct net *net = conn->net;
 
+    if (conn->ready || conn->state != CONN_OPEN || !conn->filter->ops->ready(conn->filter))
+        return;
     conn->ready = true;
     conn->heard |= conn->filter->ops->frames; /* its opening; pings tell of it from now on */
     conn_shook_hands(conn);
@@ -1054,8 +1059,7 @@ static void conn_note_part(struct conn *conn)
 /* What reading has led to. */
 static void conn_settle(struct conn *conn)
 {
-    if (!conn->ready && conn->state == CONN_OPEN && conn->filter->ops->ready(conn->filter))
-        conn_get_ready(conn);
+    conn_get_ready(conn);
     if (conn->state == CONN_OPEN && conn->ready)
         conn_note_part(conn);
     if (conn->state == CONN_OPEN && !conn->paused && conn_pending(conn) == PENDING_BYTES)

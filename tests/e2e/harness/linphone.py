@@ -64,7 +64,8 @@ class Linphone:
         config = os.path.join(self.folder, "linphonerc")
         with open(config, "w", encoding="utf-8") as out:
             out.write(CONFIG.format(
-                address=self.address, name=name, rtp=rtp_port(self.address), router="%s:%d" % (router.address, port or router.port),
+                address=self.address, name=name, rtp=rtp_port(self.address),
+                router="%s:%d" % (router.address, port or router.port),
                 ca=ca, encryption=encryption, port_tls=5061 if transport == "tls" else -1, domain=domain,
                 transport=transport, password=password or name + "-password",
                 port_udp=5060 if transport == "udp" else 0, port_tcp=5060 if transport == "tcp" else 0))

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,6 +30,9 @@ enum {
     LINE_MAX_BYTES = 1024,
 };
 
+#define PING "OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n"
+#define PONG "SIP/2.0 400 Bad Request\r\nl: 0\r\n\r\n"
+
 struct fixture {
     struct tls_world *files; /* for its folder and authority */
     struct tls *tls;
@@ -40,6 +44,7 @@ struct fixture {
     struct net *net;
     pthread_mutex_t lock;
     pthread_cond_t news;
+    bool refuse;               /* each message is answered, and its connection closed */
     unsigned failed, received; /* guarded by the lock, as all below */
     unsigned line_count;
     char lines[LINES_MAX][LINE_MAX_BYTES];
@@ -51,11 +56,12 @@ static bool on_receive(void *user, struct slice bytes, bool stream, const struct
 
     (void)bytes;
     (void)stream;
-    (void)source;
+    if (f->refuse)
+        outbox_send(net_outbox(f->net), SLICE(PONG), source);
     pthread_mutex_lock(&f->lock);
     f->received++;
     pthread_mutex_unlock(&f->lock);
-    return true;
+    return !f->refuse;
 }
 
 static void on_failed(void *user, struct slice sent)
@@ -174,8 +180,6 @@ struct order {
     struct net_counters counters;
     bool done;
 };
-
-#define PING "OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n"
 
 static void carry_out(void *user, unsigned worker)
 {
@@ -462,6 +466,32 @@ static void one_line_a_second_tells_of_all_that_failed(void **state)
     fixture_close(f);
 }
 
+/* --- The end of a handshake ------------------------------------------------------------------ */
+
+static void who_is_refused_with_the_last_of_his_handshake_gets_his_answer(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL, true);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    char buffer[512];
+    int fd = dial(f), on = 1, off = 0;
+
+    f->refuse = true;
+    SSL_set_fd(ssl, fd);
+    /* the end of the handshake and the message leave in one segment */
+    assert_int_equal(0, setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on));
+    assert_int_equal(1, SSL_connect(ssl));
+    assert_int_equal(strlen(PING), SSL_write(ssl, PING, (int)strlen(PING)));
+    assert_int_equal(0, setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off));
+    assert_int_equal(strlen(PONG), SSL_read(ssl, buffer, sizeof buffer));
+    assert_memory_equal(PONG, buffer, strlen(PONG));
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+    fixture_close(f);
+}
+
 /* --- Names ----------------------------------------------------------------------------------- */
 
 static struct flow flow_to(const struct addr *at, uint64_t name)
@@ -527,6 +557,7 @@ int main(void)
         cmocka_unit_test(memory_for_so_many_connections_and_not_for_one_more),
         cmocka_unit_test(without_a_certificate_nobody_gets_in_and_it_is_said),
         cmocka_unit_test(one_line_a_second_tells_of_all_that_failed),
+        cmocka_unit_test(who_is_refused_with_the_last_of_his_handshake_gets_his_answer),
         cmocka_unit_test(a_connection_is_for_the_name_that_was_proved),
         cmocka_unit_test(a_name_that_is_not_known_is_not_dialled),
     };
