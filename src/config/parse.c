@@ -549,6 +549,7 @@ static void set_row(struct parser *parser, const struct setting *setting,
                     const struct yaml_node *node)
 {
     static const char *const formats[] = {"text", "json"};
+    static const char *const pings[] = {"options", "crlf", "off"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct config *config = parser->config;
     void *field = (char *)config + setting->offset;
@@ -628,6 +629,11 @@ static void set_row(struct parser *parser, const struct setting *setting,
         set_choice(parser, node, setting, levels, COUNT_OF(levels),
                    "error, warning, info or debug; write one", &choice);
         config->log.level = (enum config_log_level)choice;
+        break;
+    case SETTING_NAT_PING:
+        set_choice(parser, node, setting, pings, COUNT_OF(pings), "options, crlf or off; write one",
+                   &choice);
+        config->nat.ping = (enum config_nat_ping)choice;
         break;
     }
 }

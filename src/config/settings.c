@@ -64,6 +64,16 @@ const struct setting settings[] = {
     {KEY("registrar.edges"), SETTING_NETWORKS, AT(registrar.edges), "[]", 0, CONFIG_ITEMS_MAX,
      "edge proxies whose Path is believed; who comes through them is challenged as anybody. No"
      " packet limits"},
+    {KEY("nat.ping"), SETTING_NAT_PING, AT(nat.ping), "options", 0, 0,
+     "what is sent to phones on UDP behind NATs that do not keep their way open themselves (RFC"
+     " 5626): options, whose answer shows that the phone is there; crlf, an empty line, which costs"
+     " less and shows nothing; or off"},
+    {KEY("nat.every"), SETTING_MS, AT(nat.every_ms), "25s", 1000, 3600000,
+     "how often to each phone"},
+    {KEY("nat.misses"), SETTING_COUNT, AT(nat.misses), "3", 1, 1000,
+     "after so many without an answer a phone is reported; it stays registered"},
+    {KEY("nat.rate"), SETTING_COUNT, AT(nat.rate), "2000", 10, 1000000,
+     "a second, per worker, at most; with more phones each is asked less often"},
     {KEY("edge.domains"), SETTING_DOMAINS, AT(edge.domains), "[]", 0, CONFIG_ITEMS_MAX,
      "domains of a registrar behind us: what is for or from them goes there, and REGISTERs get our"
      " Path (RFC 5626)"},

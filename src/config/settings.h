@@ -33,6 +33,7 @@ enum setting_type {
     SETTING_RECORDS,
     SETTING_LOG_FORMAT,
     SETTING_LOG_LEVEL,
+    SETTING_NAT_PING,
 };
 
 struct setting {

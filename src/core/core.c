@@ -20,14 +20,20 @@ static void on_response(void *user, struct id client, uint64_t context,
                         const struct sip_msg *response, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
+    if (ping_is_number(context))
+        ping_answered(core, context, client, response->status);
+    else
+        proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
 }
 
 static void on_failure(void *user, struct id client, uint64_t context, enum txn_failure failure,
                        uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_failure(core->proxy, client, context, failure, now_ms);
+    if (ping_is_number(context))
+        ping_failed(core, context, client);
+    else
+        proxy_on_failure(core->proxy, client, context, failure, now_ms);
 }
 
 static void on_server_end(void *user, struct id server, uint64_t context, uint64_t now_ms)
@@ -40,7 +46,10 @@ static void on_server_end(void *user, struct id server, uint64_t context, uint64
 static void on_client_end(void *user, struct id client, uint64_t context, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_client_end(core->proxy, client, context, now_ms);
+    if (ping_is_number(context))
+        ping_failed(core, context, client);
+    else
+        proxy_on_client_end(core->proxy, client, context, now_ms);
 }
 
 /* ---- open and close ---- */
@@ -147,6 +156,8 @@ static enum err open_parts(struct core *core)
         err = open_auth(core);
     if (err == OK)
         err = limits_open(core);
+    if (err == OK)
+        err = ping_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -166,7 +177,7 @@ struct core_memory core_memory_max(const struct core_config *config)
                   proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
-                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) +
+                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
                   resolver_memory_max(&config->resolve),
         .guard = guard_memory(&config->guard),
     };
@@ -211,6 +222,7 @@ void core_close(struct core *core)
         return;
     if (core->expiry.timer.fn != NULL)
         expiry_close(core);
+    ping_close(core);
     if (core->registrations.mem != NULL)
         register_close(core);
     if (core->count_waits.mem != NULL)
@@ -686,6 +698,7 @@ void core_set_policy(struct core *core, const struct policy *policy)
 void core_drain(struct core *core)
 {
     core->draining = true;
+    ping_stop(core);
 }
 
 bool core_idle(const struct core *core)
@@ -707,6 +720,7 @@ void core_status(const struct core *core, struct core_status *out)
         .timers = core->wheel.count,
         .bars = guard_bar_count(core->guard, core->now_ms),
         .dns_waiting = core->dns_wait_count,
+        .silent = core->pings.silent,
     };
     resolver_counters(core->resolver, &out->dns);
     overload_status(core, out);

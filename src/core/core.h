@@ -94,6 +94,14 @@ struct core_edge {
     struct slice registrar; /* a SIP URI; its host may be a name */
 };
 
+/** What keeps the way to phones behind NATs open, where they do not do so themselves. */
+struct core_ping {
+    uint32_t every_ms; /* each phone; 0: nothing is sent */
+    uint32_t misses;   /* after so many without an answer a phone is reported; >= 1 */
+    uint32_t rate;     /* a second, at most; then the round takes longer */
+    bool empty_lines;  /* these instead of OPTIONS: nobody answers them */
+};
+
 struct core_config {
     uint32_t worker, workers;
     uint32_t boot;                                  /* number of this start of the node */
@@ -120,6 +128,7 @@ struct core_config {
     const struct addr_net *edges; /* whose Path is believed, and nothing else */
     uint32_t edge_count;
     struct core_edge edge;
+    struct core_ping ping;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
@@ -200,6 +209,7 @@ struct core_counters {
     uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
     uint64_t stun_answers;
+    uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
 };
 
 /** Counts and sizes of the moment, for status and metrics. */
@@ -213,6 +223,7 @@ struct core_status {
     bool overloaded;   /* new requests are refused */
     uint32_t queue_ms; /* the longest wait of the last second or two, where it is measured */
     uint32_t bars;     /* there are now */
+    uint32_t silent;   /* phones behind NATs that do not answer */
     struct resolve_counters dns;
     uint32_t dns_waiting; /* requests that wait for a name */
 };

@@ -95,11 +95,11 @@ uint32_t edge_registrar(struct core *core, const struct request *r, struct proxy
 
 bool edge_adds_path(const struct core *core, const struct request *r, bool *first_hop)
 {
-    const struct sip_field *via = sip_field_first(r->msg, SIP_F_VIA);
-
     if (r->msg->method != SIP_REGISTER || core->config.edge.domain_count == 0 ||
         !is_edge_domain(core, &r->uri))
         return false;
+
+    const struct sip_field *via = sip_field_first(r->msg, SIP_F_VIA);
     *first_hop = via->next == 0 && sip_field_value(r->msg, via).len == r->msg->via_value.len;
     return true;
 }

@@ -24,6 +24,9 @@ enum {
     REGISTERS_INITIAL = 1024,    /* buckets */
     CONN_BINDINGS_INITIAL = 256,
     DNS_WAITS_MAX = 8192,    /* requests that wait for names; then 503 */
+    PINGS_MAX = 16384,       /* phones that are being asked or silent, per worker */
+    PINGS_INITIAL = 256,     /* buckets */
+    SILENCE_MS = 32000,      /* 64*T1: for so long an answer is waited for */
     LOCATE_ASK = UINT16_MAX, /* "count" of targets: the DNS is to be asked, see locate_hop() */
 };
 
@@ -53,6 +56,19 @@ struct our_name {
 struct expiry {
     struct timer timer;
     uint64_t place; /* of the location table: the next to look at */
+};
+
+/** Keepalives to phones behind NATs: see ping.c. */
+struct pings {
+    struct timer timer; /* fn NULL: none are sent */
+    struct pool pool;   /* struct ping */
+    struct map by_phone;
+    struct list by_age;
+    uint64_t place;    /* of the location table: the next to look at */
+    uint64_t round_ms; /* when the round began */
+    uint32_t silent;   /* phones that do not answer */
+    uint32_t unlogged; /* of those, not yet told in the log */
+    uint64_t log_ms;   /* when the next line may be */
 };
 
 /** A binding of a stream: found again when its connection is lost. */
@@ -133,6 +149,7 @@ struct core {
     struct pool count_waits;  /* struct count_wait */
     struct map conn_bindings; /* struct conn_binding by connection hash */
     struct expiry expiry;
+    struct pings pings;
     struct core_counters counters;
     struct overload overload;
 
@@ -413,6 +430,18 @@ bool edge_is_ours(const struct core *core, const struct addr *source);
 /* keepalive.c */
 /** A datagram that begins as STUN does: answered, or counted as garbage (RFC 5626 §8). */
 void keepalive_stun(struct core *core, struct slice bytes, const struct flow *source);
+
+/* ping.c */
+enum err ping_open(struct core *core);
+void ping_close(struct core *core);
+/** Bytes of its tables. */
+size_t ping_memory_max(void);
+/** Is the context of a client transaction that of a ping? Else it is the proxy's. */
+bool ping_is_number(uint64_t context);
+void ping_answered(struct core *core, uint64_t context, struct id client, unsigned status);
+void ping_failed(struct core *core, uint64_t context, struct id client);
+/** No more are sent, and nobody waits for an answer: we are about to end. */
+void ping_stop(struct core *core);
 
 /* expiry.c */
 void expiry_open(struct core *core);

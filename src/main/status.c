@@ -433,6 +433,14 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
     api_metric(out, "strowger_stun_answers_total", "counter",
                "Phones told by which address they are seen (STUN).");
     api_sample(out, "strowger_stun_answers_total", NULL, counters->stun_answers);
+    static const char *const pings[] = {"sent", "answered", "unanswered"};
+    const uint64_t ping_values[] = {counters->pings, counters->pings_answered,
+                                    counters->pings_unanswered};
+    api_metric(out, "strowger_nat_pings_total", "counter", "Keepalives to phones behind NATs.");
+    for (size_t i = 0; i < COUNT_OF(pings); i++) {
+        snprintf(label, sizeof label, "what=\"%s\"", pings[i]);
+        api_sample(out, "strowger_nat_pings_total", label, ping_values[i]);
+    }
 }
 
 static void guard_metrics(const struct server *server, const struct core_counters *counters,
@@ -482,6 +490,8 @@ static void worker_metrics(const struct server *server, struct api_text *out)
     WORKER_METRIC("strowger_transactions", "gauge", "Transactions that live.", status.transactions);
     WORKER_METRIC("strowger_response_contexts", "gauge", "Requests on their way through.",
                   status.contexts);
+    WORKER_METRIC("strowger_nat_silent", "gauge",
+                  "Phones behind NATs that do not answer keepalives.", status.silent);
     WORKER_METRIC("strowger_registrations_waiting", "gauge", "REGISTERs that wait for the journal.",
                   status.registrations_waiting);
     WORKER_METRIC("strowger_memory_bytes", "gauge", "Memory held by the core.", status.memory_held);
