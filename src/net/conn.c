@@ -1001,7 +1001,10 @@ static bool conn_read(struct conn *conn)
     }
     size_t have = buffer == conn->in ? conn->in_len : 0;
     enum io io = conn->filter->ops->read(conn->filter, buffer + have, capacity - have, &got);
-    if (io == IO_AGAIN)
+    if (io == IO_DONE || io == IO_END)
+        conn_get_ready(
+            conn); /* before it is closed for what has come with the handshake, perhaps */
+    if (io == IO_AGAIN || conn->state == CONN_DEAD)
         return false;
     if (io != IO_DONE) {
         conn_broke(conn, io);
@@ -1009,7 +1012,6 @@ static bool conn_read(struct conn *conn)
     }
     net->counters.bytes_received += got;
     conn->active_ms = now_of(conn);
-    conn_get_ready(conn); /* before it is closed, perhaps, for what has come with the handshake */
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
     return conn->state != CONN_DEAD &&

@@ -13,7 +13,7 @@ class Sipp:
     """One run of one scenario: `call` numbers of calls, on its own address and port."""
 
     def __init__(self, env, router, scenario, user, address, port=5060, transport="udp", caller=None, calls=1,
-                 seconds=30, domain="example.com", password=None, to=None, contact_port=None):
+                 seconds=30, domain="example.com", password=None, to=None, contact_port=None, rate=50):
         """With transport tls it speaks TCP, to a tunnel, and says TLS: Debian's SIPp has no TLS itself. `to`: where it
         sends; `contact_port`: what stands in its Contact, when that is the tunnel's."""
         self.scenario, self.address, self.port, self.transport = scenario, address, port, transport
@@ -22,7 +22,7 @@ class Sipp:
         who = caller or user
         argv = ["sipp", "%s:%d" % router.at, "-sf", self.script(contact_port), "-i", address, "-p", port,
                 "-t", "u1" if transport == "udp" else "t1", "-s", user, "-key", "caller", who, "-key", "domain",
-                domain, "-au", who, "-ap", password or who + "-password", "-m", calls, "-r", 50, "-nostdin", "-timeout",
+                domain, "-au", who, "-ap", password or who + "-password", "-m", calls, "-r", rate, "-nostdin", "-timeout",
                 "%ds" % seconds, "-timeout_error", "-trace_err", "-error_file", self.folder + "/errors.log",
                 "-trace_msg", "-message_file", self.folder + "/messages.log"]
         argv += ["-rsa", "%s:%d" % to] if to else []
