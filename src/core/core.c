@@ -178,7 +178,7 @@ struct core_memory core_memory_max(const struct core_config *config)
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
                   map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
-                  resolver_memory_max(&config->resolve),
+                  resolver_memory_max(&config->resolve) + dns_waits_memory_max(),
         .guard = guard_memory(&config->guard),
     };
 }

@@ -24,16 +24,27 @@ enum {
     REGISTERS_INITIAL = 1024,    /* buckets */
     CONN_BINDINGS_INITIAL = 256,
     DNS_WAITS_MAX = 8192,    /* requests that wait for names; then 503 */
+    DNS_SHARE_MAX = 256,     /* of them of one user, or of one address without a user; then 503 */
+    DNS_ROUNDS_MAX = 4,      /* names that one request waits for, one after the other */
     PINGS_MAX = 16384,       /* phones that are being asked or silent, per worker */
     PINGS_INITIAL = 256,     /* buckets */
     SILENCE_MS = 32000,      /* 64*T1: for so long an answer is waited for */
     LOCATE_ASK = UINT16_MAX, /* "count" of targets: the DNS is to be asked, see locate_hop() */
 };
 
+/** Who has requests that wait for names: nobody takes all the room. */
+struct dns_share {
+    struct map_node node; /* the hash of the user's name or of the address */
+    uint32_t count;
+};
+
 /** A request that waits for the name of its next hop. */
 struct dns_wait {
     struct resolve_waiter waiter;
     struct list by_core;
+    struct dns_share *share;
+    uint64_t name;      /* sum of the query */
+    uint8_t rounds;     /* of waiting, this one among them */
     struct id server;   /* zero: an ACK, which has no transaction to keep it */
     struct flow source; /* of the ACK, as all below */
     uint8_t framing;    /* enum sip_framing */
@@ -158,12 +169,15 @@ struct core {
     struct resolver *resolver;
     struct list dns_waits; /* struct dns_wait */
     uint32_t dns_wait_count;
+    struct map dns_shares;                         /* struct dns_share */
     uint32_t hop_groups;                           /* numbers given to targets of one name */
     struct proxy_target hops[RESOLVE_TARGETS_MAX]; /* of the request at hand; not on the stack, */
     struct resolve_targets found;                  /* which is cleared */
-    struct resolve_query dns_query; /* what LOCATE_ASK is about; in the message at hand */
+    struct resolve_query dns_query; /* what was asked for last; in the message at hand */
     enum resolve_verdict resolved;  /* of a request taken up again; 0: none */
     const struct resolve_targets *resolved_targets;
+    uint64_t resolved_name; /* sum of the query that this is about: it may have another by now */
+    uint8_t dns_rounds;     /* how often it has waited for names */
 
     bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
@@ -275,6 +289,8 @@ void ours_init(struct core *core);
 void ours_close(struct core *core);
 /** Is host and port (0: none given) one of our addresses, or a domain of ours? */
 bool is_our_host(const struct core *core, struct slice host, uint16_t port);
+/** Is it where a listener of ours is reached? What is sent there comes back. */
+bool is_our_address(const struct core *core, const struct addr *addr);
 bool is_our_uri(const struct core *core, const struct sip_uri *uri);
 bool is_our_sent_by(void *user, const struct sip_via *via);
 void write_our_address(void *user, struct builder *b, const struct flow *to);
@@ -400,6 +416,13 @@ struct slice overload_oc(void *user, const struct flow *source);
 /* dns.c */
 enum err dns_open_waits(struct core *core);
 void dns_close_waits(struct core *core);
+/**
+ * What a name leads to: as it was found for the request that is taken up again, or from the cache.
+ * RESOLVE_ASK: core->dns_query is set, see dns_wait(). `*targets` are good until the next call.
+ */
+enum resolve_verdict dns_find(struct core *core, const struct resolve_query *query,
+                              const struct resolve_targets **targets);
+size_t dns_waits_memory_max(void);
 /** The request at hand waits for core->dns_query, and is run anew when that is known. */
 enum verdict dns_wait(struct core *core, struct request *r);
 /** As proxy_config.hop_failed and hop_answered. */

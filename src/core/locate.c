@@ -85,6 +85,8 @@ bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t 
     } else if (sip_uri_addr(uri, default_port, &to->remote) != OK) {
         return false;
     }
+    if (!addr_is_unicast(&to->remote))
+        return false;
     to->listener = pick_listener(core, transport, to->remote.family, listener);
     return to->listener != LISTENER_ANY;
 }
@@ -208,6 +210,12 @@ static bool match_sips(struct core *core, const struct sip_uri *contact, struct 
     return true;
 }
 
+/** Who registers from elsewhere is not on this machine. */
+static bool leads_inside(const struct binding *binding, const struct flow *to)
+{
+    return addr_is_loopback(&to->remote) && !addr_is_loopback(&binding->flow.remote);
+}
+
 /** One binding: a target, or, when its contact is one of our users, that user's targets (§16.5). */
 static void search_binding(struct core *core, const struct binding *binding, struct slice aor,
                            struct search *search)
@@ -220,6 +228,7 @@ static void search_binding(struct core *core, const struct binding *binding, str
     if (direct || !is_our_uri(core, &uri)) {
         struct proxy_target *target = &search->out[search->count];
         if (binding_target(core, binding, &uri, aor, search->query->listener, target) &&
+            !leads_inside(binding, &target->to) &&
             (search->query->outside || binding->path.len > 0 ||
              !leads_outside(core, binding, &target->to)) &&
             match_sips(core, &uri, search, target))
@@ -380,10 +389,13 @@ bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint
     return true;
 }
 
-/** The targets of a name, in their order: each is tried when the one before has failed. */
+/**
+ * The targets of a name, in their order: each is tried when the one before has failed. Whoever has
+ * the name may let it lead to us, though we do not serve it: what is sent there would come back.
+ */
 static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
                             uint8_t listener, struct slice text, struct proxy_target *out,
-                            uint32_t max)
+                            uint32_t max, enum core_reason *reason)
 {
     uint32_t count = 0, group = ++core->hop_groups;
 
@@ -391,6 +403,10 @@ static uint32_t hop_targets(struct core *core, const struct resolve_targets *fou
         const struct resolve_target *target = &found->items[i];
         struct flow to = {
             .transport = target->transport, .remote = target->addr, .name = target->name};
+        if (is_our_address(core, &to.remote)) {
+            *reason = CORE_R_LOOP;
+            continue;
+        }
         to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
         if (to.name != 0 && core->config.ops.name_host != NULL)
             core->config.ops.name_host(core->config.ops.user, to.name, core->dns_query.host);
@@ -405,29 +421,26 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
                     struct slice text, struct proxy_target *out, uint32_t max,
                     enum core_reason *reason)
 {
-    const struct resolve_targets *targets = &core->found;
-    enum resolve_verdict verdict = core->resolved;
+    const struct resolve_targets *targets;
 
     out[0] = (struct proxy_target){.uri = text, .q = 1000};
     *reason = CORE_R_UNRESOLVED;
-    if (locate_address(core, uri, listener, &out[0].to))
-        return 1;
+    if (locate_address(core, uri, listener, &out[0].to)) {
+        *reason = CORE_R_LOOP;
+        return is_our_address(core, &out[0].to.remote) ? 0 : 1;
+    }
     if (uri->scheme == SIP_SCHEME_TEL || (uri->has_transport && uri->transport == TRANSPORT_NONE) ||
         core->config.ops.ask_dns == NULL)
         return 0;
-    core->dns_query = (struct resolve_query){
+    struct resolve_query query = {
         .host = uri->maddr.len > 0 ? uri->maddr : uri->host,
         .port = uri->port,
         .transport = uri->transport,
         .sips = uri->scheme == SIP_SCHEME_SIPS,
     };
-    if (verdict == 0)
-        verdict = resolver_find(core->resolver, &core->dns_query, core->now_ms, &core->found);
-    else
-        targets = core->resolved_targets;
-    switch (verdict) {
+    switch (dns_find(core, &query, &targets)) {
     case RESOLVE_DONE:
-        return hop_targets(core, targets, listener, text, out, max);
+        return hop_targets(core, targets, listener, text, out, max, reason);
     case RESOLVE_ASK:
         return LOCATE_ASK;
     case RESOLVE_NO_ANSWER:
@@ -466,7 +479,12 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
     struct locate_query query = {
         .uri = &parsed, .listener = LISTENER_ANY, .outside = outside, .call = true};
     uint32_t count = locate_targets(core, &query, out, max, &reason);
-    return count != LOCATE_ASK ? count : 0; /* a redirection does not wait: the caller has it */
+    if (count == LOCATE_ASK)
+        return 0; /* a redirection does not wait: the caller has it */
+    for (uint32_t i = 0; i < count; i++)
+        if (out[i].aor.len == 0 && addr_is_loopback(&out[i].to.remote))
+            return 0; /* to this machine, in nobody's name: see leads_inside() */
+    return count;
 }
 
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)

@@ -404,6 +404,22 @@ static bool leaves_dialog(struct core *core, const struct request *r, const stru
     return !is_at(core, r, side, &to->remote);
 }
 
+/**
+ * Does who comes from elsewhere, or a name of his, lead us to this machine's loopback, where
+ * services listen that nobody else may reach? What is registered from there, and a dialog with it,
+ * may be. An address that we trust may be a proxy's, with anybody behind it.
+ */
+static bool leads_inside(struct core *core, const struct request *r,
+                         const struct proxy_target *target)
+{
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+    const struct addr *source = &r->source->remote;
+
+    if (!addr_is_loopback(&target->to.remote) || addr_is_loopback(source) || target->aor.len > 0)
+        return false;
+    return !r->in_dialog || !is_at(core, r, side, &target->to.remote);
+}
+
 static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
 {
     if (r->msg->method == SIP_ACK) {
@@ -476,7 +492,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     if (count == 0)
         return refuse_targets(core, r, reason);
     for (uint32_t i = 0; i < count; i++)
-        if (leaves_dialog(core, r, &targets[i].to))
+        if (leaves_dialog(core, r, &targets[i].to) || leads_inside(core, r, &targets[i]))
             return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 
     enum sip_method method = (enum sip_method)r->msg->method;

@@ -33,6 +33,7 @@ struct resolver;
 enum {
     RESOLVE_TARGETS_MAX = 8,    /* addresses of one name that are tried; the rest is left out */
     RESOLVE_HOSTS_MAX = 8,      /* hosts of SRV records that are looked up for one name */
+    RESOLVE_SERVICES_MAX = 8,   /* NAPTR records whose SRV are asked for; the rest is left out */
     RESOLVE_QUESTIONS_MAX = 24, /* open at once for one name */
     RESOLVE_URI_MAX = 512,      /* bytes of what ENUM makes of a number */
 };
@@ -135,7 +136,7 @@ enum resolve_verdict resolver_find(struct resolver *resolver, const struct resol
 
 /**
  * Asks what is missing and has `waiter` told. Who waits for the same name waits for the same
- * questions. ERR_FULL, ERR_MEMORY: nothing will be told.
+ * questions. ERR_FULL, ERR_MEMORY, ERR_SYNTAX (longer than any name): nothing will be told.
  */
 MUST_CHECK enum err resolver_wait(struct resolver *resolver, const struct resolve_query *query,
                                   struct resolve_waiter *waiter, uint64_t now_ms);

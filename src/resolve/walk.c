@@ -85,7 +85,7 @@ static void add_target(struct walk *walk, const struct addr *addr, const struct 
     struct resolve_target target = {.addr = *addr, .transport = host->transport};
 
     target.addr.port = host->port;
-    if (!is_usable_addr(walk->resolver, addr, host->transport)) {
+    if (!addr_is_unicast(&target.addr) || !is_usable_addr(walk->resolver, addr, host->transport)) {
         walk->unusable = true;
         return;
     }
@@ -306,6 +306,7 @@ static void by_naptr(struct walk *walk, const struct cached *entry, bool sips, s
                      bool *any)
 {
     const struct dns_record *record = NULL;
+    unsigned followed = 0;
 
     while ((record = naptr_next(entry, record)) != NULL) {
         uint8_t transport = service_transport(record, sips);
@@ -316,6 +317,10 @@ static void by_naptr(struct walk *walk, const struct cached *entry, bool sips, s
         if (!is_usable(walk->resolver, transport)) {
             walk->unusable = true;
             continue;
+        }
+        if (followed++ == RESOLVE_SERVICES_MAX) { /* whoever wrote them lets us ask others */
+            walk->resolver->counters.cut++;
+            return;
         }
         add_srv(walk, record->target, transport, out);
     }

@@ -195,6 +195,82 @@ static void more_hosts_than_are_tried_are_cut_and_counted(void **state)
     zone_close(&zone);
 }
 
+static void what_no_single_host_has_is_never_a_target(void **state)
+{
+    static const char *const rows[] = {
+        "60 A any.test 0.0.0.0",
+        "60 A group.test 224.0.1.75",
+        "60 A all.test 255.255.255.255",
+        "60 AAAA mapped.test ::ffff:127.0.0.1",
+        "60 AAAA group6.test ff02::1",
+        "60 AAAA link.test fe80::1",
+        "60 AAAA any6.test ::",
+        "60 SRV _sip._udp.zero.test 1 0 0 192.0.2.1",
+        "60 SRV _sip._udp.some.test 1 0 0 192.0.2.1",
+        "60 SRV _sip._udp.some.test 2 0 5060 group.test",
+        "60 SRV _sip._udp.some.test 3 0 5060 192.0.2.3",
+        NULL,
+    };
+    static const struct {
+        const char *query, *expected;
+    } cases[] = {
+        {"any.test", "unusable"},
+        {"group.test", "unusable"},
+        {"all.test", "unusable"},
+        {"mapped.test", "unusable"}, /* it would leave by a socket for the other family */
+        {"group6.test", "unusable"},
+        {"link.test", "unusable"}, /* a name has no zone */
+        {"any6.test", "unusable"},
+        {"0.0.0.0", "unusable"}, /* the kernel would take it for ourselves */
+        {"[ff02::1]", "unusable"},
+        {"zero.test", "unusable"}, /* port 0 */
+        {"some.test;udp", "udp:192.0.2.3:5060"},
+    };
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, rows, NULL);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        zone.asked_count = 0;
+        const char *got = zone_resolve(&zone, cases[i].query);
+        if (strcmp(got, cases[i].expected) != 0)
+            print_message("%s\n", cases[i].query);
+        assert_string_equal(cases[i].expected, got);
+    }
+    zone_close(&zone);
+}
+
+static void one_name_makes_only_so_many_questions(void **state)
+{
+    static const char form[] = "60 NAPTR many.test %u 1 s SIP+D2U - s%u.victim.test";
+    static char texts[DNS_RECORDS_MAX][80];
+    const char *rows[DNS_RECORDS_MAX + 1];
+    struct resolve_counters counters;
+    struct zone zone;
+
+    (void)state;
+    for (unsigned i = 0; i < DNS_RECORDS_MAX; i++) {
+        snprintf(texts[i], sizeof texts[i], form, i, i);
+        rows[i] = texts[i];
+    }
+    rows[DNS_RECORDS_MAX] = NULL;
+    zone_open(&zone, rows, NULL);
+    assert_string_equal("nothing", zone_resolve(&zone, "many.test"));
+    assert_int_equal(1 + RESOLVE_SERVICES_MAX, zone.asked_count);
+    assert_string_equal("s0.victim.test", zone.asked[1].name); /* the best ones */
+    resolver_counters(zone.resolver, &counters);
+    assert_true(counters.cut > 0);
+    zone_close(&zone);
+
+    rows[RESOLVE_SERVICES_MAX] = NULL; /* just as many */
+    zone_open(&zone, rows, NULL);
+    assert_string_equal("nothing", zone_resolve(&zone, "many.test"));
+    assert_int_equal(1 + RESOLVE_SERVICES_MAX, zone.asked_count);
+    resolver_counters(zone.resolver, &counters);
+    assert_int_equal(0, counters.cut);
+    zone_close(&zone);
+}
+
 static void targets_that_failed_come_last_until_they_answer(void **state)
 {
     struct resolve_target a = {
@@ -300,6 +376,8 @@ int main(void)
         cmocka_unit_test(numeric_hosts_and_those_that_cannot_be_are_never_asked_for),
         cmocka_unit_test(weights_decide_how_often_who_comes_first),
         cmocka_unit_test(more_hosts_than_are_tried_are_cut_and_counted),
+        cmocka_unit_test(what_no_single_host_has_is_never_a_target),
+        cmocka_unit_test(one_name_makes_only_so_many_questions),
         cmocka_unit_test(targets_that_failed_come_last_until_they_answer),
         cmocka_unit_test(over_tls_the_name_that_was_asked_for_is_part_of_the_target),
         cmocka_unit_test(only_so_many_dead_ones_are_remembered),
