@@ -77,6 +77,8 @@ struct pings {
     struct list by_age;
     uint64_t place;    /* of the location table: the next to look at */
     uint64_t round_ms; /* when the round began */
+    bool found;        /* somebody in this round */
+    uint32_t empty_rounds;
     uint32_t silent;   /* phones that do not answer */
     uint32_t unlogged; /* of those, not yet told in the log */
     uint64_t log_ms;   /* when the next line may be */
@@ -459,6 +461,8 @@ enum err ping_open(struct core *core);
 void ping_close(struct core *core);
 /** Bytes of its tables. */
 size_t ping_memory_max(void);
+/** These bindings are in the table from now on: if one needs pings, the rounds go on. */
+void ping_registered(struct core *core, struct slice block);
 /** Is the context of a client transaction that of a ping? Else it is the proxy's. */
 bool ping_is_number(uint64_t context);
 void ping_answered(struct core *core, uint64_t context, struct id client, unsigned status);

@@ -143,7 +143,10 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
         table->remove(table->user, aor, hash);
         return OK;
     }
-    return table->put(table->user, aor, hash, block);
+    enum err err = table->put(table->user, aor, hash, block);
+    if (err == OK)
+        ping_registered(core, block);
+    return err;
 }
 
 static struct registration *find_pending(const struct core *core, struct slice aor, uint64_t hash)

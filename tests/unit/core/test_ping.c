@@ -151,6 +151,26 @@ static void who_needs_none_gets_none(void **state)
     assert_int_equal(0, status().counters.pings);
 }
 
+/* Nobody needs them: the table is not walked, until somebody does. */
+static void without_phones_behind_nats_the_rounds_rest(void **state)
+{
+    const struct flow direct = world_flow(40002, NULL);
+
+    (void)state;
+    world_register(&world, "alice", 1, 600, &direct);
+    assert_true(timer_armed(&world.core->pings.timer));
+    world_pass(&world, EVERY_MS);
+    assert_true(timer_armed(&world.core->pings.timer)); /* one round may miss a phone */
+    for (unsigned i = 0; i < 12; i++)
+        world_pass(&world, EVERY_MS / 10);
+    assert_false(timer_armed(&world.core->pings.timer));
+    world_register(&world, "alice", 2, 600, &direct);
+    assert_false(timer_armed(&world.core->pings.timer));
+    nated("bob", 40001, "");
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(answer_next(40001, EVERY_MS + 1000));
+}
+
 static void an_expired_phone_is_not_asked(void **state)
 {
     (void)state;
@@ -264,6 +284,7 @@ int main(void)
         PING_TEST(a_phone_behind_a_nat_is_asked_in_every_round),
         PING_TEST(the_request_is_sound_and_goes_by_the_flow),
         PING_TEST(who_needs_none_gets_none),
+        PING_TEST(without_phones_behind_nats_the_rounds_rest),
         PING_TEST(an_expired_phone_is_not_asked),
         PING_TEST(a_silent_phone_is_reported_and_stays),
         PING_TEST(a_phone_that_went_away_is_forgotten),
