@@ -36,6 +36,9 @@ cmd:baresip         baresip-core
 cmd:linphonec       linphone-cli
 cmd:sipsak          sipsak
 cmd:nsd             nsd
+cmd:ip              iproute2
+cmd:nft             nftables
+cmd:sysctl          procps
 cmd:systemd-analyze systemd
 cmd:patch           patch
 cmd:openssl         openssl

@@ -214,7 +214,10 @@ static void send_empty_line(struct core *core, const struct flow *to)
 
 static bool wants_ping(const struct core *core, const struct binding *binding)
 {
-    return binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
+    struct slice scheme = {binding->contact.data,
+                           binding->contact.len < 3 ? binding->contact.len : 3};
+
+    return slice_equal_nocase(scheme, SLICE("sip")) && binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
            binding->path.len == 0 && binding->expires_ms > core->wall_ms;
 }
 

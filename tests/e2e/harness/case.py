@@ -39,9 +39,9 @@ class Environment:
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
-    def router(self, start=True, last=1, name="router", env=None, **settings):
+    def router(self, start=True, last=1, name="router", env=None, address=None, **settings):
         """A router on address(1), UDP and TCP 5060, HTTP 8080."""
-        router = Router(self.binary, self.path(name), self.address(last), **settings)
+        router = Router(self.binary, self.path(name), address or self.address(last), **settings)
         self.at_end(lambda: router.running() and router.kill())
         return router.start(env=env) if start else router
 

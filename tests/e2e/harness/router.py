@@ -41,7 +41,8 @@ class Answer:
 class Router:
     """`strowger serve` with its folder, address, listeners, store and users."""
 
-    def __init__(self, binary, folder, address, port=5060, http_port=8080, **settings):
+    def __init__(self, binary, folder, address, port=5060, http_port=8080, prefix=(), **settings):
+        self.prefix = list(prefix)  # what its command begins with, such as `ip netns exec`
         self.binary, self.folder, self.address = str(binary), str(folder), address
         self.port, self.http_port = port, http_port
         self.process, self.starts = None, 0
@@ -76,7 +77,7 @@ class Router:
         """Starts it and waits for `ready`."""
         self.starts += 1
         log = os.path.join(self.folder, "strowger.%d.log" % self.starts)
-        self.process = Process("strowger", [self.binary, "serve", "-c", self.config], log,
+        self.process = Process("strowger", [*self.prefix, self.binary, "serve", "-c", self.config], log,
                                env=dict(os.environ, **(env or {})), cwd=self.folder)
         if ready:
             self.process.wait_line(r"^ready\b", seconds)

@@ -171,6 +171,23 @@ static void without_phones_behind_nats_the_rounds_rest(void **state)
         assert_true(answer_next(40001, EVERY_MS + 1000));
 }
 
+/* Other schemes may be registered (RFC 3261 §10.2.1), but they are no phones. */
+static void a_contact_that_is_no_sip_uri_is_not_asked(void **state)
+{
+    struct flow source = world_flow(40001, NULL);
+
+    (void)state;
+    world_feed(&world,
+               "REGISTER sip:example.com SIP/2.0\r\n"
+               "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKm;rport\r\nMax-Forwards: 70\r\n"
+               "From: <sip:bob@example.com>;tag=f\r\nTo: <sip:bob@example.com>\r\n"
+               "Call-ID: m\r\nCSeq: 1 REGISTER\r\nContact: <mailto:bob@example.com>\r\n"
+               "Content-Length: 0\r\n\r\n",
+               &source);
+    assert_memory_equal("SIP/2.0 200", world.sent[0].text, 11);
+    assert_int_equal(0, count_sent("", 40001, 2 * EVERY_MS));
+}
+
 static void an_expired_phone_is_not_asked(void **state)
 {
     (void)state;
@@ -285,6 +302,7 @@ int main(void)
         PING_TEST(the_request_is_sound_and_goes_by_the_flow),
         PING_TEST(who_needs_none_gets_none),
         PING_TEST(without_phones_behind_nats_the_rounds_rest),
+        PING_TEST(a_contact_that_is_no_sip_uri_is_not_asked),
         PING_TEST(an_expired_phone_is_not_asked),
         PING_TEST(a_silent_phone_is_reported_and_stays),
         PING_TEST(a_phone_that_went_away_is_forgotten),
