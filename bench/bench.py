@@ -34,15 +34,21 @@ def table(names, quick, reps):
             rows.GROUPS[name](run)
         except Failed as why:
             run.failed(name, why)
+        except (OSError, ValueError, subprocess.SubprocessError) as why:  # the other lines come all the same
+            run.failed(name, f"{type(why).__name__}: {why}")
     judged = [row for row in run.rows if row["ok"] is not None]
-    inside = sum(row["ok"] for row in judged)
+    failed = sum(bool(row.get("failed")) for row in judged)
+    inside = sum(bool(row["ok"]) for row in judged)
+    missed, noisy = len(judged) - inside - failed, sum(bool(row.get("noisy_samples")) for row in run.rows)
+    seconds = round(time.monotonic() - begin)
     path = os.path.join(OUT, "quick.json" if quick else "table.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"when": time.strftime("%F %T"), "versions": made, "own_settings": run.settings,
+                   "inside": inside, "missed": missed, "failed": failed, "noisy": noisy, "seconds": seconds,
                    "void_samples": run.voids, "rows": run.rows}, file, indent=1)
-    print(f"{inside} of {len(judged)} inside their bounds, {len(run.voids)} void samples measured again, "
-          f"{time.monotonic() - begin:.0f} s; {os.path.relpath(path)}")
-    return 0 if inside == len(judged) else 1
+    print(f"{len(judged)} rows: {inside} inside, {missed} missed, {failed} failed; {noisy} noisy; "
+          f"{len(run.voids)} void samples measured again; {seconds} s; {os.path.relpath(path)}")
+    return 0 if judged and inside == len(judged) else 1
 
 
 def perf(workload, system):

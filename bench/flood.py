@@ -24,6 +24,7 @@ from verdict import Verdict
 # The benchmarking network of RFC 2544: 198.18.0.0/15.
 ROUTER, PHONES_GATE, STRANGERS_GATE = "198.18.0.1", "198.18.1.1", "198.18.2.1"
 PHONES, STRANGER, FORGED, FORGED_COUNT = "198.18.4.100", "198.18.2.2", "198.19.0.1", 10000
+STRANGERS_LINK, GATE_MAC = "strangers1", "02:00:00:00:00:01"  # where a flood goes out, and who takes it
 ADDRESSES = 750  # of phones: PHONES and on, in five /24
 PHONE_USERS = 10000
 CALL = f"-m call -a -I {ADDRESSES} -N {PHONE_USERS} -H 100 -R 5 -A"
@@ -49,8 +50,12 @@ def network():
         for kind, (gate, outside) in gates.items():
             run("ip", "link", "add", links[kind] + "0", "netns", names["router"], "type", "veth",
                 "peer", "name", links[kind] + "1", "netns", names[kind])
-            for name, link, address in ((names["router"], links[kind] + "0", gate),
-                                        (names[kind], links[kind] + "1", outside)):
+            theirs = links[kind] + "1"
+            if kind == "strangers":
+                run("ip", "-n", names["router"], "link", "set", links[kind] + "0", "address", GATE_MAC)
+                run("ip", "-n", names[kind], "link", "set", theirs, "name", STRANGERS_LINK)
+                theirs = STRANGERS_LINK
+            for name, link, address in ((names["router"], links[kind] + "0", gate), (names[kind], theirs, outside)):
                 run("ip", "-n", name, "address", "add", address + "/24", "dev", link)
                 run("ip", "-n", name, "link", "set", link, "up", "txqueuelen", "10000")
             run("ip", "-n", names[kind], "route", "add", ROUTER, "via", gate)
@@ -120,6 +125,7 @@ def attacked(verdict, what, phones, rate, seconds, flood, namespace, asked):
     verdict.note(what, {"calls": result, "strangers": strangers, "rss": [early, late]})
     verdict.add(f"{what}: packets sent", strangers["rate"], SENT_MIN * asked, at_least=True, unit="per second",
                 digits=0)
+    verdict.add(f"{what}: the sender's share of its core", strangers["cpu"] / strangers["secs"])
     verdict.add(f"{what}: good calls", result["started"] / result["offered_secs"], unit="calls/s", digits=0)
     verdict.add(f"{what}: good calls completed", 100 * result["done"] / result["started"], DONE_MIN,
                 at_least=True, unit="%")
@@ -139,7 +145,7 @@ def main():
     if os.geteuid() or not shutil.which("ip"):
         sys.exit("network namespaces need root and the program `ip` (iproute2)")
     verdict = Verdict("flood")
-    flood = ["-d", f"{ROUTER}:5060", "-r", str(given.rate), "-k", given.strangers]
+    flood = ["-i", STRANGERS_LINK, "-m", GATE_MAC, "-d", f"{ROUTER}:5060", "-r", str(given.rate), "-k", given.strangers]
     try:
         with network() as names, Own("own-flood", ip=ROUTER, wrap=inside(names["router"]), auth=True,
                                      http="127.0.0.1:18080", ready="log") as server:

@@ -13,6 +13,7 @@ CALL = "-m call -N 10000 -H 100 -R 5"
 FILL = "-m register -n 10000 -N 10000 -w 64"
 KAMAILIO_CALLS = 8000  # of a sample; two of them touch less memory than the warm-up did
 OWN_CALLS = 12000
+PATIENCE_OF_ALL = 40  # samples of a table that are measured again for noise: 10 s each at most
 
 
 class Run:
@@ -22,7 +23,8 @@ class Run:
         self.reps, self.quick = reps, quick
         self.rows, self.voids, self.settings = [], [], {}
         self.own_calls = OWN_CALLS // 2 if quick else OWN_CALLS
-        self.patience = 2  # how many samples may still be measured again for noise
+        self.patience = 2  # how many samples of this group may still be measured again for noise
+        self.patience_of_all = PATIENCE_OF_ALL
 
     def note_settings(self, what, server):
         """Prints a whole configuration of ours once."""
@@ -35,13 +37,14 @@ class Run:
             samples=None, absolute=False):
         """Adds a row and prints it. `bound` is of the ratio, or, `absolute`, of our figure."""
         ratio = own / peer if peer else None
-        noisy = [x["others_busy"] for x in samples or [] if x.get("noisy")]
+        noisy = [x["others_busy"] for x in samples or [] if x["others_busy"] > OTHERS_MAX]
         if noisy:
-            note += f"; noisy: others used up to {max(noisy)} cores in {len(noisy)} of {len(samples)} samples"
+            note += f"; NOISY: others used up to {max(noisy)} cores in {len(noisy)} of {len(samples)} samples"
         judged = own if absolute else ratio
         ok = None if bound is None else judged <= bound if sense == "at most" else judged >= bound
         self.rows.append({"row": name, "own": own, "unit": unit, "peer": peer, "peer_name": peer_name,
                           "ratio": ratio, "sense": sense, "bound": bound, "ok": ok, "note": note,
+                          "noisy_samples": len(noisy), "others_busy_max": max(noisy, default=0.0),
                           "samples": samples})
         text = [f"{name:12s}", f"own {figure(own)} {unit}"]
         if peer:
@@ -51,12 +54,14 @@ class Run:
         print("  ".join(text) + (f"   ({note})" if note else ""), flush=True)
 
     def failed(self, name, why):
-        self.rows.append({"row": name, "ok": False, "note": str(why)})
+        self.rows.append({"row": name, "ok": False, "failed": True, "note": str(why)})
         print(f"{name:12s}  FAILED: {why}", flush=True)
 
     def sample(self, server, load, between_s=0.0):
-        result = sample(server, load, self.voids, between_s, min(2, self.patience))
-        self.patience -= max(0, result.get("noisy", 0) - 1)
+        result = sample(server, load, self.voids, between_s, min(2, self.patience, self.patience_of_all))
+        again = max(0, result.get("noisy", 0) - 1)
+        self.patience -= again
+        self.patience_of_all -= again
         return result
 
 
@@ -230,8 +235,6 @@ def rows_clean(run):
         for what, found in (("ours", mine), ("theirs", peer)):
             if found.best["generator_busy"] > 0.9:
                 note += f"; the load generator was at its end with {what}: the true figure is higher"
-            if max(step["others_busy"] for step in found.steps) > OTHERS_MAX:
-                note += f"; noisy: others took cores from {what}"
         run.add("D/clean", ours, "calls/s", 2.5, "at least", peer=theirs, note=note,
                 samples=mine.steps + peer.steps)
 

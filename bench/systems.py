@@ -19,7 +19,7 @@ OWN_LINGER_S = 36  # timers D, J, L and M: 32 s
 KAMAILIO_LINGER_S = 6.5  # its wt_timer: 5 s
 
 
-def own_settings(name, ip, workers=1, store="memory", auth=False, http=None):
+def own_settings(name, ip, workers=1, store="memory", auth=False, http=None, transactions=None):
     """The whole of strowger.yaml, and where it is written."""
     folder = os.path.join(OUT, name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -28,6 +28,8 @@ def own_settings(name, ip, workers=1, store="memory", auth=False, http=None):
             f"auth: {{required: {'true' if auth else 'false'}}}\nrecords: off\n"
             f"store: {store}\nhttp: {{listen: \"{http or ip + ':18080'}\"}}\ncontrol: \"unix:{folder}/c.sock\"\n"
             "log: {level: warning}\n")
+    if transactions:
+        text += f"limits: {{transactions: {transactions}}}\n"
     path = os.path.join(folder, "strowger.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

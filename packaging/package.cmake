@@ -2,7 +2,7 @@
 
 include(GNUInstallDirs)
 install(FILES packaging/strowger.service DESTINATION /usr/lib/systemd/system)
-install(FILES packaging/60-strowger.conf DESTINATION /usr/lib/sysctl.d)
+install(PROGRAMS packaging/raise-socket-buffers DESTINATION /usr/lib/strowger)
 install(FILES packaging/strowger.yaml DESTINATION /etc/strowger)
 install(FILES README.md CHANGELOG.md docs/operate.md docs/configuration.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR})

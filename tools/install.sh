@@ -23,6 +23,9 @@ lib:libcares        libc-ares-dev
 file:/usr/include/wslay/wslay.h libwslay-dev
 file:/usr/include/http_parser.h libhttp-parser-dev
 "
+RUN_NEEDS="
+cmd:openssl         openssl
+"
 TEST_NEEDS="
 cmd:python3         python3
 cmd:clang           clang

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # ./dev run: a router for two phones on this machine, with everything it keeps in one folder.
-# Needs nothing but bash, coreutils and findutils. Asks nothing. Ctrl-C ends it.
+# Needs nothing but bash, coreutils, findutils and openssl. Asks nothing. Ctrl-C ends it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ usage() {
 ./dev run [OPTION...]     a router for two phones on this machine
   --lan             listens on this machine's address instead of 127.0.0.1
   --address A       listens on the address A
-  --port N          SIP over UDP and TCP on port N (5060)
+  --port N          SIP over UDP and TCP on port N (5060), over TLS on the next one
   --http-port N     HTTP on port N (8080), on 127.0.0.1 always
   --folder DIR      keeps users, registrations and passwords in DIR (run)
 END
@@ -93,10 +93,39 @@ refuse_taken() {
     echo "  End that, or take another port: ./dev run $4 $(($3 + 2))" >&2
     taken=yes
 }
+# The port after the one that --port names: another choice moves both.
+refuse_taken_tls() {
+    local who
+    who=$(holder tcp "$address" "$tls_port")
+    [[ $who ]] || return 0
+    echo "Port $tls_port/tcp on $address, for TLS, is held by $who." >&2
+    echo "  End that, or take another port: ./dev run --port $((port + 2))" >&2
+    taken=yes
+}
 refuse_taken udp "$address" "$port" --port
 [[ $taken ]] || refuse_taken tcp "$address" "$port" --port
+tls_port=$((port + 1))
+[[ $taken ]] || refuse_taken_tls
 refuse_taken tcp 127.0.0.1 "$http_port" --http-port
 [[ ! $taken ]] || exit 1
+
+# --- Certificate ---------------------------------------------------------------------------------
+
+# Signed by itself, for this address; the same at every run, so that a phone needs to be told once.
+certificate=$folder/certificate.pem key=$folder/certificate.key
+good_certificate() {
+    [[ -f $certificate && -f $key ]] &&
+        openssl x509 -in "$certificate" -noout -checkend 86400 >/dev/null &&
+        [[ $(openssl x509 -in "$certificate" -noout -checkip "$address") == *"does match"* ]]
+}
+if ! good_certificate; then
+    (
+        umask 077
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \
+            -subj "/CN=Strowger" -addext "subjectAltName=IP:$address,DNS:localhost" \
+            -keyout "$key" -out "$certificate" 2>/dev/null
+    ) || { echo "openssl could not make a certificate in $folder" >&2 && exit 1; }
+fi
 
 # --- Configuration -------------------------------------------------------------------------------
 
@@ -107,6 +136,8 @@ domains: [localhost]
 listen:
   - udp:$address:$port
   - tcp:$address:$port
+  - tls:$address:$tls_port
+tls: {certificate: certificate.pem, key: certificate.key}
 http: {listen: "127.0.0.1:$http_port"}
 control: "unix:$control"
 store: sqlite:strowger.db
@@ -192,6 +223,8 @@ tell() {
     bob     102         $bob
 
   In a phone:  user name alice, password as above, domain (or server, registrar) $domain
+  Over TLS:    port $tls_port; the certificate is signed by itself, so the phone must be told
+               to trust $shown_folder/certificate.pem, or not to look
 
   A call with baresip (apt-get install baresip), in two more terminals:
 

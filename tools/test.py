@@ -308,6 +308,7 @@ def packaging(log):
     shown = os.path.join(ROOT, "build", "strowger.service")
     with open(os.path.join(ROOT, unit_file), encoding="utf-8") as file:
         text = file.read().replace("/usr/bin/strowger", os.path.join(ROOT, "build/strowger"))
+        text = text.replace("/usr/lib/strowger/", os.path.join(ROOT, "packaging/"))
     with open(shown, "w", encoding="utf-8") as file:
         file.write(text)
     status, output = run(log, ["systemd-analyze", "verify", "--man=no", shown], 60)

@@ -180,6 +180,17 @@ bool addr_is_any(const struct addr *a)
     return a->family != ADDR_NONE && memcmp(a->bytes, zeros, V6_BYTES) == 0;
 }
 
+bool addr_is_unicast(const struct addr *a)
+{
+    if (a->port == 0 || addr_is_any(a))
+        return false;
+    if (a->family == ADDR_V4)
+        return a->bytes[0] != 0 && a->bytes[0] < 224; /* RFC 1122 §3.2.1.3, RFC 1112 §4 */
+    if (a->family != ADDR_V6 || mapped_v4(a) != NULL || a->bytes[0] == 0xff)
+        return false;
+    return a->scope != 0 || a->bytes[0] != 0xfe || (a->bytes[1] & 0xc0) != 0x80;
+}
+
 bool addr_is_private(const struct addr *a)
 {
     const uint8_t *v4 = mapped_v4(a);

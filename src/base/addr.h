@@ -39,6 +39,13 @@ bool addr_is_loopback(const struct addr *a);
 /** 0.0.0.0 or ::. */
 bool addr_is_any(const struct addr *a);
 
+/**
+ * Can it be the address and port of one host, to send to? Not 0.0.0.0 and ::, which the kernel
+ * takes for ourselves, multicast, broadcast and what is reserved; no IPv4 address inside an IPv6
+ * one; no link-local IPv6 address without its zone; not port 0.
+ */
+bool addr_is_unicast(const struct addr *a);
+
 /** 10/8, 172.16/12, 192.168/16, 100.64/10, 169.254/16, fc00::/7, fe80::/10 (RFC 1918, 6598). */
 bool addr_is_private(const struct addr *a);
 

@@ -6,10 +6,11 @@
  *   key      n   the AOR
  *   record  58   of the first binding: fixed part, lengths of what follows
  *   remote  0, 4 or 20   address bytes, IPv6 with its zone; then `local` likewise
+ *   gruu    0 or 8   since when temporary GRUUs count
  *   strings      contact, call_id, path, instance, user_agent, params
  *   record       of the second binding, and so on
  *
- * A phone behind IPv4 takes 66 bytes and its strings. Addresses are cut to their
+ * A phone behind IPv4 takes 66 bytes and its strings, 74 with GRUUs. Addresses are cut to their
  * family and no string has a terminator: a million bindings are held in memory.
  */
 #include "base/binding.h"
@@ -20,12 +21,14 @@ enum {
     V4_BYTES = 4,
     V6_BYTES = 16,
     SCOPE_BYTES = 4,
+    GRUU_BYTES = 8,
 };
 
 enum record_flag {
     RECORD_NAT = 1 << 0,
     RECORD_FLOW_LOST = 1 << 1,
-    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST,
+    RECORD_GRUU = 1 << 2,
+    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST | RECORD_GRUU,
 };
 
 struct header {
@@ -107,7 +110,7 @@ size_t binding_block_begin_bytes(struct slice aor)
 
 size_t binding_block_add_bytes(const struct binding *binding)
 {
-    size_t size = sizeof(struct record) + 2 * (V6_BYTES + SCOPE_BYTES);
+    size_t size = sizeof(struct record) + 2 * (V6_BYTES + SCOPE_BYTES) + GRUU_BYTES;
     const struct strings strings = strings_of(binding);
     for (size_t i = 0; i < STRINGS; i++)
         size += strings.items[i].len;
@@ -144,7 +147,8 @@ void binding_block_add(struct builder *b, const struct binding *binding)
         .remote_port = flow->remote.port,
         .local_port = flow->local.port,
         .flags = (uint8_t)((binding->nat ? RECORD_NAT : 0) |
-                           (binding->flow_lost ? RECORD_FLOW_LOST : 0)),
+                           (binding->flow_lost ? RECORD_FLOW_LOST : 0) |
+                           (binding->gruu_since_ms != 0 ? RECORD_GRUU : 0)),
         .transport = flow->transport,
         .flow_flags = flow->flags,
         .listener = flow->listener,
@@ -161,6 +165,8 @@ void binding_block_add(struct builder *b, const struct binding *binding)
     builder_add(b, (struct slice){(const char *)&record, sizeof record});
     addr_pack(b, &flow->remote);
     addr_pack(b, &flow->local);
+    if (binding->gruu_since_ms != 0)
+        builder_add(b, (struct slice){(const char *)&binding->gruu_since_ms, GRUU_BYTES});
     for (size_t i = 0; i < STRINGS; i++)
         builder_add(b, strings.items[i]);
 }
@@ -208,7 +214,8 @@ static bool record_sound(const struct record *record)
 /* Bytes after the record that belong to its binding. */
 static size_t record_tail(const struct record *record)
 {
-    size_t size = addr_bytes(record->remote_family) + addr_bytes(record->local_family);
+    size_t size = addr_bytes(record->remote_family) + addr_bytes(record->local_family) +
+                  ((record->flags & RECORD_GRUU) != 0 ? GRUU_BYTES : 0);
     for (size_t i = 0; i < STRINGS; i++)
         size += record->lens[i];
     return size;
@@ -239,6 +246,11 @@ static const char *binding_unpack(const struct record *record, const char *at, s
     };
     at = addr_unpack(at, record->remote_family, record->remote_port, &out->flow.remote);
     at = addr_unpack(at, record->local_family, record->local_port, &out->flow.local);
+    out->gruu_since_ms = 0;
+    if ((record->flags & RECORD_GRUU) != 0) {
+        memcpy(&out->gruu_since_ms, at, GRUU_BYTES);
+        at += GRUU_BYTES;
+    }
     out->contact = string_take(&at, record->lens[0]);
     out->call_id = string_take(&at, record->lens[1]);
     out->path = string_take(&at, record->lens[2]);

@@ -28,6 +28,9 @@ struct binding {
     struct slice params;
     uint64_t expires_ms;    /* wall clock, UTC */
     uint64_t registered_ms; /* wall clock of the last refresh */
+    /* Temporary GRUUs of its instance count from then on (RFC 5627 §5.1), wall clock; 0: it has
+     * none. The same for all bindings of an instance. */
+    uint64_t gruu_since_ms;
     uint32_t cseq;
     uint32_t reg_id;
     uint16_t q;       /* 0..1000 */

@@ -24,6 +24,12 @@ static inline bool transport_reliable(enum transport transport)
     return transport >= TRANSPORT_TCP;
 }
 
+/** Is what goes by it encrypted? What a sips URI asks for (RFC 5630). */
+static inline bool transport_secure(enum transport transport)
+{
+    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+}
+
 /** "udp" and so on, as users write it; "" where there is none. */
 static inline const char *transport_word(uint8_t transport)
 {
@@ -56,6 +62,9 @@ struct flow {
     struct conn_id conn;
     struct addr remote;
     struct addr local;
+    /* to send by TLS: a keyed hash of the host name that the peer must prove (RFC 5922 §4); 0: he
+     * must prove his address. A connection is used for one name only */
+    uint64_t name;
 };
 
 enum {
@@ -66,6 +75,14 @@ enum {
 static inline bool flow_has_conn(const struct flow *flow)
 {
     return flow->conn.id.generation != 0;
+}
+
+/** Is it the same way: the same connection, or datagrams from and to the same address? */
+static inline bool flow_same(const struct flow *a, const struct flow *b)
+{
+    if (flow_has_conn(a) || flow_has_conn(b))
+        return a->conn.worker == b->conn.worker && id_equal(a->conn.id, b->conn.id);
+    return a->transport == b->transport && addr_equal(&a->remote, &b->remote);
 }
 
 /** One of our listening addresses, as the core needs to know it. Immutable while running. */

@@ -272,6 +272,8 @@ void cli_print_status(const json_t *status)
     print_bans(json_object_get(status, "bans"));
     if (json_object_get(status, "dns") != NULL) /* an older server has none */
         print_object("dns", json_object_get(status, "dns"));
+    if (json_object_get(status, "tls") != NULL)
+        print_object("tls", json_object_get(status, "tls"));
     print_store(json_object_get(status, "store"));
     print_memory(json_object_get(status, "memory_max"));
     print_object("requests", json_object_get(status, "requests"));

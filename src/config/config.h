@@ -37,6 +37,12 @@ enum config_log_level {
     CONFIG_LOG_DEBUG,
 };
 
+enum config_nat_ping {
+    CONFIG_PING_OPTIONS,
+    CONFIG_PING_EMPTY_LINE,
+    CONFIG_PING_OFF,
+};
+
 struct config_slices {
     const struct slice *items;
     uint32_t count;
@@ -97,7 +103,20 @@ struct config {
         uint32_t min_expires_s;
         uint32_t max_expires_s;
         uint32_t max_contacts;
+        uint32_t flow_timer_s; /* 0: none */
+        bool gruu;
+        struct config_networks edges; /* whose Path is believed */
     } registrar;
+    struct { /* keepalives to phones behind NATs */
+        enum config_nat_ping ping;
+        uint32_t every_ms;
+        uint32_t misses;
+        uint32_t rate; /* per worker and second */
+    } nat;
+    struct { /* we stand before a registrar; no domains: we do not */
+        struct config_slices domains;
+        struct slice registrar; /* a SIP URI */
+    } edge;
     struct {
         uint32_t timer_c_ms;
         bool recurse_on_3xx;

@@ -17,7 +17,7 @@
 #include "config/yaml.h"
 
 enum {
-    SETTINGS_MAX = 64,
+    SETTINGS_MAX = 96,
     SOCKET_PATH_MAX = 107
 };
 
@@ -412,6 +412,34 @@ static bool good_advertise(struct slice text)
            value_u64(slice_from(text, colon + 1), &port) && port > 0 && port < 65536;
 }
 
+static void set_hop(struct parser *parser, const struct yaml_node *node,
+                    const struct setting *setting, struct slice *field)
+{
+    struct slice rest = is_scalar(node) ? node->text : SLICE_EMPTY;
+    enum transport transport = take_transport(&rest);
+    struct addr bare;
+    bool bare_v6 =
+        addr_parse(rest, 0, &bare) == OK && bare.family == ADDR_V6 && rest.data[0] != '[';
+
+    if (transport == TRANSPORT_NONE || transport > TRANSPORT_TLS || bare_v6 ||
+        !good_advertise(rest)) {
+        wrong_value(parser, node, setting,
+                    "transport:host or transport:host:port; write one such as udp:10.0.0.1:5060");
+        return;
+    }
+    size_t size = rest.len + sizeof "sip:;transport=udp";
+    char *text = result_alloc(parser, size);
+    if (text == NULL)
+        return;
+    struct builder b = builder_over(text, size);
+    builder_text(&b, "sip:");
+    builder_add(&b, rest);
+    builder_text(&b, ";transport=");
+    builder_add(&b, slice_of(transport_word((uint8_t)transport)));
+    assert(!b.overflow);
+    *field = builder_slice(&b);
+}
+
 static void set_advertised(struct parser *parser, const struct yaml_node *node,
                            const struct setting *setting, struct listener *listener)
 {
@@ -521,6 +549,7 @@ static void set_row(struct parser *parser, const struct setting *setting,
                     const struct yaml_node *node)
 {
     static const char *const formats[] = {"text", "json"};
+    static const char *const pings[] = {"options", "crlf", "off"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct config *config = parser->config;
     void *field = (char *)config + setting->offset;
@@ -554,6 +583,9 @@ static void set_row(struct parser *parser, const struct setting *setting,
         break;
     case SETTING_ZONE:
         set_zone(parser, node, setting, field);
+        break;
+    case SETTING_HOP:
+        set_hop(parser, node, setting, field);
         break;
     case SETTING_ADDRESS:
         set_address(parser, node, setting, field);
@@ -597,6 +629,11 @@ static void set_row(struct parser *parser, const struct setting *setting,
         set_choice(parser, node, setting, levels, COUNT_OF(levels),
                    "error, warning, info or debug; write one", &choice);
         config->log.level = (enum config_log_level)choice;
+        break;
+    case SETTING_NAT_PING:
+        set_choice(parser, node, setting, pings, COUNT_OF(pings), "options, crlf or off; write one",
+                   &choice);
+        config->nat.ping = (enum config_nat_ping)choice;
         break;
     }
 }
@@ -722,6 +759,26 @@ static void check_registrar(struct parser *parser)
               config->registrar.min_expires_s, config->registrar.max_expires_s);
 }
 
+static void check_edge(struct parser *parser)
+{
+    const struct config *config = parser->config;
+    const struct slice domains = SLICE("edge.domains"), hop = SLICE("edge.registrar");
+
+    if (config->edge.domains.count > 0 && config->edge.registrar.len == 0)
+        wrong(parser, given(parser, domains), domains,
+              "needs to know where their registrar is; give `registrar: udp:10.0.0.1:5060` below "
+              "edge");
+    if (config->edge.domains.count == 0 && config->edge.registrar.len > 0)
+        wrong(parser, given(parser, hop), hop,
+              "is for no domain; give `domains: [example.com]` below edge");
+    for (uint32_t i = 0; i < config->edge.domains.count; i++)
+        for (uint32_t j = 0; j < config->domains.count; j++)
+            if (slice_equal(config->edge.domains.items[i], config->domains.items[j]))
+                wrong(parser, given(parser, domains), domains,
+                      "%.*s is in domains, too: either we are its registrar, or its edge",
+                      SLICE_ARG(config->domains.items[j]));
+}
+
 static void check_tls(struct parser *parser)
 {
     const struct config *config = parser->config;
@@ -753,6 +810,7 @@ static void check_whole(struct parser *parser)
     check_http(parser);
     check_tls(parser);
     check_registrar(parser);
+    check_edge(parser);
 }
 
 /* --- Ways in -------------------------------------------------------------------------------- */

@@ -56,6 +56,29 @@ const struct setting settings[] = {
      10, 365 * DAY_S, "longer ones are cut to it"},
     {KEY("registrar.max_contacts"), SETTING_COUNT, AT(registrar.max_contacts), "10", 1, 64,
      "phones per address-of-record"},
+    {KEY("registrar.flow_timer"), SETTING_SECONDS, AT(registrar.flow_timer_s), "2m", 0, DAY_S,
+     "how often phones with RFC 5626 shall let hear of them on streams; 0s: as they like"},
+    {KEY("registrar.gruu"), SETTING_BOOL, AT(registrar.gruu), "yes", 0, 0,
+     "phones that ask for it are told addresses of their own that lead to them from everywhere"
+     " (GRUU, RFC 5627)"},
+    {KEY("registrar.edges"), SETTING_NETWORKS, AT(registrar.edges), "[]", 0, CONFIG_ITEMS_MAX,
+     "edge proxies whose Path is believed; who comes through them is challenged as anybody. No"
+     " packet limits"},
+    {KEY("nat.ping"), SETTING_NAT_PING, AT(nat.ping), "options", 0, 0,
+     "what is sent to phones on UDP behind NATs that do not keep their way open themselves (RFC"
+     " 5626): options, whose answer shows that the phone is there; crlf, an empty line, which costs"
+     " less and shows nothing; or off"},
+    {KEY("nat.every"), SETTING_MS, AT(nat.every_ms), "25s", 1000, 3600000,
+     "how often to each phone"},
+    {KEY("nat.misses"), SETTING_COUNT, AT(nat.misses), "3", 1, 1000,
+     "after so many without an answer a phone is reported; it stays registered"},
+    {KEY("nat.rate"), SETTING_COUNT, AT(nat.rate), "2000", 10, 1000000,
+     "a second, per worker, at most; with more phones each is asked less often"},
+    {KEY("edge.domains"), SETTING_DOMAINS, AT(edge.domains), "[]", 0, CONFIG_ITEMS_MAX,
+     "domains of a registrar behind us: what is for or from them goes there, and REGISTERs get our"
+     " Path (RFC 5626)"},
+    {KEY("edge.registrar"), SETTING_HOP, AT(edge.registrar), NULL, 0, 0,
+     "where that is: transport:host, or transport:host:port"},
     {KEY("proxy.timer_c"), SETTING_MS, AT(proxy.timer_c_ms), "3m", 1000, DAY_MS,
      "how long a call may ring"},
     {KEY("proxy.recurse_on_3xx"), SETTING_BOOL, AT(proxy.recurse_on_3xx), "no", 0, 0,

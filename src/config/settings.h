@@ -24,6 +24,7 @@ enum setting_type {
     SETTING_NETWORKS,      /* struct config_networks */
     SETTING_ALGORITHMS,    /* uint8_t[USER_ALGORITHMS_MAX] */
     SETTING_PATHS,         /* struct config_paths */
+    SETTING_HOP,           /* struct slice: a SIP URI made of transport:host[:port] */
     SETTING_DOMAINS,       /* from here on: one of a kind, see parse.c */
     SETTING_LISTEN,
     SETTING_ORIGINS,
@@ -32,6 +33,7 @@ enum setting_type {
     SETTING_RECORDS,
     SETTING_LOG_FORMAT,
     SETTING_LOG_LEVEL,
+    SETTING_NAT_PING,
 };
 
 struct setting {

@@ -4,6 +4,8 @@
  *
  *  - REGISTER, and requests whose From is of our domains, need credentials of that user.
  *  - Requests inside a dialog that we let through carry our token: no challenge.
+ *  - What carries a flow token of our Path goes to that phone; what is for a domain whose edge we
+ *    are goes to its registrar, which asks for credentials itself.
  *  - Everybody may call our users; nobody unknown gets anywhere else through us.
  *  - ACK and CANCEL are never challenged.
  */
@@ -304,11 +306,12 @@ static void vouch_by_token(struct core *core, const struct request *r)
 enum verdict stage_authenticate(struct core *core, struct request *r)
 {
     vouch_by_token(core, r);
-    if (r->token_suffices || r->msg->method == SIP_ACK || r->msg->method == SIP_CANCEL)
+    if (r->token_suffices || r->by_flow || r->msg->method == SIP_ACK ||
+        r->msg->method == SIP_CANCEL)
         return GO_ON;
     if (needs_credentials(core, r))
         return check_credentials(core, r);
-    if (leads_inside(r))
+    if (leads_inside(r) || edge_serves(core, r))
         return GO_ON;
 
     /* Without authentication From proves nothing: only our own networks get out. */

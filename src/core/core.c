@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/internal.h"
+#include "stun/stun.h"
 
 uint64_t core_aor_hash(const struct core_config *config, struct slice aor)
 {
@@ -19,14 +20,20 @@ static void on_response(void *user, struct id client, uint64_t context,
                         const struct sip_msg *response, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
+    if (ping_is_number(context))
+        ping_answered(core, context, client, response->status);
+    else
+        proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
 }
 
 static void on_failure(void *user, struct id client, uint64_t context, enum txn_failure failure,
                        uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_failure(core->proxy, client, context, failure, now_ms);
+    if (ping_is_number(context))
+        ping_failed(core, context, client);
+    else
+        proxy_on_failure(core->proxy, client, context, failure, now_ms);
 }
 
 static void on_server_end(void *user, struct id server, uint64_t context, uint64_t now_ms)
@@ -39,7 +46,10 @@ static void on_server_end(void *user, struct id server, uint64_t context, uint64
 static void on_client_end(void *user, struct id client, uint64_t context, uint64_t now_ms)
 {
     struct core *core = user;
-    proxy_on_client_end(core->proxy, client, context, now_ms);
+    if (ping_is_number(context))
+        ping_failed(core, context, client);
+    else
+        proxy_on_client_end(core->proxy, client, context, now_ms);
 }
 
 /* ---- open and close ---- */
@@ -95,6 +105,8 @@ static enum err open_proxy(struct core *core)
         .may_stream = locate_stream,
         .hop_failed = dns_hop_failed,
         .hop_answered = dns_hop_answered,
+        .registered = edge_registered,
+        .flow_timer_s = core->config.registrar.flow_timer,
         .oc = overload_oc,
     };
     return proxy_open(&config, &core->proxy);
@@ -127,6 +139,8 @@ static enum err open_parts(struct core *core)
     if (err == OK)
         err = map_init(&core->conn_bindings, CONN_BINDINGS_INITIAL);
     if (err == OK)
+        err = edge_open(core);
+    if (err == OK)
         err = register_open(core);
     if (err == OK)
         err = access_open(core);
@@ -142,6 +156,8 @@ static enum err open_parts(struct core *core)
         err = open_auth(core);
     if (err == OK)
         err = limits_open(core);
+    if (err == OK)
+        err = ping_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -161,8 +177,8 @@ struct core_memory core_memory_max(const struct core_config *config)
                   proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
-                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) +
-                  resolver_memory_max(&config->resolve),
+                  map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
+                  resolver_memory_max(&config->resolve) + dns_waits_memory_max(),
         .guard = guard_memory(&config->guard),
     };
 }
@@ -182,6 +198,8 @@ enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t w
     if (core->config.resolve.lookups_max == 0)
         core->config.resolve = resolve_limits_default();
     list_init(&core->dns_waits);
+    core->config.registrar.gruu_key = config->token_key;
+    core->config.registrar.hash_seed = config->hash_seed;
     core->policy = config->policy;
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
@@ -204,6 +222,7 @@ void core_close(struct core *core)
         return;
     if (core->expiry.timer.fn != NULL)
         expiry_close(core);
+    ping_close(core);
     if (core->registrations.mem != NULL)
         register_close(core);
     if (core->count_waits.mem != NULL)
@@ -472,6 +491,11 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
     set_time(core, now_ms, wall_ms);
     if (!limits_packet(core, &source->remote, framing != SIP_DATAGRAM))
         return false;
+    if (framing == SIP_DATAGRAM && bytes.len > 0 &&
+        (unsigned char)bytes.data[0] <= STUN_FIRST_BYTE_MAX) {
+        keepalive_stun(core, bytes, source);
+        return true;
+    }
     if (core->overload.watching) {
         if (limits_is_scanner_unparsed(core, bytes, source))
             return false;
@@ -674,6 +698,7 @@ void core_set_policy(struct core *core, const struct policy *policy)
 void core_drain(struct core *core)
 {
     core->draining = true;
+    ping_stop(core);
 }
 
 bool core_idle(const struct core *core)
@@ -695,6 +720,7 @@ void core_status(const struct core *core, struct core_status *out)
         .timers = core->wheel.count,
         .bars = guard_bar_count(core->guard, core->now_ms),
         .dns_waiting = core->dns_wait_count,
+        .silent = core->pings.silent,
     };
     resolver_counters(core->resolver, &out->dns);
     overload_status(core, out);

@@ -79,6 +79,27 @@ struct core_ops {
     /** Asks the DNS; the answer comes by core_dns_answer(), never from within. False: it cannot be
      * asked. NULL: there is no DNS, names are not resolved. */
     bool (*ask_dns)(void *user, enum dns_type type, const char *name, struct id question);
+    /** What is sent by TLS with `name` in its flow goes to `host`, which the peer must prove to be.
+     * Copied. NULL: nothing goes by TLS. */
+    void (*name_host)(void *user, uint64_t name, struct slice host);
+};
+
+/**
+ * We are the edge of these domains (RFC 5626 §5): what is for or from them goes to their registrar,
+ * and REGISTERs get our Path. Zeroed: of none.
+ */
+struct core_edge {
+    const struct slice *domains; /* lower case */
+    uint32_t domain_count;
+    struct slice registrar; /* a SIP URI; its host may be a name */
+};
+
+/** What keeps the way to phones behind NATs open, where they do not do so themselves. */
+struct core_ping {
+    uint32_t every_ms; /* each phone; 0: nothing is sent */
+    uint32_t misses;   /* after so many without an answer a phone is reported; >= 1 */
+    uint32_t rate;     /* a second, at most; then the round takes longer */
+    bool empty_lines;  /* these instead of OPTIONS: nobody answers them */
 };
 
 struct core_config {
@@ -104,6 +125,10 @@ struct core_config {
     const struct addr_net *trusted; /* networks that are never challenged */
     uint32_t trusted_count;
     struct registrar_config registrar;
+    const struct addr_net *edges; /* whose Path is believed, and nothing else */
+    uint32_t edge_count;
+    struct core_edge edge;
+    struct core_ping ping;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
@@ -139,6 +164,9 @@ enum core_reason {
     CORE_R_NO_BINDING,         /* 480 */
     CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
     CORE_R_FLOW_GONE,          /* 430 */
+    CORE_R_SIPS_NOT_ALLOWED,   /* 400, 480: a sips request that came, or would go on, without TLS */
+    CORE_R_SIPS_REQUIRED,      /* 480: a sips contact that cannot be reached by TLS */
+    CORE_R_FLOW_FORGED,        /* 403: a Path's flow token that is not ours */
     CORE_R_UNRESOLVED,         /* 404: there is no such host, or none that we could send to */
     CORE_R_DNS,                /* 504: the DNS did not answer, or not in time */
     CORE_R_DNS_FULL,           /* 503: too many names, or requests, that wait for the DNS */
@@ -180,6 +208,8 @@ struct core_counters {
     uint64_t logins_failed;
     uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
+    uint64_t stun_answers;
+    uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
 };
 
 /** Counts and sizes of the moment, for status and metrics. */
@@ -193,6 +223,7 @@ struct core_status {
     bool overloaded;   /* new requests are refused */
     uint32_t queue_ms; /* the longest wait of the last second or two, where it is measured */
     uint32_t bars;     /* there are now */
+    uint32_t silent;   /* phones behind NATs that do not answer */
     struct resolve_counters dns;
     uint32_t dns_waiting; /* requests that wait for a name */
 };

@@ -24,13 +24,27 @@ enum {
     REGISTERS_INITIAL = 1024,    /* buckets */
     CONN_BINDINGS_INITIAL = 256,
     DNS_WAITS_MAX = 8192,    /* requests that wait for names; then 503 */
+    DNS_SHARE_MAX = 256,     /* of them of one user, or of one address without a user; then 503 */
+    DNS_ROUNDS_MAX = 4,      /* names that one request waits for, one after the other */
+    PINGS_MAX = 16384,       /* phones that are being asked or silent, per worker */
+    PINGS_INITIAL = 256,     /* buckets */
+    SILENCE_MS = 32000,      /* 64*T1: for so long an answer is waited for */
     LOCATE_ASK = UINT16_MAX, /* "count" of targets: the DNS is to be asked, see locate_hop() */
+};
+
+/** Who has requests that wait for names: nobody takes all the room. */
+struct dns_share {
+    struct map_node node; /* the hash of the user's name or of the address */
+    uint32_t count;
 };
 
 /** A request that waits for the name of its next hop. */
 struct dns_wait {
     struct resolve_waiter waiter;
     struct list by_core;
+    struct dns_share *share;
+    uint64_t name;      /* sum of the query */
+    uint8_t rounds;     /* of waiting, this one among them */
     struct id server;   /* zero: an ACK, which has no transaction to keep it */
     struct flow source; /* of the ACK, as all below */
     uint8_t framing;    /* enum sip_framing */
@@ -53,6 +67,19 @@ struct our_name {
 struct expiry {
     struct timer timer;
     uint64_t place; /* of the location table: the next to look at */
+};
+
+/** Keepalives to phones behind NATs: see ping.c. */
+struct pings {
+    struct timer timer; /* fn NULL: none are sent */
+    struct pool pool;   /* struct ping */
+    struct map by_phone;
+    struct list by_age;
+    uint64_t place;    /* of the location table: the next to look at */
+    uint64_t round_ms; /* when the round began */
+    uint32_t silent;   /* phones that do not answer */
+    uint32_t unlogged; /* of those, not yet told in the log */
+    uint64_t log_ms;   /* when the next line may be */
 };
 
 /** A binding of a stream: found again when its connection is lost. */
@@ -133,18 +160,24 @@ struct core {
     struct pool count_waits;  /* struct count_wait */
     struct map conn_bindings; /* struct conn_binding by connection hash */
     struct expiry expiry;
+    struct pings pings;
     struct core_counters counters;
     struct overload overload;
+
+    struct sip_uri edge_uri; /* of config.edge.registrar, if there are domains */
 
     struct resolver *resolver;
     struct list dns_waits; /* struct dns_wait */
     uint32_t dns_wait_count;
+    struct map dns_shares;                         /* struct dns_share */
     uint32_t hop_groups;                           /* numbers given to targets of one name */
     struct proxy_target hops[RESOLVE_TARGETS_MAX]; /* of the request at hand; not on the stack, */
     struct resolve_targets found;                  /* which is cleared */
-    struct resolve_query dns_query; /* what LOCATE_ASK is about; in the message at hand */
+    struct resolve_query dns_query; /* what was asked for last; in the message at hand */
     enum resolve_verdict resolved;  /* of a request taken up again; 0: none */
     const struct resolve_targets *resolved_targets;
+    uint64_t resolved_name; /* sum of the query that this is about: it may have another by now */
+    uint8_t dns_rounds;     /* how often it has waited for names */
 
     bool response_trusted;   /* of the response at hand: by its source */
     struct sip_msg received; /* the message from the network or the mailbox */
@@ -194,6 +227,9 @@ struct request {
     struct slice token_text; /* it was read from; borrowed from the message */
     bool token_in_first;     /* of the two rooms for what it borrows from */
     char token_scratch[2][PROXY_TOKEN_SCRATCH];
+
+    bool by_flow;     /* it carries a flow token of our Path, genuine: it goes there */
+    struct flow flow; /* if so */
 
     bool from_parsed, from_is_ours;
     struct sip_uri from;
@@ -253,6 +289,8 @@ void ours_init(struct core *core);
 void ours_close(struct core *core);
 /** Is host and port (0: none given) one of our addresses, or a domain of ours? */
 bool is_our_host(const struct core *core, struct slice host, uint16_t port);
+/** Is it where a listener of ours is reached? What is sent there comes back. */
+bool is_our_address(const struct core *core, const struct addr *addr);
 bool is_our_uri(const struct core *core, const struct sip_uri *uri);
 bool is_our_sent_by(void *user, const struct sip_via *via);
 void write_our_address(void *user, struct builder *b, const struct flow *to);
@@ -278,6 +316,21 @@ struct locate_query {
     bool outside;     /* the caller may be led outside by a binding */
     bool call;        /* a new call: users who do not want to be disturbed are left out */
 };
+/** Is it a GRUU in one of our domains (RFC 5627)? */
+static inline bool is_our_gruu(const struct request *r)
+{
+    return r->uri.has_gr && r->uri_is_ours && r->uri.has_user;
+}
+/** Does a Contact of ours, a GRUU, lead to another user than this one (RFC 5627 §6.2)? */
+bool locate_is_foreign_gruu(struct core *core, const struct sip_uri *contact,
+                            const struct user *user);
+/** What of a Contact concerns where a dialog's requests to its sender go. */
+enum contact_mark {
+    CONTACT_BY_FLOW = 1 << 0, /* ";ob": by the flow that the request came by (RFC 5626 §4.3) */
+    CONTACT_IS_GRUU = 1 << 1,
+};
+/** Set of enum contact_mark; with CONTACT_IS_GRUU, `*out` is its URI. Most have neither. */
+unsigned locate_contact_marks(const struct sip_msg *msg, struct sip_uri *out);
 /** Targets of a Request-URI. `*reason` says why there are none. */
 uint32_t locate_targets(struct core *core, const struct locate_query *query,
                         struct proxy_target *out, uint32_t max, enum core_reason *reason);
@@ -302,8 +355,8 @@ bool locate_side(struct core *core, const struct proxy_side *side, struct flow *
 /** Is a side of a dialog at this host: the token says so, or its user's registrations do? */
 bool locate_is_at(struct core *core, const struct proxy_side *side, const struct addr *where);
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
-/** Where the sender of a request is found again, for the token. */
-struct proxy_side locate_caller(struct core *core, struct request *r);
+/** Where the sender of a request is found again, for the token; `by_flow`: he asks for it. */
+struct proxy_side locate_caller(struct core *core, struct request *r, bool by_flow);
 
 /* limits.c */
 enum err limits_open(struct core *core);
@@ -321,6 +374,8 @@ void limits_login_failed(struct core *core, const struct addr *source, struct sl
 bool limits_login_barred(const struct core *core, const struct addr *source, struct slice user);
 /** `source` has proved itself: by a password; in a call; by a registration that is in `block`. */
 void limits_logged_in(struct core *core, const struct addr *source);
+/** The same, otherwise proved, for so long. */
+void limits_vouch(struct core *core, const struct addr *source, uint64_t period_ms);
 void limits_in_call(struct core *core, const struct addr *source);
 void limits_registered(struct core *core, const struct addr *source, struct slice block);
 void limits_restored(struct core *core, struct slice block);
@@ -361,11 +416,55 @@ struct slice overload_oc(void *user, const struct flow *source);
 /* dns.c */
 enum err dns_open_waits(struct core *core);
 void dns_close_waits(struct core *core);
+/**
+ * What a name leads to: as it was found for the request that is taken up again, or from the cache.
+ * RESOLVE_ASK: core->dns_query is set, see dns_wait(). `*targets` are good until the next call.
+ */
+enum resolve_verdict dns_find(struct core *core, const struct resolve_query *query,
+                              const struct resolve_targets **targets);
+size_t dns_waits_memory_max(void);
 /** The request at hand waits for core->dns_query, and is run anew when that is known. */
 enum verdict dns_wait(struct core *core, struct request *r);
 /** As proxy_config.hop_failed and hop_answered. */
 void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms);
 void dns_hop_answered(void *user, const struct flow *to);
+
+/* edge.c */
+MUST_CHECK enum err edge_open(struct core *core);
+/**
+ * A Route value that names us: if it has a flow token, the request is to leave by that flow, if it
+ * did not come by it (RFC 5626 §5.3). Answers 403 for a token that is not ours.
+ */
+enum verdict edge_take_flow(struct core *core, struct request *r, const struct sip_uri *route);
+/** Makes the way to the flow of a request with `by_flow`. False: there is no listener for it. */
+bool edge_flow_target(const struct core *core, const struct request *r, struct proxy_target *out);
+/** Is it for, or from, a domain whose edge we are, and goes nowhere else by a Route? */
+bool edge_serves(struct core *core, struct request *r);
+/** Targets for such a request; as locate_hop(). */
+uint32_t edge_registrar(struct core *core, const struct request *r, struct proxy_target *out,
+                        uint32_t max, enum core_reason *reason);
+/** Does a REGISTER for such a domain get our Path? And are we its first hop? */
+bool edge_adds_path(const struct core *core, const struct request *r, bool *first_hop);
+/** As proxy_config.registered: the registrar has accepted it, so the phone there is known. */
+void edge_registered(void *user, const struct flow *source);
+/** Is its Path believed? */
+bool edge_is_ours(const struct core *core, const struct addr *source);
+
+/* keepalive.c */
+/** A datagram that begins as STUN does: answered, or counted as garbage (RFC 5626 §8). */
+void keepalive_stun(struct core *core, struct slice bytes, const struct flow *source);
+
+/* ping.c */
+enum err ping_open(struct core *core);
+void ping_close(struct core *core);
+/** Bytes of its tables. */
+size_t ping_memory_max(void);
+/** Is the context of a client transaction that of a ping? Else it is the proxy's. */
+bool ping_is_number(uint64_t context);
+void ping_answered(struct core *core, uint64_t context, struct id client, unsigned status);
+void ping_failed(struct core *core, uint64_t context, struct id client);
+/** No more are sent, and nobody waits for an answer: we are about to end. */
+void ping_stop(struct core *core);
 
 /* expiry.c */
 void expiry_open(struct core *core);

@@ -29,6 +29,8 @@ enum err limits_open(struct core *core)
     config.seed = core->config.hash_seed;
     config.trusted = core->config.trusted;
     config.trusted_count = core->config.trusted_count;
+    config.edges = core->config.edges;
+    config.edge_count = core->config.edge_count;
     return guard_open(&config, &core->guard);
 }
 
@@ -135,7 +137,7 @@ void limits_refused(struct core *core, const struct flow *source, enum core_reas
         [CORE_R_GARBAGE] = POINTS_GARBAGE,      [CORE_R_BAD_REQUEST] = POINTS_FAULT,
         [CORE_R_RELAY] = POINTS_RELAY,          [CORE_R_NOT_FOUND] = POINTS_UNKNOWN_USER,
         [CORE_R_STRAY_RESPONSE] = POINTS_STRAY, [CORE_R_STRAY_ACK] = POINTS_STRAY,
-        [CORE_R_NO_TRANSACTION] = POINTS_STRAY,
+        [CORE_R_NO_TRANSACTION] = POINTS_STRAY, [CORE_R_FLOW_FORGED] = POINTS_FAULT,
     };
 
     if (points[reason] > 0)
@@ -252,6 +254,11 @@ static void vouch(struct core *core, const struct addr *source, uint64_t period_
         guard_vouch_untold(core->guard, source);
 }
 
+void limits_vouch(struct core *core, const struct addr *source, uint64_t period_ms)
+{
+    vouch(core, source, period_ms);
+}
+
 void limits_logged_in(struct core *core, const struct addr *source)
 {
     vouch(core, source, GUARD_VOUCH_MIN_MS);
@@ -299,7 +306,7 @@ enum verdict limits_call(struct core *core, struct request *r, bool nobody)
     bool stream = transport_reliable((enum transport)r->source->transport);
 
     /* A 404 leaves nothing behind, see refuse(); it costs points instead. */
-    if ((nobody && core->config.auth_required) || r->in_dialog || r->user != NULL ||
+    if ((nobody && core->config.auth_required) || r->in_dialog || r->by_flow || r->user != NULL ||
         r->msg->method == SIP_ACK ||
         guard_call(core->guard, &r->source->remote, stream, core->now_ms))
         return GO_ON;

@@ -3,6 +3,7 @@
  * core/locate - from a Request-URI to targets (RFC 3261 §16.5), and to the next hop.
  */
 #include "core/internal.h"
+#include "proxy/gruu.h"
 
 /** Is it an extension or a number rather than a name? Written as digits with a leading +. */
 static bool dialled_number(const struct sip_uri *uri, struct slice user, struct builder *number)
@@ -84,6 +85,8 @@ bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t 
     } else if (sip_uri_addr(uri, default_port, &to->remote) != OK) {
         return false;
     }
+    if (!addr_is_unicast(&to->remote))
+        return false;
     to->listener = pick_listener(core, transport, to->remote.family, listener);
     return to->listener != LISTENER_ANY;
 }
@@ -109,15 +112,19 @@ static bool binding_flow(const struct core *core, const struct binding *binding,
 }
 
 /** The first value of a stored Path is the next hop (RFC 3327 §5.3). */
-static bool path_address(const struct core *core, const struct binding *binding, uint8_t listener,
-                         struct flow *to)
+static bool path_address(const struct core *core, const struct binding *binding, bool sips,
+                         uint8_t listener, struct flow *to)
 {
     struct slice rest = binding->path, value;
     struct sip_name_addr edge;
     struct sip_uri uri;
 
-    return sip_list_next(&rest, &value) && sip_name_addr_parse(value, &edge) == OK &&
-           sip_uri_parse(edge.uri_text, &uri) == OK && locate_address(core, &uri, listener, to);
+    if (!sip_list_next(&rest, &value) || sip_name_addr_parse(value, &edge) != OK ||
+        sip_uri_parse(edge.uri_text, &uri) != OK)
+        return false;
+    if (sips)
+        uri.scheme = SIP_SCHEME_SIPS;
+    return locate_address(core, &uri, listener, to);
 }
 
 static bool is_callable(const struct sip_uri *uri)
@@ -138,7 +145,7 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .instance = instance_hash(core, binding),
     };
     if (binding->path.len > 0)
-        return path_address(core, binding, listener, &out->to);
+        return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to);
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);
@@ -171,6 +178,44 @@ static bool leads_outside(const struct core *core, const struct binding *binding
            !core_is_trusted(core, &to->remote) && !core_is_trusted(core, &binding->flow.remote);
 }
 
+/**
+ * What a call to a sip or a sips URI makes of a binding (RFC 5630 §5.3): one to a sips URI goes to
+ * sips contacts only; one to a sip URI goes to a sips contact as sip, over TLS all the same.
+ */
+static bool match_sips(struct core *core, const struct sip_uri *contact, struct search *search,
+                       struct proxy_target *target)
+{
+    bool asked = search->query->uri->scheme == SIP_SCHEME_SIPS;
+    bool given = contact->scheme == SIP_SCHEME_SIPS;
+    enum core_reason reason = asked ? CORE_R_SIPS_NOT_ALLOWED : CORE_R_SIPS_REQUIRED;
+
+    if (!asked && !given)
+        return true;
+    if (!given || !transport_secure((enum transport)target->to.transport)) {
+        search->reason = reason;
+        return false;
+    }
+    if (asked)
+        return true;
+    const size_t old = SLICE("sips").len;
+    struct slice rest = slice_from(target->uri, old);
+    char *text = arena_alloc(&core->scratch, old - 1 + rest.len);
+    if (text == NULL) {
+        search->reason = CORE_R_MEMORY;
+        return false;
+    }
+    memcpy(text, target->uri.data, old - 1);
+    memcpy(text + old - 1, rest.data, rest.len);
+    target->uri = (struct slice){text, old - 1 + rest.len};
+    return true;
+}
+
+/** Who registers from elsewhere is not on this machine. */
+static bool leads_inside(const struct binding *binding, const struct flow *to)
+{
+    return addr_is_loopback(&to->remote) && !addr_is_loopback(&binding->flow.remote);
+}
+
 /** One binding: a target, or, when its contact is one of our users, that user's targets (§16.5). */
 static void search_binding(struct core *core, const struct binding *binding, struct slice aor,
                            struct search *search)
@@ -183,9 +228,15 @@ static void search_binding(struct core *core, const struct binding *binding, str
     if (direct || !is_our_uri(core, &uri)) {
         struct proxy_target *target = &search->out[search->count];
         if (binding_target(core, binding, &uri, aor, search->query->listener, target) &&
+            !leads_inside(binding, &target->to) &&
             (search->query->outside || binding->path.len > 0 ||
-             !leads_outside(core, binding, &target->to)))
+             !leads_outside(core, binding, &target->to)) &&
+            match_sips(core, &uri, search, target))
             search->count++;
+        return;
+    }
+    if (search->query->uri->scheme == SIP_SCHEME_SIPS && uri.scheme != SIP_SCHEME_SIPS) {
+        search->reason = CORE_R_SIPS_NOT_ALLOWED;
         return;
     }
     if (search->depth == LOCATE_DEPTH_MAX) {
@@ -197,38 +248,118 @@ static void search_binding(struct core *core, const struct binding *binding, str
     search->depth--;
 }
 
+/** Which of an AOR's bindings a URI is for: all, or those of one instance (RFC 5627 §5.4). */
+struct chosen {
+    struct slice gr;        /* of a public GRUU, escaped; empty: none */
+    bool temporary;         /* then this: */
+    struct proxy_gruu gruu; /* of a temporary one */
+};
+
+static bool is_chosen(const struct core *core, const struct chosen *chosen,
+                      const struct binding *binding)
+{
+    if (chosen->temporary)
+        return binding->gruu_since_ms != 0 && chosen->gruu.issued_ms >= binding->gruu_since_ms &&
+               chosen->gruu.instance ==
+                   proxy_gruu_instance(&core->config.token_key, binding->instance);
+    return chosen->gr.len == 0 || registrar_gr_names(chosen->gr, binding->instance);
+}
+
+/** The bindings of an AOR that are alive. Returns how many were chosen, alive or not. */
+static uint32_t search_bindings(struct core *core, struct slice aor, struct slice block,
+                                const struct chosen *chosen, struct search *search)
+{
+    struct binding binding;
+    uint32_t cursor = 0, count = 0;
+
+    while (search->count < search->max && search->reason != CORE_R_LOOP &&
+           binding_next(block, &cursor, &binding)) {
+        if (binding.expires_ms <= core->wall_ms || !is_chosen(core, chosen, &binding))
+            continue; /* expired ones are not used even before they are cleared (§10.2.2) */
+        count++;
+        if (!binding.flow_lost)
+            search_binding(core, &binding, aor, search);
+    }
+    return count;
+}
+
+static bool disturbs(const struct user *user, struct search *search)
+{
+    if (user == NULL || !user->do_not_disturb || !search->query->call)
+        return false;
+    if (search->reason == CORE_R_NOT_FOUND || search->reason == CORE_R_NO_BINDING)
+        search->reason = CORE_R_DO_NOT_DISTURB;
+    return true;
+}
+
+/** A temporary GRUU: it names its AOR by the hash (RFC 5627 §6.1). One that is void is 404. */
+static void search_temporary(struct core *core, const struct sip_uri *uri, struct search *search)
+{
+    const struct slice prefix = SLICE(REGISTRAR_TEMP_GRUU);
+    const struct table_ops *table = &core->config.location;
+    struct chosen chosen = {.temporary = true};
+    struct slice aor = SLICE_EMPTY;
+
+    if (uri->user.len != prefix.len + PROXY_GRUU_CHARS ||
+        !slice_equal_nocase((struct slice){uri->user.data, prefix.len}, prefix) ||
+        proxy_gruu_read(slice_from(uri->user, prefix.len), &core->config.token_key, &chosen.gruu) !=
+            OK)
+        return;
+    struct slice block = table->find_hash(table->user, chosen.gruu.aor_hash, &aor);
+    const struct user *user = policy_user_by_name(core->policy, aor);
+    bool known = user != NULL ? !user->disabled : !core->config.auth_required;
+    if (block.len == 0 || !known || disturbs(user, search))
+        return;
+    if (search_bindings(core, aor, block, &chosen, search) > 0 &&
+        search->reason == CORE_R_NOT_FOUND)
+        search->reason = CORE_R_NO_BINDING;
+}
+
 static void search_user(struct core *core, const struct sip_uri *uri, struct search *search)
 {
     char *text = arena_alloc(&core->scratch, uri->user.len + 1);
     struct slice aor = SLICE_EMPTY;
     const struct user *user = NULL;
-    uint32_t cursor = 0;
-    struct binding binding;
+    struct chosen chosen = {0};
 
     if (text == NULL) {
         search->reason = CORE_R_MEMORY;
         return;
     }
-    struct builder b = builder_over(text, uri->user.len + 1);
-    if (!locate_aor(core, uri, &b, &aor, &user))
-        return;
-
-    if (user != NULL && user->do_not_disturb && search->query->call) {
-        if (search->reason == CORE_R_NOT_FOUND || search->reason == CORE_R_NO_BINDING)
-            search->reason = CORE_R_DO_NOT_DISTURB;
+    if (uri->has_gr && (!sip_uri_param(uri, SLICE("gr"), &chosen.gr) || chosen.gr.len == 0)) {
+        search_temporary(core, uri, search);
         return;
     }
+    struct builder b = builder_over(text, uri->user.len + 1);
+    if (!locate_aor(core, uri, &b, &aor, &user) || disturbs(user, search))
+        return;
+
     struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));
     if ((user != NULL || block.len > 0) && search->reason == CORE_R_NOT_FOUND)
         search->reason = CORE_R_NO_BINDING;
-    if (block.len == 0)
-        return;
-    while (search->count < search->max && search->reason != CORE_R_LOOP &&
-           binding_next(block, &cursor, &binding)) {
-        if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
-            continue; /* expired ones are not used even before they are cleared (§10.2.2) */
-        search_binding(core, &binding, aor, search);
+    if (block.len > 0)
+        search_bindings(core, aor, block, &chosen, search);
+}
+
+bool locate_is_foreign_gruu(struct core *core, const struct sip_uri *contact,
+                            const struct user *user)
+{
+    const struct slice prefix = SLICE(REGISTRAR_TEMP_GRUU);
+    struct proxy_gruu gruu;
+    struct slice gr, aor;
+    const struct user *other;
+
+    if (!is_our_uri(core, contact) || !contact->has_user)
+        return false;
+    if (sip_uri_param(contact, SLICE("gr"), &gr) && gr.len > 0) {
+        char *text = arena_alloc(&core->scratch, contact->user.len + 1);
+        struct builder b = builder_over(text, text != NULL ? contact->user.len + 1 : 0);
+        return text != NULL && locate_aor(core, contact, &b, &aor, &other) && other != user;
     }
+    return slice_starts_with(contact->user, prefix) &&
+           proxy_gruu_read(slice_from(contact->user, prefix.len), &core->config.token_key, &gruu) ==
+               OK &&
+           gruu.aor_hash != core_aor_hash(&core->config, user->name);
 }
 
 static uint32_t locate_user(struct core *core, const struct locate_query *query,
@@ -258,17 +389,27 @@ bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint
     return true;
 }
 
-/** The targets of a name, in their order: each is tried when the one before has failed. */
+/**
+ * The targets of a name, in their order: each is tried when the one before has failed. Whoever has
+ * the name may let it lead to us, though we do not serve it: what is sent there would come back.
+ */
 static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
                             uint8_t listener, struct slice text, struct proxy_target *out,
-                            uint32_t max)
+                            uint32_t max, enum core_reason *reason)
 {
     uint32_t count = 0, group = ++core->hop_groups;
 
     for (uint32_t i = 0; i < found->count && count < max; i++) {
         const struct resolve_target *target = &found->items[i];
-        struct flow to = {.transport = target->transport, .remote = target->addr};
+        struct flow to = {
+            .transport = target->transport, .remote = target->addr, .name = target->name};
+        if (is_our_address(core, &to.remote)) {
+            *reason = CORE_R_LOOP;
+            continue;
+        }
         to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
+        if (to.name != 0 && core->config.ops.name_host != NULL)
+            core->config.ops.name_host(core->config.ops.user, to.name, core->dns_query.host);
         if (to.listener != LISTENER_ANY)
             out[count++] = (struct proxy_target){
                 .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};
@@ -280,29 +421,26 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
                     struct slice text, struct proxy_target *out, uint32_t max,
                     enum core_reason *reason)
 {
-    const struct resolve_targets *targets = &core->found;
-    enum resolve_verdict verdict = core->resolved;
+    const struct resolve_targets *targets;
 
     out[0] = (struct proxy_target){.uri = text, .q = 1000};
     *reason = CORE_R_UNRESOLVED;
-    if (locate_address(core, uri, listener, &out[0].to))
-        return 1;
+    if (locate_address(core, uri, listener, &out[0].to)) {
+        *reason = CORE_R_LOOP;
+        return is_our_address(core, &out[0].to.remote) ? 0 : 1;
+    }
     if (uri->scheme == SIP_SCHEME_TEL || (uri->has_transport && uri->transport == TRANSPORT_NONE) ||
         core->config.ops.ask_dns == NULL)
         return 0;
-    core->dns_query = (struct resolve_query){
+    struct resolve_query query = {
         .host = uri->maddr.len > 0 ? uri->maddr : uri->host,
         .port = uri->port,
         .transport = uri->transport,
         .sips = uri->scheme == SIP_SCHEME_SIPS,
     };
-    if (verdict == 0)
-        verdict = resolver_find(core->resolver, &core->dns_query, core->now_ms, &core->found);
-    else
-        targets = core->resolved_targets;
-    switch (verdict) {
+    switch (dns_find(core, &query, &targets)) {
     case RESOLVE_DONE:
-        return hop_targets(core, targets, listener, text, out, max);
+        return hop_targets(core, targets, listener, text, out, max, reason);
     case RESOLVE_ASK:
         return LOCATE_ASK;
     case RESOLVE_NO_ANSWER:
@@ -341,25 +479,37 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
     struct locate_query query = {
         .uri = &parsed, .listener = LISTENER_ANY, .outside = outside, .call = true};
     uint32_t count = locate_targets(core, &query, out, max, &reason);
-    return count != LOCATE_ASK ? count : 0; /* a redirection does not wait: the caller has it */
+    if (count == LOCATE_ASK)
+        return 0; /* a redirection does not wait: the caller has it */
+    for (uint32_t i = 0; i < count; i++)
+        if (out[i].aor.len == 0 && addr_is_loopback(&out[i].to.remote))
+            return 0; /* to this machine, in nobody's name: see leads_inside() */
+    return count;
 }
 
 bool locate_side(struct core *core, const struct proxy_side *side, struct flow *out)
 {
     uint32_t cursor = 0, count = 0;
-    struct binding binding, only = {0};
+    struct binding binding, only = {0}, present = {0};
     struct slice block =
         side->aor.len > 0 ? location_find(core, side->aor, core_aor_hash(&core->config, side->aor))
                           : SLICE_EMPTY;
 
     while (block.len > 0 && binding_next(block, &cursor, &binding)) {
-        if (binding.expires_ms <= core->wall_ms || binding.flow_lost)
+        if (binding.expires_ms <= core->wall_ms || binding.flow_lost || binding.path.len > 0)
+            continue; /* what came through an edge came by no flow of the phone's to us */
+        if (instance_hash(core, &binding) == side->instance) {
+            if (flow_same(&binding.flow, &side->flow))
+                return binding_flow(core, &binding, out); /* of several flows the dialog's own */
+            if (present.expires_ms == 0)
+                present = binding;
             continue;
-        if (instance_hash(core, &binding) == side->instance)
-            return binding_flow(core, &binding, out);
+        }
         only = binding;
         count++;
     }
+    if (present.expires_ms != 0)
+        return binding_flow(core, &present, out);
     if (!transport_reliable((enum transport)side->flow.transport)) {
         *out = side->flow;
         if (!listener_fits(core, out))
@@ -402,7 +552,26 @@ static bool is_sender(const struct binding *binding, const struct flow *source)
     return addr_equal(&binding->flow.remote, &source->remote);
 }
 
-struct proxy_side locate_caller(struct core *core, struct request *r)
+unsigned locate_contact_marks(const struct sip_msg *msg, struct sip_uri *out)
+{
+    struct slice rest = sip_value(msg, SIP_F_CONTACT);
+    size_t at;
+
+    while ((at = slice_find(rest, ';')) != SIZE_MAX) {
+        rest = slice_from(rest, at + 1);
+        struct slice name = {rest.data, rest.len < 2 ? rest.len : 2};
+        if (!slice_equal_nocase(name, SLICE("ob")) && !slice_equal_nocase(name, SLICE("gr")))
+            continue;
+        struct sip_contact contact;
+        if (sip_contact_parse(sip_value(msg, SIP_F_CONTACT), &contact) != OK || contact.star ||
+            sip_uri_parse(contact.addr.uri_text, out) != OK)
+            return 0;
+        return (out->ob ? CONTACT_BY_FLOW : 0u) | (out->has_gr ? CONTACT_IS_GRUU : 0u);
+    }
+    return 0;
+}
+
+struct proxy_side locate_caller(struct core *core, struct request *r, bool by_flow)
 {
     const struct sip_via *via = &r->msg->via;
     uint16_t port = via->port != 0 ? via->port : 5060;
@@ -411,7 +580,7 @@ struct proxy_side locate_caller(struct core *core, struct request *r)
         addr_parse(via->host, port, &sent_by) == OK && addr_equal(&sent_by, &r->source->remote);
 
     struct proxy_side side = {.flow = *r->source};
-    if (same && !flow_has_conn(r->source))
+    if (same && !flow_has_conn(r->source) && !by_flow)
         return side;
     side.has_flow = true;
     request_from(core, r);

@@ -125,6 +125,16 @@ static const struct addr *host_addr(struct slice host, struct addr *room)
     return addr_parse(host, 0, room) == OK ? room : NULL;
 }
 
+bool is_our_address(const struct core *core, const struct addr *addr)
+{
+    for (uint32_t i = 0; i < core->our_name_count; i++) {
+        const struct our_name *name = &core->our_names[i];
+        if (name->port == addr->port && addr_same_host(&name->addr, addr))
+            return true;
+    }
+    return false;
+}
+
 static bool is_our_port(const struct core *core, uint16_t port)
 {
     for (uint32_t i = 0; i < core->our_name_count; i++)

@@ -26,6 +26,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_NO_BINDING] = "no_binding",
     [CORE_R_DO_NOT_DISTURB] = "do_not_disturb",
     [CORE_R_FLOW_GONE] = "flow_gone",
+    [CORE_R_FLOW_FORGED] = "flow_forged",
     [CORE_R_UNRESOLVED] = "unresolved",
     [CORE_R_DNS] = "dns",
     [CORE_R_DNS_FULL] = "dns_full",
@@ -37,6 +38,8 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_MEMORY] = "memory",
     [CORE_R_STORE] = "store",
     [CORE_R_TOO_BIG] = "too_big",
+    [CORE_R_SIPS_NOT_ALLOWED] = "sips_not_allowed",
+    [CORE_R_SIPS_REQUIRED] = "sips_required",
     [CORE_R_REGISTRAR] = "registrar",
     [CORE_R_BREADTH] = "breadth",
     [CORE_R_STRAY_RESPONSE] = "stray_response",
@@ -101,7 +104,8 @@ static const bool is_lasting[CORE_R_COUNT] = {
     [CORE_R_REQUIRE] = true,       [CORE_R_CHALLENGED] = true,
     [CORE_R_STALE] = true,         [CORE_R_FORBIDDEN_IDENTITY] = true,
     [CORE_R_RELAY] = true,         [CORE_R_NOT_FOUND] = true,
-    [CORE_R_BAD_EVENT] = true,     [CORE_R_METHOD] = true,
+    [CORE_R_FLOW_FORGED] = true,   [CORE_R_BAD_EVENT] = true,
+    [CORE_R_METHOD] = true,
 };
 
 /**

@@ -16,14 +16,28 @@
 #define ALLOW_LINE                                                                                 \
     "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, "     \
     "MESSAGE\r\n"
-#define OPTIONS_LINES     ALLOW_LINE "Accept: */*\r\nSupported: path\r\n" /* our capabilities */
-#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n" /* no package is served yet */
+#define OPTIONS_LINES                                                                              \
+    ALLOW_LINE "Accept: */*\r\nSupported: path, outbound, gruu\r\n" /* our capabilities */
+#define ALLOW_EVENTS_LINE "Allow-Events: none\r\n"                  /* no package is served yet */
+
+/** Does it understand an option? */
+typedef bool knows_fn(struct slice option);
+
+static bool knows_none(struct slice option)
+{
+    (void)option;
+    return false;
+}
+
+/* RFC 5630 §5.3. */
+#define WARN_SIPS_NOT_ALLOWED "Warning: 380 strowger \"SIPS Not Allowed\"\r\n"
+#define WARN_SIPS_REQUIRED    "Warning: 381 strowger \"SIPS Required\"\r\n"
 
 /**
- * Writes "Unsupported: a, b" of all tokens of a header, none of which we support but `known`. What
- * is no token is not repeated: `malformed`.
+ * Writes "Unsupported: a, b" of all tokens of a header that are not known. What is no token is not
+ * repeated: `malformed`.
  */
-static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, struct slice known,
+static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, knows_fn *knows,
                                struct builder *b, bool *malformed)
 {
     struct sip_values values = sip_values(msg, id);
@@ -31,7 +45,7 @@ static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, 
     bool any = false;
 
     while (sip_values_next(&values, &token)) {
-        if (token.len == 0 || slice_equal_nocase(token, known))
+        if (token.len == 0 || knows(token))
             continue;
         *malformed |= !sip_is_token(token);
         builder_add(b, any ? SLICE(", ") : SLICE("Unsupported: "));
@@ -43,7 +57,7 @@ static bool unsupported_tokens(const struct sip_msg *msg, enum sip_field_id id, 
 }
 
 static enum verdict check_extensions(struct core *core, struct request *r, enum sip_field_id id,
-                                     struct slice known, enum core_reason reason)
+                                     knows_fn *knows, enum core_reason reason)
 {
     if (sip_field_first(r->msg, id) == NULL)
         return GO_ON;
@@ -51,11 +65,34 @@ static enum verdict check_extensions(struct core *core, struct request *r, enum 
     char text[512];
     struct builder b = builder_over(text, sizeof text);
     bool malformed = false;
-    if (!unsupported_tokens(r->msg, id, known, &b, &malformed))
+    if (!unsupported_tokens(r->msg, id, knows, &b, &malformed))
         return GO_ON;
     if (malformed)
         return refuse(core, r, CORE_R_BAD_REQUEST, 400, "Malformed Require", SLICE_EMPTY);
     return refuse(core, r, reason, 420, NULL, b.overflow ? SLICE_EMPTY : builder_slice(&b));
+}
+
+static bool can_tls(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->config.listener_count; i++)
+        if (transport_secure((enum transport)core->config.listeners[i].transport))
+            return true;
+    return false;
+}
+
+/**
+ * A sips URI asks for TLS on every hop (RFC 5630 §4.1). Who has come without is not let through:
+ * the answers would tell him that it was secure. In a dialog the far end has chosen the URI.
+ */
+static enum verdict check_sips(struct core *core, struct request *r)
+{
+    if (r->uri.scheme != SIP_SCHEME_SIPS)
+        return GO_ON;
+    if (!can_tls(core))
+        return refuse(core, r, CORE_R_SCHEME, 416, NULL, SLICE_EMPTY);
+    if (r->msg->to.tag.len == 0 && !transport_secure((enum transport)r->source->transport))
+        return refuse(core, r, CORE_R_SIPS_NOT_ALLOWED, 400, "SIPS without TLS", SLICE_EMPTY);
+    return GO_ON;
 }
 
 enum verdict stage_validate(struct core *core, struct request *r)
@@ -66,6 +103,9 @@ enum verdict stage_validate(struct core *core, struct request *r)
     r->uri = msg->request_uri;
     if (r->uri.scheme == SIP_SCHEME_OTHER)
         return refuse(core, r, CORE_R_SCHEME, 416, NULL, SLICE_EMPTY);
+    enum verdict verdict = check_sips(core, r);
+    if (verdict != GO_ON)
+        return verdict;
     if (msg->max_forwards == 0)
         return refuse(core, r, CORE_R_TOO_MANY_HOPS, 483, NULL, SLICE_EMPTY);
 
@@ -74,7 +114,7 @@ enum verdict stage_validate(struct core *core, struct request *r)
         return refuse(core, r, CORE_R_LOOP, 482, NULL, SLICE_EMPTY);
     if (msg->method == SIP_ACK)
         return GO_ON;
-    return check_extensions(core, r, SIP_F_PROXY_REQUIRE, SLICE_EMPTY, CORE_R_PROXY_REQUIRE);
+    return check_extensions(core, r, SIP_F_PROXY_REQUIRE, knows_none, CORE_R_PROXY_REQUIRE);
 }
 
 /** Is this side of the dialog at this host, as the token says, or that user's registrations? */
@@ -194,6 +234,9 @@ static enum verdict drop_our_routes(struct core *core, struct request *r)
             return GO_ON;
         }
         take_token(core, r, &uri);
+        enum verdict verdict = edge_take_flow(core, r, &uri);
+        if (verdict != GO_ON)
+            return verdict;
         r->routes_drop++;
     }
     return GO_ON;
@@ -238,13 +281,13 @@ enum verdict stage_local(struct core *core, struct request *r)
 {
     enum sip_method method = (enum sip_method)r->msg->method;
 
-    if (method == SIP_ACK || r->in_dialog || !r->uri_is_ours || r->has_route)
+    if (method == SIP_ACK || r->in_dialog || r->by_flow || !r->uri_is_ours || r->has_route)
         return GO_ON;
     if (method == SIP_REGISTER || is_for_us(r)) {
         if (r->merged)
             return refuse(core, r, CORE_R_MERGED, 482, NULL, SLICE_EMPTY);
         enum verdict verdict =
-            check_extensions(core, r, SIP_F_REQUIRE, SLICE("path"), CORE_R_REQUIRE);
+            check_extensions(core, r, SIP_F_REQUIRE, registrar_knows, CORE_R_REQUIRE);
         if (verdict != GO_ON)
             return verdict;
     }
@@ -263,28 +306,84 @@ enum verdict stage_local(struct core *core, struct request *r)
     return refuse(core, r, CORE_R_METHOD, 405, NULL, SLICE(ALLOW_LINE));
 }
 
-/** Where a request goes that has a Route left, or is in a dialog: one hop, named already. */
+/** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
+static bool reaches_outside(const struct core *core, const struct request *r)
+{
+    if (r->in_dialog && r->token_frees)
+        return true;
+    return r->user != NULL || core_is_trusted(core, &r->source->remote);
+}
+
+/** The targets of a Request-URI by the location table or the DNS. */
+static uint32_t locate_uri(struct core *core, struct request *r, struct proxy_target **targets,
+                           enum core_reason *reason)
+{
+    struct locate_query query = {
+        .uri = &r->uri,
+        .listener = r->source->listener,
+        .outside = reaches_outside(core, r),
+        .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
+    };
+
+    *targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof **targets);
+    *reason = CORE_R_MEMORY;
+    return *targets == NULL ? 0 : locate_targets(core, &query, *targets, PROXY_TARGETS_MAX, reason);
+}
+
+/**
+ * The Request-URI of a request that has a Route left: in a dialog a GRUU of ours becomes the
+ * phone's contact here, and its Path does not count: the Route is the way (RFC 5627 §6.1).
+ */
+static struct slice contact_of(struct core *core, struct request *r)
+{
+    struct proxy_target *targets;
+    enum core_reason reason;
+
+    if (!r->in_dialog || !is_our_gruu(r))
+        return r->uri_text;
+    uint32_t count = locate_uri(core, r, &targets, &reason);
+    return count > 0 && count != LOCATE_ASK ? targets[0].uri : r->uri_text;
+}
+
+/** Where a request goes that has a Route left, or is in a dialog: one hop, named already. One to a
+ * sips URI goes there by TLS, whatever the Route says. */
 static uint32_t route_target(struct core *core, struct request *r, struct proxy_target *target,
                              enum core_reason *reason)
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+    bool sips = r->uri.scheme == SIP_SCHEME_SIPS;
 
     *target = (struct proxy_target){.uri = r->uri_text, .q = 1000};
-    if (r->has_route)
-        return locate_hop(core, &r->route, r->source->listener, r->uri_text, target,
+    if (r->has_route && !r->by_flow) {
+        struct sip_uri hop = r->route;
+        if (sips)
+            hop.scheme = SIP_SCHEME_SIPS;
+        return locate_hop(core, &hop, r->source->listener, contact_of(core, r), target,
                           RESOLVE_TARGETS_MAX, reason);
+    }
     *reason = CORE_R_FLOW_GONE;
     target->nat = true;
-    target->aor = side->aor;
-    target->instance = side->instance;
-    return locate_side(core, side, &target->to) ? 1 : 0;
+    if (!r->by_flow) {
+        target->aor = side->aor;
+        target->instance = side->instance;
+    }
+    if (r->by_flow ? !edge_flow_target(core, r, target) : !locate_side(core, side, &target->to))
+        return 0;
+    *reason = CORE_R_SIPS_NOT_ALLOWED;
+    return !sips || transport_secure((enum transport)target->to.transport) ? 1 : 0;
+}
+
+/** Does our token say by which flow the other side is reached? */
+static bool leads_by_token(const struct request *r)
+{
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+
+    return r->in_dialog && side->has_flow;
 }
 
 static bool is_route_target(const struct request *r)
 {
-    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
-
-    return r->has_route || (r->in_dialog && side->has_flow);
+    return r->by_flow || r->has_route || (leads_by_token(r) && !is_our_gruu(r));
 }
 
 /**
@@ -305,6 +404,22 @@ static bool leaves_dialog(struct core *core, const struct request *r, const stru
     return !is_at(core, r, side, &to->remote);
 }
 
+/**
+ * Does who comes from elsewhere, or a name of his, lead us to this machine's loopback, where
+ * services listen that nobody else may reach? What is registered from there, and a dialog with it,
+ * may be. An address that we trust may be a proxy's, with anybody behind it.
+ */
+static bool leads_inside(struct core *core, const struct request *r,
+                         const struct proxy_target *target)
+{
+    const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
+    const struct addr *source = &r->source->remote;
+
+    if (!addr_is_loopback(&target->to.remote) || addr_is_loopback(source) || target->aor.len > 0)
+        return false;
+    return !r->in_dialog || !is_at(core, r, side, &target->to.remote);
+}
+
 static enum verdict refuse_targets(struct core *core, struct request *r, enum core_reason reason)
 {
     if (r->msg->method == SIP_ACK) {
@@ -314,6 +429,10 @@ static enum verdict refuse_targets(struct core *core, struct request *r, enum co
     }
     if (reason == CORE_R_NO_BINDING)
         return refuse(core, r, reason, 480, NULL, SLICE_EMPTY);
+    if (reason == CORE_R_SIPS_NOT_ALLOWED)
+        return refuse(core, r, reason, 480, NULL, SLICE(WARN_SIPS_NOT_ALLOWED));
+    if (reason == CORE_R_SIPS_REQUIRED)
+        return refuse(core, r, reason, 480, NULL, SLICE(WARN_SIPS_REQUIRED));
     if (reason == CORE_R_DO_NOT_DISTURB)
         return refuse(core, r, reason, 480, "Do not disturb", SLICE_EMPTY);
     if (reason == CORE_R_FLOW_GONE)
@@ -348,36 +467,23 @@ static enum verdict refuse_forward(struct core *core, struct request *r, enum er
     return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
 }
 
-/** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
-static bool reaches_outside(const struct core *core, const struct request *r)
-{
-    if (r->in_dialog && r->token_frees)
-        return true;
-    return r->user != NULL || core_is_trusted(core, &r->source->remote);
-}
-
 enum verdict stage_forward(struct core *core, struct request *r)
 {
     struct proxy_target *targets = core->hops;
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
-    if (r->msg->method == SIP_ACK && !r->in_dialog) {
+    if (r->msg->method == SIP_ACK && !r->in_dialog && !r->by_flow) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
         count = route_target(core, r, targets, &reason);
+    } else if (edge_serves(core, r)) {
+        count = edge_registrar(core, r, targets, RESOLVE_TARGETS_MAX, &reason);
     } else {
-        struct locate_query query = {
-            .uri = &r->uri,
-            .listener = r->source->listener,
-            .outside = reaches_outside(core, r),
-            .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
-        };
-        targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof *targets);
-        reason = CORE_R_MEMORY;
-        if (targets != NULL)
-            count = locate_targets(core, &query, targets, PROXY_TARGETS_MAX, &reason);
+        count = locate_uri(core, r, &targets, &reason);
     }
+    if (count == 0 && is_our_gruu(r) && leads_by_token(r)) /* the phone is in a call yet */
+        count = route_target(core, r, targets = core->hops, &reason);
     if (count == LOCATE_ASK)
         return dns_wait(core, r);
     enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
@@ -386,7 +492,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     if (count == 0)
         return refuse_targets(core, r, reason);
     for (uint32_t i = 0; i < count; i++)
-        if (leaves_dialog(core, r, &targets[i].to))
+        if (leaves_dialog(core, r, &targets[i].to) || leads_inside(core, r, &targets[i]))
             return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 
     enum sip_method method = (enum sip_method)r->msg->method;
@@ -404,9 +510,17 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .reaches_outside = reaches_outside(core, r),
         .loop = r->loop,
         .in_dialog = r->in_dialog,
+        .by_flow = r->by_flow || (r->in_dialog && (targets[0].to.flags & FLOW_ONLY_CONN) != 0),
     };
+    request.path = edge_adds_path(core, r, &request.path_ob);
     if (record_route) {
-        request.caller = locate_caller(core, r);
+        struct sip_uri contact;
+        unsigned marks = locate_contact_marks(r->msg, &contact);
+        if ((marks & CONTACT_IS_GRUU) != 0 && r->user != NULL &&
+            locate_is_foreign_gruu(core, &contact, r->user))
+            return refuse(core, r, CORE_R_FORBIDDEN_IDENTITY, 403, "Contact is not this user",
+                          SLICE_EMPTY);
+        request.caller = locate_caller(core, r, (marks & CONTACT_BY_FLOW) != 0);
         request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }

@@ -209,7 +209,8 @@ static bool is_listed(const struct guard *guard, const struct addr *source)
     const struct guard_config *config = &guard->config;
 
     return is_in(source, config->exempt, config->exempt_count) ||
-           is_in(source, config->trusted, config->trusted_count);
+           is_in(source, config->trusted, config->trusted_count) ||
+           is_in(source, config->edges, config->edge_count);
 }
 
 /** Its place is its /64's, in which some hosts are exempt and others are not? */
@@ -451,7 +452,8 @@ enum err guard_open(const struct guard_config *config, struct guard **out)
     guard->mix[0] = hash_bytes(config->seed, SLICE("place"));
     guard->mix[1] = hash_bytes(config->seed, SLICE("factor")) | 1;
     guard->lists_hosts = lists_hosts(config->exempt, config->exempt_count) ||
-                         lists_hosts(config->trusted, config->trusted_count);
+                         lists_hosts(config->trusted, config->trusted_count) ||
+                         lists_hosts(config->edges, config->edge_count);
     guard->stranger = bucket_rate(config->stranger);
     guard->strangers = bucket_rate(config->strangers);
     guard->vouched = bucket_rate(config->vouched);

@@ -64,6 +64,8 @@ struct guard_config {
     uint32_t exempt_count;
     const struct addr_net *trusted; /* exempt, too */
     uint32_t trusted_count;
+    const struct addr_net *edges; /* exempt, too: behind one are many phones */
+    uint32_t edge_count;
 };
 
 /** What becomes of a packet. */

@@ -250,6 +250,41 @@ static json_t *dns_json(const struct server *server)
                      (json_int_t)dns.recovered);
 }
 
+/** What connections over TLS come to, of all workers. */
+struct tls_sum {
+    uint64_t handshakes, resumed, refused;
+    uint32_t connections, handshaking;
+};
+
+static struct tls_sum sum_tls(const struct server *server)
+{
+    static const enum net_reason reasons[] = {NET_R_HANDSHAKE,  NET_R_SLOW_HANDSHAKE,
+                                              NET_R_HANDSHAKES, NET_R_TLS_MEMORY,
+                                              NET_R_NO_TLS,     NET_R_NAME};
+    struct tls_sum sum = {0};
+
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        const struct net_counters *net = &server->workers[w].net_counters;
+        sum.handshakes += net->handshakes;
+        sum.resumed += net->resumed;
+        sum.connections += net->tls_connections;
+        sum.handshaking += net->handshaking;
+    }
+    for (size_t i = 0; i < COUNT_OF(reasons); i++)
+        sum.refused += sum_net_refused(server, reasons[i]);
+    return sum;
+}
+
+static json_t *tls_json(const struct server *server)
+{
+    struct tls_sum tls = sum_tls(server);
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)tls.connections,
+                     "handshaking", (json_int_t)tls.handshaking, "handshakes",
+                     (json_int_t)tls.handshakes, "resumed", (json_int_t)tls.resumed, "refused",
+                     (json_int_t)tls.refused);
+}
+
 /** One that has a single value. */
 struct metric {
     const char *name, *type, *help;
@@ -296,6 +331,25 @@ static void dns_metrics(const struct server *server, struct api_text *out)
     write_metrics(metrics, COUNT_OF(metrics), out);
 }
 
+static void tls_metrics(const struct server *server, struct api_text *out)
+{
+    struct tls_sum tls = sum_tls(server);
+    const struct metric metrics[] = {
+        {"strowger_tls_connections", "gauge", "Connections over TLS.", tls.connections},
+        {"strowger_tls_handshaking", "gauge", "Of those, with a handshake under way.",
+         tls.handshaking},
+        {"strowger_tls_handshakes_total", "counter", "TLS handshakes that came to their end.",
+         tls.handshakes},
+        {"strowger_tls_handshakes_resumed_total", "counter",
+         "Of those, with the session of an earlier connection.", tls.resumed},
+        {"strowger_tls_refused_total", "counter",
+         "Connections over TLS that failed or were refused before they could be used.",
+         tls.refused},
+    };
+
+    write_metrics(metrics, COUNT_OF(metrics), out);
+}
+
 static json_t *store_json(const struct store_status *store)
 {
     return json_pack(
@@ -330,7 +384,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}, s:o, s:o}",
+        "s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -341,7 +395,8 @@ json_t *server_status_json(void *user)
         requests_json(&counters), "refused", refused_json(server, &counters), "workers",
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
         (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
-        "memory_max", memory_json(&server->memory), "dns", dns_json(server));
+        "memory_max", memory_json(&server->memory), "dns", dns_json(server), "tls",
+        tls_json(server));
     server_collect_end(server);
     return json;
 }
@@ -374,6 +429,17 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
     for (size_t i = 0; i < COUNT_OF(values); i++) {
         snprintf(label, sizeof label, "change=\"%s\"", changes[i]);
         api_sample(out, "strowger_bindings_total", label, values[i]);
+    }
+    api_metric(out, "strowger_stun_answers_total", "counter",
+               "Phones told by which address they are seen (STUN).");
+    api_sample(out, "strowger_stun_answers_total", NULL, counters->stun_answers);
+    static const char *const pings[] = {"sent", "answered", "unanswered"};
+    const uint64_t ping_values[] = {counters->pings, counters->pings_answered,
+                                    counters->pings_unanswered};
+    api_metric(out, "strowger_nat_pings_total", "counter", "Keepalives to phones behind NATs.");
+    for (size_t i = 0; i < COUNT_OF(pings); i++) {
+        snprintf(label, sizeof label, "what=\"%s\"", pings[i]);
+        api_sample(out, "strowger_nat_pings_total", label, ping_values[i]);
     }
 }
 
@@ -424,6 +490,8 @@ static void worker_metrics(const struct server *server, struct api_text *out)
     WORKER_METRIC("strowger_transactions", "gauge", "Transactions that live.", status.transactions);
     WORKER_METRIC("strowger_response_contexts", "gauge", "Requests on their way through.",
                   status.contexts);
+    WORKER_METRIC("strowger_nat_silent", "gauge",
+                  "Phones behind NATs that do not answer keepalives.", status.silent);
     WORKER_METRIC("strowger_registrations_waiting", "gauge", "REGISTERs that wait for the journal.",
                   status.registrations_waiting);
     WORKER_METRIC("strowger_memory_bytes", "gauge", "Memory held by the core.", status.memory_held);
@@ -498,6 +566,7 @@ void server_metrics(void *user, struct api_text *out)
     guard_metrics(server, &counters, out);
     net_metrics(server, out);
     dns_metrics(server, out);
+    tls_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

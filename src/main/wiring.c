@@ -60,6 +60,12 @@ static bool ask_dns(void *user, enum dns_type type, const char *name, struct id 
     return dns_ask(worker->dns, type, name, question);
 }
 
+static void name_host(void *user, uint64_t name, struct slice host)
+{
+    struct server_worker *worker = user;
+    net_name_host(worker->net, name, host);
+}
+
 static void dns_answered(void *user, struct id question, const struct dns_answer *answer)
 {
     struct server_worker *worker = user;
@@ -91,6 +97,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
         .log = core_log,
         .close_conn = close_conn,
         .ask_dns = ask_dns,
+        .name_host = name_host,
     };
 }
 
@@ -125,6 +132,12 @@ static void send_failed(void *user, struct slice sent)
     core_send_failed(worker->core, sent, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
+static void net_warns(void *user, const char *event, struct slice text)
+{
+    struct server_worker *worker = user;
+    log_write(worker->log, LOG_WARNING, loop_wall_ms(worker->loop), event, text);
+}
+
 static bool conn_lost(void *user, struct conn_id conn, uint32_t *told)
 {
     struct server_worker *worker = user;
@@ -150,7 +163,8 @@ struct net_config wiring_net_config(struct server_worker *worker)
                 .may_read = may_read,
                 .send_failed = send_failed,
                 .conn_lost = conn_lost,
-                .waited = waited},
+                .waited = waited,
+                .warn = net_warns},
     };
     net.limits.connections_max = server->config->limits.connections;
     if (!config_wants_tls(server->config))

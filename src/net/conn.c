@@ -47,10 +47,10 @@ static struct conn_id conn_name(const struct conn *conn)
     return (struct conn_id){.worker = (uint16_t)loop_worker(conn->net->loop), .id = conn->id};
 }
 
-static uint64_t remote_hash(const struct net *net, enum transport transport,
-                            const struct addr *remote)
+static uint64_t remote_hash(const struct net *net, const struct flow *to)
 {
-    return hash_bytes(net->config.hash_seed + transport, bytes_of(remote, sizeof *remote));
+    struct slice remote = bytes_of(&to->remote, sizeof to->remote);
+    return hash_bytes(net->config.hash_seed + to->transport, remote) ^ to->name;
 }
 
 /* One more connection from this host, over all workers. False (counted): there are too many. */
@@ -193,14 +193,16 @@ static void tcp_tune(int fd)
 static enum net_reason conn_add_tls(struct conn *conn)
 {
     struct net *net = conn->net;
-    size_t bytes = ((size_t)net->tls_connections + 1) * TLS_CONN_BYTES;
+    size_t bytes =
+        ((size_t)net->tls_connections + tls_worker_sessions(net->tls) + 1) * TLS_CONN_BYTES;
     struct filter *filter = NULL;
 
     if (!tls_worker_ready(net->tls))
         return NET_R_NO_TLS;
     if (bytes <= net->config.limits.tls_memory_max)
         filter = conn->outgoing
-                     ? tls_filter_dial(net->tls, conn->filter, SLICE_EMPTY, &conn->flow.remote)
+                     ? tls_filter_dial(net->tls, conn->filter,
+                                       names_find(&net->names, conn->flow.name), &conn->flow.remote)
                      : tls_filter_accept(net->tls, conn->filter);
     if (filter == NULL)
         return NET_R_TLS_MEMORY;
@@ -228,13 +230,14 @@ static bool conn_stack(struct conn *conn)
     enum net_reason reason = NET_R_COUNT;
 
     conn->filter = &conn->tcp.filter;
-    if (transport == TRANSPORT_TLS || transport == TRANSPORT_WSS)
+    if (transport_secure(transport))
         reason = conn_add_tls(conn);
     if (reason == NET_R_COUNT && (transport == TRANSPORT_WS || transport == TRANSPORT_WSS))
         reason = conn_add_ws(conn);
     if (reason == NET_R_COUNT)
         return true;
     net_count(conn->net, reason);
+    tls_report(conn, reason);
     conn->filter->ops->close(conn->filter);
     return false;
 }
@@ -262,7 +265,7 @@ static void conn_shook_hands(struct conn *conn)
 }
 
 /* A new connection over `fd`, which it owns from now on; NULL (counted, fd closed): no room. */
-static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct addr *remote,
+static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct flow *peer,
                              bool outgoing)
 {
     struct id id;
@@ -288,7 +291,8 @@ static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const st
         .transport = net->config.listeners[listener].transport,
         .listener = listener,
         .conn = conn_name(conn),
-        .remote = *remote,
+        .remote = peer->remote,
+        .name = peer->name,
         .local = net->config.listeners[listener].bound,
     };
     if (!conn_stack(conn)) {
@@ -324,7 +328,8 @@ static void conn_accepted(struct net *net, uint8_t listener, int fd, const struc
         close(fd);
         return;
     }
-    struct conn *conn = conn_new(net, fd, listener, remote, false);
+    struct flow peer = {.remote = *remote};
+    struct conn *conn = conn_new(net, fd, listener, &peer, false);
     if (conn == NULL) {
         live_give(net->config.sources, source);
         return;
@@ -447,12 +452,16 @@ static struct conn *conn_connect(struct net *net, const struct flow *to, uint64_
         net_count(net, NET_R_NO_LISTENER);
         return NULL;
     }
+    if (to->name != 0 && names_find(&net->names, to->name).len == 0) {
+        net_count(net, NET_R_NAME); /* whom he should prove to be nobody knows any more */
+        return NULL;
+    }
     int fd = connect_socket(&net->config.listeners[listener], &to->remote);
     if (fd < 0) {
         net_count(net, NET_R_CONNECT);
         return NULL;
     }
-    struct conn *conn = conn_new(net, fd, listener, &to->remote, true);
+    struct conn *conn = conn_new(net, fd, listener, to, true);
     if (conn == NULL)
         return NULL;
     conn->state = CONN_CONNECTING;
@@ -550,6 +559,8 @@ void conn_lose(struct conn *conn, enum net_reason reason)
     bool was_ours = conn->state == CONN_CLOSING || conn->state == CONN_ENDED;
     if (!was_ours)
         net_count(conn->net, reason);
+    if (!was_ours && !failed_early)
+        tls_report(conn, reason);
     conn_die(conn);
     conn_fail_unheard(conn);
     conn_drop_queue(conn);
@@ -712,7 +723,7 @@ static struct conn *conn_towards(struct net *net, const struct flow *to, uint64_
         struct conn *conn = CONTAINER_OF(n, struct conn, by_remote);
         bool usable = conn->state == CONN_CONNECTING || conn->state == CONN_OPEN;
         if (usable && addr_equal(&conn->flow.remote, &to->remote) &&
-            conn->flow.transport == to->transport)
+            conn->flow.transport == to->transport && conn->flow.name == to->name)
             return conn;
     }
     return conn_connect(net, to, hash);
@@ -722,7 +733,10 @@ static struct conn *conn_towards(struct net *net, const struct flow *to, uint64_
 static void stream_hand_over(struct net *net, unsigned worker, const struct flow *to,
                              struct slice bytes)
 {
-    struct slice parts[] = {bytes_of(to, sizeof *to), bytes};
+    struct slice host = names_find(&net->names, to->name);
+    uint32_t host_len = (uint32_t)host.len;
+    struct slice parts[] = {bytes_of(to, sizeof *to), bytes_of(&host_len, sizeof host_len), host,
+                            bytes};
 
     if (worker < loop_workers(net->loop) &&
         loop_post(net->loop, worker, MAILBOX_ORDINARY, LETTER_NET, parts, COUNT_OF(parts)))
@@ -734,7 +748,7 @@ static void stream_hand_over(struct net *net, unsigned worker, const struct flow
 /* Sends by any connection to the remote address: that of the worker which its hash names. */
 static void stream_send_to(struct net *net, const struct flow *to, struct slice bytes)
 {
-    uint64_t hash = remote_hash(net, to->transport, &to->remote);
+    uint64_t hash = remote_hash(net, to);
     unsigned owner = (unsigned)(hash % loop_workers(net->loop));
     struct flow elsewhere = *to;
 
@@ -971,6 +985,8 @@ static void conn_broke(struct conn *conn, enum io io)
         conn_lose(conn, io == IO_FAULT ? NET_R_FRAMING : NET_R_RESET);
 }
 
+static void conn_get_ready(struct conn *conn);
+
 /* One read. False: there is nothing more now. */
 static bool conn_read(struct conn *conn)
 {
@@ -985,7 +1001,10 @@ static bool conn_read(struct conn *conn)
     }
     size_t have = buffer == conn->in ? conn->in_len : 0;
     enum io io = conn->filter->ops->read(conn->filter, buffer + have, capacity - have, &got);
-    if (io == IO_AGAIN)
+    if (io == IO_DONE || io == IO_END)
+        conn_get_ready(
+            conn); /* before it is closed for what has come with the handshake, perhaps */
+    if (io == IO_AGAIN || conn->state == CONN_DEAD)
         return false;
     if (io != IO_DONE) {
         conn_broke(conn, io);
@@ -1008,15 +1027,18 @@ static bool conn_must_wait(struct conn *conn)
     return true;
 }
 
-/* The filters' beginning is over: now messages may go. */
+/* Is the filters' beginning over? Then messages may go. */
 static void conn_get_ready(struct conn *conn)
 {
     struct net *net = conn->net;
 
+    if (conn->ready || conn->state != CONN_OPEN || !conn->filter->ops->ready(conn->filter))
+        return;
     conn->ready = true;
     conn->heard |= conn->filter->ops->frames; /* its opening; pings tell of it from now on */
     conn_shook_hands(conn);
     net->counters.handshakes += conn->tls;
+    net->counters.resumed += conn->tls && tls_filter_resumed(conn->filter);
     conn->begun_ms = conn->active_ms = conn->stalled_ms = conn->pinged_ms = now_of(conn);
     timer_stop(loop_timers(net->loop), &conn->timer);
     conn_arm(conn);
@@ -1039,8 +1061,7 @@ static void conn_note_part(struct conn *conn)
 /* What reading has led to. */
 static void conn_settle(struct conn *conn)
 {
-    if (!conn->ready && conn->state == CONN_OPEN && conn->filter->ops->ready(conn->filter))
-        conn_get_ready(conn);
+    conn_get_ready(conn);
     if (conn->state == CONN_OPEN && conn->ready)
         conn_note_part(conn);
     if (conn->state == CONN_OPEN && !conn->paused && conn_pending(conn) == PENDING_BYTES)

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "net/filter.h"
 #include "net/framing.h"
+#include "net/names.h"
 #include "net/net.h"
 #include "net/tls_filter.h"
 #include "net/ws_filter.h"
@@ -148,6 +149,9 @@ struct net {
     struct pool conns;
     struct map by_remote;
     struct tls_worker *tls;
+    struct names names;   /* of hosts that TLS may be dialled to */
+    uint64_t tls_said_ms; /* when the next line about a failed handshake may come */
+    uint64_t tls_unsaid;  /* failed since the last */
     uint32_t tls_connections;
     struct ws_worker *ws;
     struct list shaking; /* struct conn: the oldest first */
@@ -205,6 +209,10 @@ void udp_flush(struct net *net);
 void udp_refused(struct net *net, const struct addr *remote);
 /** The same for this worker, who was told by another. */
 void udp_not_heard(struct net *net, const struct addr *remote);
+
+/* tls_report.c */
+/** A connection over TLS is refused or has failed: says so in the log, at most once a second. */
+void tls_report(const struct conn *conn, enum net_reason reason);
 
 /* conn.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);

@@ -37,6 +37,7 @@ const char *net_reason_name(enum net_reason reason)
         [NET_R_NO_TLS] = "no_tls",
         [NET_R_ORIGIN] = "origin",
         [NET_R_NO_PONG] = "no_pong",
+        [NET_R_NAME] = "name",
     };
     assert(reason < NET_R_COUNT);
     return names[reason];
@@ -154,13 +155,22 @@ static void on_letter(void *user, const struct letter *letter)
     struct flow to;
     struct slice rest = letter->body;
 
+    uint32_t host_len;
+
     assert(rest.len >= sizeof to);
     memcpy(&to, slice_take(&rest, sizeof to).data, sizeof to);
     net->counters.letters_received++;
-    if (to.transport == TRANSPORT_UDP)
+    if (to.transport == TRANSPORT_UDP) {
         udp_not_heard(net, &to.remote);
-    else
-        stream_send(net, &to, rest);
+        return;
+    }
+    assert(rest.len >= sizeof host_len);
+    memcpy(&host_len, slice_take(&rest, sizeof host_len).data, sizeof host_len);
+    assert(rest.len >= host_len);
+    struct slice host = slice_take(&rest, host_len);
+    if (host.len > 0)
+        net_name_host(net, to.name, host);
+    stream_send(net, &to, rest);
 }
 
 /* --- Opening and closing --------------------------------------------------------------------- */
@@ -181,8 +191,8 @@ static enum err open_sockets(struct net *net)
 size_t net_memory_max(const struct net_limits *limits)
 {
     return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + limits->tls_memory_max +
-           limits->ws_memory_max + ws_worker_memory() + udp_buffers_memory() +
-           conns_memory_max(limits);
+           map_memory_max(0, NET_NAMES_MAX) + limits->ws_memory_max + ws_worker_memory() +
+           udp_buffers_memory() + conns_memory_max(limits);
 }
 
 enum err net_open(const struct net_config *config, struct net **out)
@@ -201,6 +211,8 @@ enum err net_open(const struct net_config *config, struct net **out)
     net->outbox.buffer = malloc(OUTBOX_BYTES);
 
     enum err err = net->outbox.buffer != NULL ? conns_open(net) : ERR_MEMORY;
+    if (err == OK)
+        err = names_open(&net->names, &net->mem, NET_NAMES_MAX);
     if (err == OK)
         err = tls_worker_open(&net->tls);
     struct ws_config ws = {&net->mem, net->config.ws, net->config.limits.ws_memory_max};
@@ -227,6 +239,7 @@ void net_close(struct net *net)
     conns_close(net);
     tls_worker_close(net->tls);
     ws_worker_close(net->ws);
+    names_close(&net->names);
     for (uint8_t i = 0; i < net->config.listener_count; i++)
         udp_close(net, i);
     udp_buffers_close(net);
@@ -246,6 +259,11 @@ void net_close(struct net *net)
 void net_set_tls(struct net *net, const struct tls *tls)
 {
     tls_worker_set(net->tls, tls);
+}
+
+void net_name_host(struct net *net, uint64_t name, struct slice host)
+{
+    names_learn(&net->names, name, host);
 }
 
 void net_stop_listening(struct net *net)

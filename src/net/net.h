@@ -5,9 +5,10 @@
  * Receives in batches and hands every message over where it arrives; collects what is to be sent
  * in an outbox and sends it once per turn. Opens, reuses and closes connections; a connection
  * belongs to one worker for life, and an outgoing one to the worker that the hash of (address,
- * port, transport) names, so that a peer sees one. Who sends on another worker's connection
- * writes it a letter. What could not be sent is told to the worker that wanted it or owns the
- * connection; ICMP refusals to the worker whose socket heard them.
+ * port, transport, and over TLS the name that the peer must prove) names, so that a peer sees one.
+ * Who sends on another worker's connection writes it a letter. What could not be sent is told to
+ * the worker that wanted it or owns the connection; ICMP refusals to the worker whose socket heard
+ * them.
  *
  * Thread:  net_sockets_*() the one that starts; a struct net its worker.
  * Memory:  a `mem` of its own, bounded by limits.memory_max.
@@ -41,6 +42,11 @@ MUST_CHECK enum err net_sockets_open(struct listener *listeners, uint32_t count,
 
 /** Closes what no struct net has taken over. */
 void net_sockets_close(struct net_sockets *sockets);
+
+enum {
+    NET_NAMES_MAX = 4096, /* hosts per worker that TLS may be dialled to; more: the one that was
+                             named longest ago is forgotten */
+};
 
 struct net_limits {
     uint32_t connections_max;            /* per worker; one more: closed at once */
@@ -98,6 +104,8 @@ struct net_ops {
     /** What comes next by UDP of this listener has waited so long in its socket; 0 when that has
      * become empty. Told as long as there are queues. NULL: nobody asks. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
+    /** A line for the log, at most one a second; `text` is borrowed. NULL: nobody reads it. */
+    void (*warn)(void *user, const char *event, struct slice text);
 };
 
 struct net_config {
@@ -118,6 +126,13 @@ struct net_config {
  * closed. Without one they are refused. In the worker, or before the loops start.
  */
 void net_set_tls(struct net *net, const struct tls *tls);
+
+/**
+ * What is sent by TLS with `name` in its flow goes to this host: the peer's certificate must speak
+ * for it (RFC 5922). To be told before each such message, as of names that are long unused the
+ * oldest are forgotten (NET_NAMES_MAX). Copied.
+ */
+void net_name_host(struct net *net, uint64_t name, struct slice host);
 
 /** Before the loops start. Takes over the sockets of the loop's worker. */
 MUST_CHECK enum err net_open(const struct net_config *config, struct net **out);
@@ -179,6 +194,7 @@ enum net_reason {
     NET_R_NO_TLS,          /* there is no certificate to show */
     NET_R_ORIGIN,          /* WebSocket: net_config.ws does not list it; it is a handshake, too */
     NET_R_NO_PONG,         /* WebSocket: no sign of life for two of limits.ping_ms */
+    NET_R_NAME,            /* TLS: the host's name is forgotten, see NET_NAMES_MAX */
     NET_R_COUNT,
 };
 const char *net_reason_name(enum net_reason reason);
@@ -192,6 +208,7 @@ struct net_counters {
     uint64_t accepted, connected, closed;
     uint64_t handshakes; /* of TLS */
     uint64_t upgraded;   /* to a WebSocket */
+    uint64_t resumed;    /* among them: with an earlier session */
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
     uint64_t reading_denied; /* by ops.may_read */

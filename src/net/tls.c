@@ -13,7 +13,6 @@ enum {
     TICKET_KEYS_MAX = 128,    /* bytes; OpenSSL says how many it wants */
     PEER_CHAIN_BYTES = 32768, /* of certificates that a peer may send */
     PEER_CHAIN_DEPTH = 6,
-    TICKET_LIFETIME_S = 6 * 3600,
 };
 
 /* Forward secret and authenticated encryption first; CBC for desk phones that know nothing else. */
@@ -86,7 +85,7 @@ static bool share_sessions(SSL_CTX *ctx, void *keys, size_t len)
 {
     static const unsigned char name[] = "strowger";
 
-    SSL_CTX_set_timeout(ctx, TICKET_LIFETIME_S);
+    SSL_CTX_set_timeout(ctx, TLS_SESSION_S);
     return SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
            SSL_CTX_set_session_id_context(ctx, name, sizeof name - 1) == 1 &&
            SSL_CTX_set_tlsext_ticket_keys(ctx, keys, (int)len) == 1;
@@ -116,7 +115,7 @@ static enum err trust_clients(struct tls *tls, const struct tls_options *options
             err = ERR_MEMORY;
         SSL_CTX_set_client_CA_list(tls->servers[i], own);
         SSL_CTX_set1_cert_store(tls->servers[i], store);
-        SSL_CTX_set_verify(tls->servers[i], mode, NULL);
+        SSL_CTX_set_verify(tls->servers[i], mode, tls_filter_verified);
     }
     X509_STORE_free(store);
     sk_X509_NAME_pop_free(names, X509_NAME_free);
@@ -127,7 +126,9 @@ static enum err trust_clients(struct tls *tls, const struct tls_options *options
 static enum err trust_servers(struct tls *tls, const struct tls_options *options,
                               struct tls_problem *problem)
 {
-    SSL_CTX_set_verify(tls->client, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(tls->client, SSL_VERIFY_PEER, tls_filter_verified);
+    SSL_CTX_set_session_cache_mode(tls->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls->client, tls_filter_session);
     if (options->ca == NULL)
         return SSL_CTX_set_default_verify_paths(tls->client) == 1 ? OK : ERR_MEMORY;
     X509_STORE *store = tls_store_read(options->ca, TLS_FILE_CA, problem, NULL);

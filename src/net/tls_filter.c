@@ -2,30 +2,52 @@
 #include "net/tls_filter.h"
 
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <time.h>
 
+#include "base/hash.h"
 #include "net/tls_internal.h"
+
+enum {
+    SESSIONS_MAX = 64, /* kept per worker, of peers that we dialled; a newer one takes its place */
+    CERTIFICATE_NAME_MAX = 128, /* bytes of a certificate's subject in a log line */
+};
+
+/** What the next connection to the same peer may begin with. */
+struct kept_session {
+    uint64_t peer;        /* session_peer() */
+    SSL_SESSION *session; /* NULL: none */
+};
 
 struct tls_worker {
     const struct tls *tls;
     BIO_METHOD *bio;
+    uint64_t seed;
+    struct kept_session sessions[SESSIONS_MAX];
+    uint32_t session_count;
 };
 
 struct tls_filter {
     struct filter filter;
-    const struct tls_worker *worker;
+    struct tls_worker *worker;
     SSL *ssl;
-    bool established; /* and, when we dialled, the peer is who he should be */
-    bool wants_write; /* OpenSSL has something that the socket did not take */
-    bool ended;       /* the stream below has */
-    bool spoilt;      /* after an error OpenSSL wants no more of it */
-    bool drained;     /* the last read found nothing whole */
-    struct addr addr; /* dialled: of the peer */
-    size_t name_len;  /* dialled: 0 or the bytes of `name` */
+    bool established;    /* and, when we dialled, the peer is who he should be */
+    bool wants_write;    /* OpenSSL has something that the socket did not take */
+    bool ended;          /* the stream below has */
+    bool spoilt;         /* after an error OpenSSL wants no more of it */
+    bool drained;        /* the last read found nothing whole */
+    unsigned long error; /* OpenSSL's, when it was spoilt by one */
+    X509 *refused;       /* a certificate of the peer's that was not taken; NULL: none */
+    long refused_for;    /* X509_V_ERR_*; X509_V_OK: it does not speak for who was dialled */
+    struct addr addr;    /* dialled: of the peer */
+    size_t name_len;     /* dialled: 0 or the bytes of `name` */
     char name[];
 };
+
+static void tls_close(struct filter *filter);
 
 static struct tls_filter *self_of(struct filter *filter)
 {
@@ -114,14 +136,28 @@ enum err tls_worker_open(struct tls_worker **out)
         tls_worker_close(worker);
         return ERR_MEMORY;
     }
+    if (RAND_bytes((unsigned char *)&worker->seed, sizeof worker->seed) != 1) {
+        tls_worker_close(worker);
+        return ERR_IO;
+    }
     *out = worker;
     return OK;
+}
+
+static void forget_sessions(struct tls_worker *worker)
+{
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        SSL_SESSION_free(worker->sessions[i].session);
+        worker->sessions[i].session = NULL;
+    }
+    worker->session_count = 0;
 }
 
 void tls_worker_close(struct tls_worker *worker)
 {
     if (worker == NULL)
         return;
+    forget_sessions(worker);
     BIO_meth_free(worker->bio);
     free(worker);
 }
@@ -129,6 +165,12 @@ void tls_worker_close(struct tls_worker *worker)
 void tls_worker_set(struct tls_worker *worker, const struct tls *tls)
 {
     worker->tls = tls;
+    forget_sessions(worker); /* made with whom we trusted before */
+}
+
+uint32_t tls_worker_sessions(const struct tls_worker *worker)
+{
+    return worker->session_count;
 }
 
 bool tls_worker_ready(const struct tls_worker *worker)
@@ -140,6 +182,128 @@ const struct tls *tls_filter_set(const struct ssl_st *ssl)
 {
     const struct tls_filter *self = SSL_get_app_data(ssl);
     return self->worker->tls;
+}
+
+/* --- Sessions of peers that we dialled ------------------------------------------------------- */
+
+static uint64_t session_peer(const struct tls_filter *self)
+{
+    struct slice name = {self->name, self->name_len};
+    struct slice addr = {(const char *)&self->addr, sizeof self->addr};
+
+    return hash_bytes(hash_bytes(self->worker->seed, name), addr);
+}
+
+static struct kept_session *session_place(struct tls_worker *worker, uint64_t peer)
+{
+    return &worker->sessions[peer % SESSIONS_MAX];
+}
+
+/* OpenSSL has one to be kept. 1: it is ours now. */
+int tls_filter_session(SSL *ssl, SSL_SESSION *session)
+{
+    const struct tls_filter *self = SSL_get_app_data(ssl);
+    uint64_t peer = session_peer(self);
+    struct kept_session *place = session_place(self->worker, peer);
+
+    self->worker->session_count += place->session == NULL;
+    SSL_SESSION_free(place->session);
+    *place = (struct kept_session){peer, session};
+    return 1;
+}
+
+/* May it still be used? What it was made with must be as good as if it were shown now. */
+static bool session_lives(SSL_SESSION *session)
+{
+    char text[TLS_PROBLEM_MAX];
+    X509 *certificate = SSL_SESSION_get0_peer(session);
+    long age = (long)time(NULL) - (long)SSL_SESSION_get_time(session);
+
+    return certificate != NULL && age >= 0 && age < TLS_SESSION_S && tls_in_time(certificate, text);
+}
+
+/* Begins with what the last connection to this peer has left. Each is used once (RFC 8446 C.4). */
+static void resume(struct tls_filter *self)
+{
+    uint64_t peer = session_peer(self);
+    struct kept_session *place = session_place(self->worker, peer);
+    SSL_SESSION *session = place->session;
+
+    if (session == NULL || place->peer != peer)
+        return;
+    if (session_lives(session))
+        SSL_set_session(self->ssl, session); /* without it the handshake is a whole one */
+    SSL_SESSION_free(session);
+    place->session = NULL;
+    self->worker->session_count--;
+}
+
+/* --- Why not --------------------------------------------------------------------------------- */
+
+static void refuse_certificate(struct tls_filter *self, X509 *certificate, long why)
+{
+    if (self->refused != NULL || certificate == NULL)
+        return;
+    X509_up_ref(certificate);
+    self->refused = certificate;
+    self->refused_for = why;
+}
+
+/* OpenSSL has looked at one certificate of the peer's chain. */
+int tls_filter_verified(int fine, X509_STORE_CTX *store)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    if (!fine)
+        refuse_certificate(SSL_get_app_data(ssl), X509_STORE_CTX_get0_cert(store),
+                           X509_STORE_CTX_get_error(store));
+    return fine;
+}
+
+static void say_certificate(const struct tls_filter *self, struct builder *b)
+{
+    char subject[CERTIFICATE_NAME_MAX], issuer[CERTIFICATE_NAME_MAX];
+
+    X509_NAME_oneline(X509_get_subject_name(self->refused), subject, sizeof subject);
+    X509_NAME_oneline(X509_get_issuer_name(self->refused), issuer, sizeof issuer);
+    builder_text(b, "the certificate of ");
+    builder_add(b, slice_of(subject));
+    builder_text(b, ", signed by ");
+    builder_add(b, slice_of(issuer));
+    builder_text(b, ": ");
+    if (self->refused_for != X509_V_OK) {
+        builder_add(b, slice_of(X509_verify_cert_error_string(self->refused_for)));
+        return;
+    }
+    builder_text(b, "it speaks for ");
+    tls_names_of(self->refused, b);
+}
+
+static const struct tls_filter *find_tls(const struct filter *top)
+{
+    while (top != NULL && top->ops->close != tls_close)
+        top = top->below;
+    return top != NULL ? look_at(top) : NULL;
+}
+
+bool tls_filter_explain(const struct filter *top, struct builder *b)
+{
+    const struct tls_filter *self = find_tls(top);
+    if (self == NULL || (self->established && !self->spoilt))
+        return false;
+
+    const char *reason = ERR_reason_error_string(self->error);
+    if (self->refused != NULL)
+        say_certificate(self, b);
+    else
+        builder_add(b, slice_of(reason != NULL ? reason : "the peer has closed the connection"));
+    return true;
+}
+
+bool tls_filter_resumed(const struct filter *top)
+{
+    const struct tls_filter *self = find_tls(top);
+    return self != NULL && SSL_session_reused(self->ssl) == 1;
 }
 
 /* --- The filter's verbs ---------------------------------------------------------------------- */
@@ -157,6 +321,7 @@ static enum io tls_answer(struct tls_filter *self, int result)
         return IO_END;
     case SSL_ERROR_SSL:
         self->spoilt = true;
+        self->error = ERR_peek_error();
         return IO_FAULT;
     default:
         self->spoilt = true;
@@ -183,6 +348,7 @@ static enum io tls_shake_hands(struct tls_filter *self)
     }
     if (!peer_is_right(self)) {
         self->spoilt = true;
+        refuse_certificate(self, SSL_get0_peer_certificate(self->ssl), X509_V_OK);
         return IO_FAULT;
     }
     self->established = true;
@@ -255,7 +421,10 @@ static void tls_close(struct filter *filter)
 {
     struct tls_filter *self = self_of(filter);
 
+    if (self->established && !self->spoilt) /* else OpenSSL makes its session worthless */
+        SSL_set_shutdown(self->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(self->ssl);
+    X509_free(self->refused);
     filter->below->ops->close(filter->below);
     free(self);
     ERR_clear_error();
@@ -283,7 +452,9 @@ static struct tls_filter *filter_new(struct tls_worker *worker, struct filter *b
     self->filter = (struct filter){.ops = &tls_ops, .below = below};
     self->worker = worker;
     self->ssl = SSL_new(ctx);
-    BIO *bio = self->ssl != NULL ? BIO_new(worker->bio) : NULL;
+    BIO *bio = NULL;
+    if (self->ssl != NULL && SSL_set_app_data(self->ssl, self) == 1)
+        bio = BIO_new(worker->bio);
     if (bio == NULL) {
         SSL_free(self->ssl);
         free(self);
@@ -292,7 +463,6 @@ static struct tls_filter *filter_new(struct tls_worker *worker, struct filter *b
     }
     BIO_set_data(bio, self);
     SSL_set_bio(self->ssl, bio, bio);
-    SSL_set_app_data(self->ssl, self);
     return self;
 }
 
@@ -318,9 +488,11 @@ struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, 
     SSL_set_connect_state(self->ssl);
     self->addr = *addr;
     self->name_len = name.len;
+    if (name.len > 0)
+        memcpy(self->name, name.data, name.len);
+    resume(self);
     if (name.len == 0)
         return &self->filter;
-    memcpy(self->name, name.data, name.len);
     if (SSL_set_tlsext_host_name(self->ssl, self->name) != 1) {
         SSL_free(self->ssl);
         free(self);

@@ -8,6 +8,7 @@
 #ifndef NET_TLS_FILTER_H
 #define NET_TLS_FILTER_H
 
+#include "base/builder.h"
 #include "net/filter.h"
 #include "net/tls.h"
 
@@ -20,6 +21,8 @@ MUST_CHECK enum err tls_worker_open(struct tls_worker **out);
 void tls_worker_close(struct tls_worker *worker);
 /** New connections use `tls`, borrowed; those that are up keep what they have. NULL: none. */
 void tls_worker_set(struct tls_worker *worker, const struct tls *tls);
+/** Sessions that are kept, of peers that were dialled: each may take as much as a connection. */
+uint32_t tls_worker_sessions(const struct tls_worker *worker);
 bool tls_worker_ready(const struct tls_worker *worker);
 
 /** Waits for a client's hello. NULL: out of memory. */
@@ -31,6 +34,12 @@ struct filter *tls_filter_accept(struct tls_worker *worker, struct filter *below
  */
 struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, struct slice name,
                                const struct addr *addr);
+
+/** Writes why the TLS in this stack has failed: the peer's certificate and what is wrong with it,
+ * or what OpenSSL says. False: it has not. */
+bool tls_filter_explain(const struct filter *top, struct builder *b);
+/** Was an earlier session of the peer's taken up? */
+bool tls_filter_resumed(const struct filter *top);
 
 /** For the choice of a certificate: the set that new connections of this one's worker use. */
 const struct tls *tls_filter_set(const struct ssl_st *ssl);

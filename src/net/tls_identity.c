@@ -9,7 +9,9 @@
 #include <openssl/x509v3.h>
 
 enum {
-    NAME_MAX_BYTES = 255
+    NAME_MAX_BYTES = 255,
+    NAMES_SAID = 4, /* of a certificate's names in a log line */
+    NAME_SAID_BYTES = 64,
 };
 
 static struct slice text_of(const ASN1_STRING *string)
@@ -67,4 +69,31 @@ bool tls_speaks_for(X509 *certificate, struct slice name, const struct addr *add
         found = name_is(sk_GENERAL_NAME_value(names, i), name, addr);
     GENERAL_NAMES_free(names);
     return found;
+}
+
+static void say_name(const GENERAL_NAME *entry, struct builder *b)
+{
+    struct slice text = SLICE("something else");
+
+    if (entry->type == GEN_DNS)
+        text = text_of(entry->d.dNSName);
+    else if (entry->type == GEN_URI)
+        text = text_of(entry->d.uniformResourceIdentifier);
+    else if (entry->type == GEN_IPADD)
+        text = SLICE("an address");
+    builder_add(b,
+                (struct slice){text.data, text.len < NAME_SAID_BYTES ? text.len : NAME_SAID_BYTES});
+}
+
+void tls_names_of(X509 *certificate, struct builder *b)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    int count = names != NULL ? sk_GENERAL_NAME_num(names) : 0;
+
+    for (int i = 0; i < count && i < NAMES_SAID; i++) {
+        builder_add(b, slice_of(i > 0 ? ", " : ""));
+        say_name(sk_GENERAL_NAME_value(names, i), b);
+    }
+    builder_add(b, slice_of(count > NAMES_SAID ? " and others" : count == 0 ? "no host" : ""));
+    GENERAL_NAMES_free(names);
 }

@@ -7,7 +7,12 @@
 
 #include <openssl/ssl.h>
 
+#include "base/builder.h"
 #include "net/tls.h"
+
+enum {
+    TLS_SESSION_S = 6 * 3600 /* for so long a session may be taken up again */
+};
 
 /** A file as it was when it was read. */
 struct tls_seen {
@@ -51,5 +56,13 @@ bool tls_look(const char *path, struct tls_seen *out);
 /** Does the certificate speak for `name` (a domain or host, RFC 5922 §7.2) or, when that is empty,
  * for the address? */
 bool tls_speaks_for(X509 *certificate, struct slice name, const struct addr *addr);
+/** Writes whom it speaks for, the first few: "a.example, b.example"; for people. */
+void tls_names_of(X509 *certificate, struct builder *b);
+
+/* tls_filter.c: callbacks of OpenSSL's. */
+/** One certificate of a peer's chain was looked at. */
+int tls_filter_verified(int fine, X509_STORE_CTX *store);
+/** A session of a peer that we dialled can be kept. */
+int tls_filter_session(SSL *ssl, SSL_SESSION *session);
 
 #endif

@@ -571,6 +571,8 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     c->invite = request->msg->method == SIP_INVITE;
     c->oc = request->msg->via.has_oc && proxy->config.oc != NULL;
     c->breadth = incoming_breadth(request->msg);
+    c->by_flow = request->by_flow;
+    c->registers = request->path;
     return c;
 }
 
@@ -609,6 +611,7 @@ enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
         proxy->counters.full++;
         return ERR_FULL;
     }
+    c->located = targets[0].aor.len > 0 && !request->in_dialog;
     enum err err = start(c, request, targets, count, now_ms);
     if (err) {
         context_free(c);
@@ -722,7 +725,9 @@ static void on_local_failure(struct context *c, struct branch *branch, enum txn_
         group_settle(c, branch->group); /* there it was */
     if (failure == TXN_TIMEOUT) {
         c->timed_out = true;
-        instance_settle(c, branch->instance);
+        if (!c->invite || branch->rang || branch->timed_out)
+            instance_settle(c,
+                            branch->instance); /* else its next flow may be alive (RFC 5626 §7) */
     } else {
         c->unreachable = true;
     }
@@ -732,7 +737,15 @@ static void on_local_failure(struct context *c, struct branch *branch, enum txn_
 /* The only branch there is and will be: its response is the best one. */
 static bool is_simple(const struct context *c, const struct sip_msg *response)
 {
-    return c->plan == NULL && c->pending == 0 && c->best_status == 0 && response->status != 503;
+    return c->plan == NULL && c->pending == 0 && c->best_status == 0 && response->status != 503 &&
+           !(c->located && response->status == 430);
+}
+
+/* RFC 5626 §7: after 430, or a 408 of somebody who did not reach the phone, its next flow is tried;
+ * any other answer is the phone's. */
+static bool is_dead_flow(const struct context *c, const struct branch *branch, uint16_t status)
+{
+    return status == 430 || (status == 408 && c->invite && !branch->rang && !branch->timed_out);
 }
 
 static void on_rejection(struct context *c, struct branch *branch, const struct sip_msg *response,
@@ -749,7 +762,7 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     branch_done(c, branch);
     if (c->answered)
         return;
-    if (status != 430) /* RFC 5626 §5.3: only a dead flow makes the phone's next one be tried */
+    if (!is_dead_flow(c, branch, status))
         instance_settle(c, branch->instance);
     if (is_simple(c, response)) {
         c->answered = true;

@@ -93,6 +93,9 @@ struct context {
     bool unreachable;  /* a branch ended by a transport error: counts as 503 */
     bool silent;       /* waits for its end without an answer (RFC 4320 §4.2) */
     bool oc;           /* the caller asks for overload control (RFC 7339) */
+    bool located;      /* its targets are registrations: nobody else need hear of their flows */
+    bool by_flow;      /* the target is bound to a flow: unreachable means that it is gone */
+    bool registers;    /* a REGISTER that we have put our Path into */
 };
 
 /** What is needed while one message is written. Here and not on the stack, which is cleared. */

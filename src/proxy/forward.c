@@ -265,20 +265,41 @@ static struct slice transport_param(enum transport transport)
     return SLICE_EMPTY;
 }
 
-static void write_record_route_value(const struct forward *f, const struct flow *side,
-                                     struct slice token, struct builder *b)
+/* `field`: its name and the beginning of the URI. The end is the caller's. */
+static void write_our_uri(const struct forward *f, struct slice field, const struct flow *side,
+                          struct builder *b)
 {
     const struct proxy_config *config = &f->proxy->config;
 
-    builder_text(b, "Record-Route: <sip");
-    if (f->secure)
-        builder_char(b, 's');
-    builder_char(b, ':');
+    bool sips = f->secure && transport_secure((enum transport)side->transport);
+    builder_add(b, field);
+    builder_add(b, sips ? SLICE("s:") : SLICE(":"));
     config->write_our_address(config->user, b, side);
-    builder_add(b, transport_param(side->transport));
+    if (!sips || side->transport != TRANSPORT_TLS) /* which sips says already (RFC 5630 §3.1.4) */
+        builder_add(b, transport_param(side->transport));
+}
+
+static void write_record_route_value(const struct forward *f, const struct flow *side,
+                                     struct slice token, struct builder *b)
+{
+    write_our_uri(f, SLICE("Record-Route: <sip"), side, b);
     builder_text(b, ";lr;r=");
     builder_add(b, token);
     builder_text(b, ">\r\n");
+}
+
+/* RFC 3327 §5.2, RFC 5626 §5.1: the registrar finds us by this, and we the phone's flow. */
+static enum err write_path(const struct forward *f, struct builder *b)
+{
+    const struct proxy_request *request = f->request;
+
+    write_our_uri(f, SLICE("Path: <sip"), &f->target->to, b);
+    builder_text(b, ";lr;p=");
+    enum err err = proxy_path_write(b, &f->proxy->config.token_key, request->source);
+    if (request->path_ob)
+        builder_text(b, ";ob");
+    builder_text(b, ">\r\n");
+    return err;
 }
 
 /* Do both sides reach us by the same URI? */
@@ -355,6 +376,11 @@ static enum err write_head(const struct forward *f, struct slice branch, unsigne
     write_via(f, branch, b);
     if (f->request->record_route) {
         enum err err = write_record_route(f, b);
+        if (err)
+            return err;
+    }
+    if (f->request->path) {
+        enum err err = write_path(f, b);
         if (err)
             return err;
     }

@@ -18,6 +18,10 @@ enum {
 enum mac_purpose {
     MAC_TOKEN = 1,
     MAC_ACK_BRANCH = 3,
+    MAC_PATH = 4,
+    MAC_GRUU = 5,
+    MAC_GRUU_STREAM = 6,
+    MAC_GRUU_INSTANCE = 7,
 };
 
 struct mac {

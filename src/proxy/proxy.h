@@ -11,7 +11,7 @@
  * Thread:  the worker that owns it; no locks.
  * Memory:  a pool of response contexts; targets are copied into the context's own block.
  * Limit:   config.contexts_max; PROXY_TARGETS_MAX per context.
- * Public headers: proxy.h token.h
+ * Public headers: proxy.h token.h gruu.h
  */
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H
@@ -59,6 +59,9 @@ struct proxy_request {
     bool outside;                        /* for the token, of targets without an AOR */
     uint32_t loop;                       /* hash of RFC 5393 §4.2 */
     bool in_dialog;                      /* routed by Route and token: one target, no recursion */
+    bool path;    /* a REGISTER that we pass on as an edge: put us into Path (RFC 3327 §5.2), */
+    bool path_ob; /* as the first hop, so that `source` is the phone's flow (RFC 5626 §5.1) */
+    bool by_flow; /* one target, bound to its flow: when that is gone the answer is 430 */
 };
 
 struct proxy_config {
@@ -95,6 +98,9 @@ struct proxy_config {
     /** A target of a group did not answer, or has; NULL: nobody asks. */
     void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
+    /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
+    void (*registered)(void *user, const struct flow *source);
+    uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
 };

@@ -7,6 +7,10 @@
  */
 #include "proxy/context.h"
 
+enum {
+    FLOW_TIMER_MAX = 32 /* bytes of its line */
+};
+
 /* ---- which is the best ---- */
 
 /*
@@ -166,11 +170,32 @@ static void drop_our_via(struct sip_edits *edits)
                      SLICE_EMPTY);
 }
 
+/* The registrar has taken the REGISTER of a phone whose first hop we are (RFC 5626 §5.4). */
+static void edit_registered(struct context *c, struct sip_edits *edits, const struct flow *phone,
+                            char text[static FLOW_TIMER_MAX])
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct sip_msg *response = edits->msg;
+
+    if (config->registered != NULL)
+        config->registered(config->user, phone);
+    /* On UDP a phone does best by itself: NATs forget it sooner than any timer of ours. */
+    if (config->flow_timer_s == 0 || !transport_reliable((enum transport)phone->transport) ||
+        !sip_has_token(response, SIP_F_REQUIRE, SLICE("outbound")))
+        return;
+    struct builder b = builder_over(text, FLOW_TIMER_MAX);
+    builder_text(&b, "Flow-Timer: ");
+    builder_u64(&b, config->flow_timer_s);
+    builder_text(&b, "\r\n");
+    sip_edit_add_last(edits, builder_slice(&b));
+}
+
 static enum err send_up(struct context *c, const struct sip_msg *response, bool trusted,
                         struct slice challenges, uint64_t now_ms)
 {
     struct proxy *proxy = c->proxy;
     struct sip_edits *edits = &proxy->work.edits;
+    char timer[FLOW_TIMER_MAX];
 
     sip_edits_init(edits, response);
     drop_our_via(edits);
@@ -181,6 +206,8 @@ static enum err send_up(struct context *c, const struct sip_msg *response, bool 
         sip_oc_edit(edits, proxy->config.oc(proxy->config.user, caller));
     if (challenges.len > 0)
         sip_edit_add_last(edits, challenges);
+    if (c->registers && caller != NULL && response->status / 100 == 2)
+        edit_registered(c, edits, caller, timer);
     return txn_forward_response(proxy->config.txns, c->server, edits, now_ms);
 }
 
@@ -214,7 +241,9 @@ static uint16_t local_status(const struct context *c)
         return 487;
     if (c->timed_out)
         return c->invite ? 408 : 0; /* RFC 4320 §4.2: no 408 to a non-INVITE, ever */
-    return 500;                     /* instead of 503: only these targets failed, not we */
+    if (c->by_flow)
+        return 430; /* RFC 5626 §5.3.1: the one who asks may know another flow */
+    return 500;     /* instead of 503: only these targets failed, not we */
 }
 
 /* RFC 4320 §4.2: no answer at all. The transaction is kept for as long as the caller resends,
@@ -232,6 +261,15 @@ static void stay_silent(struct context *c, uint64_t now_ms)
     txn_server_drop(c->proxy->config.txns, c->server, now_ms);
 }
 
+/* What the caller is told: that a server of ours is out of order is not his (§16.7 step 6), nor is
+ * which flow of a phone is gone (RFC 5626 §11.5): it is not there. */
+static uint16_t told_instead(const struct context *c, uint16_t status)
+{
+    if (status == 503)
+        return 500;
+    return status == 430 && c->located ? 480 : status;
+}
+
 void response_finish(struct context *c, uint64_t now_ms)
 {
     assert(c->pending == 0);
@@ -244,8 +282,8 @@ void response_finish(struct context *c, uint64_t now_ms)
     }
     c->answered = true;
     context_close(c);
-    if (c->best_status == 0 || status == 503) {
-        reply(c, status == 503 ? 500 : status, now_ms); /* §16.7 step 6 */
+    if (c->best_status == 0 || told_instead(c, status) != status) {
+        reply(c, told_instead(c, status), now_ms);
         return;
     }
     if (send_best(c, now_ms) != OK) {
@@ -285,8 +323,8 @@ static enum recursion recurse_to(struct context *c, struct slice value, uint64_t
     if (sip_contact_parse(value, &contact) != OK || contact.star ||
         sip_uri_parse(contact.addr.uri_text, &uri) != OK)
         return RECURSION_LEFT;
-    if (c->secure && uri.scheme != SIP_SCHEME_SIPS)
-        return RECURSION_LEFT;
+    if (c->secure != (uri.scheme == SIP_SCHEME_SIPS))
+        return RECURSION_LEFT; /* neither less secure nor more (RFC 5630 §5.3) */
     uint32_t count =
         config->resolve(config->user, contact.addr.uri_text, c->plan->request.reaches_outside,
                         targets, COUNT_OF(targets), now_ms);

@@ -21,6 +21,7 @@
  */
 #include "proxy/token.h"
 
+#include "proxy/base32hex.h"
 #include "proxy/mac.h"
 
 enum {
@@ -127,30 +128,6 @@ static uint64_t token_mac(const struct hash_key *key, struct slice token, struct
     return mac_value(&mac);
 }
 
-/* RFC 4648 §7 in lower case, without padding; the bits that are left over are zero. */
-static void write_base32hex(struct builder *b, struct slice bytes)
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    const unsigned char *byte = (const unsigned char *)bytes.data;
-    char text[(PROXY_TOKEN_SCRATCH / 5 + 1) * 8];
-    char *at = text;
-    size_t left = bytes.len;
-
-    assert(bytes.len <= PROXY_TOKEN_SCRATCH);
-    for (; left >= 5; left -= 5, byte += 5, at += 8) {
-        uint64_t held = (uint64_t)byte[0] << 32 | (uint64_t)byte[1] << 24 |
-                        (uint64_t)byte[2] << 16 | (uint64_t)byte[3] << 8 | byte[4];
-        for (unsigned i = 0; i < 8; i++)
-            at[i] = digits[held >> (35 - 5 * i) & 31];
-    }
-    uint64_t held = 0;
-    for (size_t i = 0; i < left; i++)
-        held |= (uint64_t)byte[i] << (32 - 8 * i);
-    for (size_t bits = 0; bits < left * 8; bits += 5)
-        *at++ = digits[held >> (35 - bits) & 31];
-    builder_add(b, slice_between(text, at));
-}
-
 enum err proxy_token_write(struct builder *b, const struct hash_key *key,
                            const struct proxy_token *token, struct slice call_id,
                            struct slice caller_tag)
@@ -179,56 +156,11 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
     uint64_t mac = token_mac(key, builder_slice(&raw), call_id, caller_tag);
     for (unsigned i = 0; i < TOKEN_MAC_BYTES; i++)
         bytes[1 + i] = (char)(mac >> (8 * i));
-    write_base32hex(b, builder_slice(&raw));
+    base32hex_write(b, builder_slice(&raw));
     return b->overflow ? ERR_TOO_BIG : OK;
 }
 
 /* ---- reading ---- */
-
-/* 1 + the value of each digit, either case; 0: none. */
-static const uint8_t base32hex_digits[256] = {
-    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-    ['g'] = 17, ['h'] = 18, ['i'] = 19, ['j'] = 20, ['k'] = 21, ['l'] = 22, ['m'] = 23, ['n'] = 24,
-    ['o'] = 25, ['p'] = 26, ['q'] = 27, ['r'] = 28, ['s'] = 29, ['t'] = 30, ['u'] = 31, ['v'] = 32,
-    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16, ['G'] = 17, ['H'] = 18,
-    ['I'] = 19, ['J'] = 20, ['K'] = 21, ['L'] = 22, ['M'] = 23, ['N'] = 24, ['O'] = 25, ['P'] = 26,
-    ['Q'] = 27, ['R'] = 28, ['S'] = 29, ['T'] = 30, ['U'] = 31, ['V'] = 32,
-};
-
-/* `count` digits, at most 8, as bits; `*bad` is set when one is none. */
-static inline uint64_t read_digits(const char *at, size_t count, bool *bad)
-{
-    uint64_t held = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        unsigned digit = base32hex_digits[(unsigned char)at[i]];
-        *bad |= digit == 0;
-        held = held << 5 | ((digit - 1) & 31);
-    }
-    return held;
-}
-
-/* False unless `text` is what write_base32hex() writes, but for case. */
-static bool read_base32hex(struct slice text, char out[static PROXY_TOKEN_SCRATCH], size_t *len)
-{
-    bool bad = false;
-    char *to = out;
-
-    if (text.len * 5 / 8 > PROXY_TOKEN_SCRATCH)
-        return false;
-    for (; text.len >= 8; text = slice_from(text, 8), to += 5) {
-        uint64_t held = read_digits(text.data, 8, &bad);
-        for (unsigned i = 0; i < 5; i++)
-            to[i] = (char)(held >> (32 - 8 * i));
-    }
-    uint64_t held = read_digits(text.data, text.len, &bad);
-    unsigned bits = (unsigned)text.len * 5;
-    for (; bits >= 8; bits -= 8)
-        *to++ = (char)(held >> (bits - 8));
-    *len = (size_t)(to - out);
-    return !bad && bits < 5 && (held & ((1u << bits) - 1)) == 0;
-}
 
 static bool read_varint(struct slice *rest, uint32_t *out)
 {
@@ -339,6 +271,15 @@ static bool read_sides(struct slice bytes, struct proxy_token *out)
     return rest.len == 0 && (kind & (TOKEN_BEHIND | TOKEN_BEHIND_V6)) != TOKEN_BEHIND_V6;
 }
 
+static uint64_t read_mac(const char *at)
+{
+    uint64_t mac = 0;
+
+    for (unsigned i = 0; i < TOKEN_MAC_BYTES; i++)
+        mac |= (uint64_t)(unsigned char)at[i] << (8 * i);
+    return mac;
+}
+
 enum err proxy_token_read(struct slice text, const struct hash_key *key, struct slice call_id,
                           struct slice from_tag, struct slice to_tag,
                           char scratch[static PROXY_TOKEN_SCRATCH], struct proxy_token *out,
@@ -346,14 +287,12 @@ enum err proxy_token_read(struct slice text, const struct hash_key *key, struct 
 {
     size_t len;
 
-    if (text.len > PROXY_TOKEN_MAX || !read_base32hex(text, scratch, &len) || len < TOKEN_HEAD)
+    if (text.len > PROXY_TOKEN_MAX || !base32hex_read(text, scratch, PROXY_TOKEN_SCRATCH, &len) ||
+        len < TOKEN_HEAD)
         return ERR_DENIED;
 
     struct slice bytes = {scratch, len};
-    uint64_t mac = 0;
-    for (unsigned i = 0; i < TOKEN_MAC_BYTES; i++)
-        mac |= (uint64_t)(unsigned char)scratch[1 + i] << (8 * i);
-
+    uint64_t mac = read_mac(scratch + 1);
     bool caller = (token_mac(key, bytes, call_id, from_tag) ^ mac) == 0;
     if (!caller && (token_mac(key, bytes, call_id, to_tag) ^ mac) != 0)
         return ERR_DENIED;
@@ -363,5 +302,47 @@ enum err proxy_token_read(struct slice text, const struct hash_key *key, struct 
         return ERR_DENIED;
     *out = token;
     *from_caller = caller;
+    return OK;
+}
+
+/* ---- flows of a Path: the MAC, then one side as above ---- */
+
+static uint64_t path_mac(const struct hash_key *key, struct slice side)
+{
+    struct mac mac;
+
+    mac_init(&mac, key, MAC_PATH);
+    mac_add(&mac, side);
+    return mac_value(&mac);
+}
+
+enum err proxy_path_write(struct builder *b, const struct hash_key *key, const struct flow *flow)
+{
+    const struct proxy_side side = {.has_flow = true, .flow = *flow};
+    char bytes[PROXY_TOKEN_SCRATCH];
+    struct builder raw = builder_over(bytes, sizeof bytes);
+
+    raw.len = TOKEN_MAC_BYTES;
+    write_side(&raw, &side);
+    assert(!raw.overflow);
+    uint64_t mac = path_mac(key, slice_from(builder_slice(&raw), TOKEN_MAC_BYTES));
+    for (unsigned i = 0; i < TOKEN_MAC_BYTES; i++)
+        bytes[i] = (char)(mac >> (8 * i));
+    base32hex_write(b, builder_slice(&raw));
+    return b->overflow ? ERR_TOO_BIG : OK;
+}
+
+enum err proxy_path_read(struct slice text, const struct hash_key *key, struct flow *out)
+{
+    char scratch[PROXY_TOKEN_SCRATCH];
+    struct proxy_side side = {0};
+    size_t len;
+
+    if (!base32hex_read(text, scratch, sizeof scratch, &len) || len < TOKEN_MAC_BYTES)
+        return ERR_DENIED;
+    struct slice rest = slice_from((struct slice){scratch, len}, TOKEN_MAC_BYTES);
+    if (path_mac(key, rest) != read_mac(scratch) || !read_side(&rest, &side) || rest.len != 0)
+        return ERR_DENIED;
+    *out = side.flow;
     return OK;
 }

@@ -62,4 +62,16 @@ MUST_CHECK enum err proxy_token_read(struct slice text, const struct hash_key *k
                                      struct slice to_tag, char scratch[static PROXY_TOKEN_SCRATCH],
                                      struct proxy_token *out, bool *from_caller);
 
+/**
+ * Writes the token of a flow for a Path (RFC 5626 §5.2): transport, listener, remote address and
+ * connection, with a MAC of 8 bytes over them. It belongs to no dialog. ERR_TOO_BIG when it does
+ * not fit.
+ */
+MUST_CHECK enum err proxy_path_write(struct builder *b, const struct hash_key *key,
+                                     const struct flow *flow);
+
+/** Checks and reads one. ERR_DENIED: not ours, or changed on its way. */
+MUST_CHECK enum err proxy_path_read(struct slice text, const struct hash_key *key,
+                                    struct flow *out);
+
 #endif

@@ -6,6 +6,8 @@
  *   check_to        step 5   400
  *   take_path       RFC 3327 §5.3   400, 403, 420
  *   take_contacts   steps 6 and 7: what is wanted, for how long   400, 423
+ *   take_flows      RFC 5626 §6: which of them are flows   400, 439
+ *   take_gruus      RFC 5627 §5.1: contacts that would lead back   403
  *   load            what is there and has not expired
  *   is_repeat       a retransmission that outlived its transaction: 200, nothing changed
  *   remove_all, apply_all   steps 6 and 7: on a copy   403, 500
@@ -20,12 +22,14 @@
  */
 #include "registrar/registrar.h"
 
+#include "registrar/gruu.h"
+
 enum {
     USER_AGENT_MAX = 64,        /* bytes kept; the rest is cut off */
     MALFORMED_EXPIRES = 3600,   /* seconds; RFC 3261 §20.10 */
     BRIEF_SECONDS = 3600,       /* only shorter intervals may be refused (§10.3 step 7) */
     CONTACT_LINE_OVERHEAD = 96, /* bytes around the strings of a Contact line */
-    FIELDS_OVERHEAD = 128,      /* Date, and the names of Path and Service-Route */
+    FIELDS_OVERHEAD = 256,      /* Date, Require, and the names of Path and Service-Route */
 };
 
 /** One Contact of the request. */
@@ -54,6 +58,9 @@ struct work {
     struct slice path; /* of the request, values joined with commas */
     bool path_ok;
     bool star;
+    bool outbound; /* a flow was registered, by a phone that knows RFC 5626 */
+    bool gruu;     /* the phone wants GRUUs, and can have them */
+    struct gruu_work gruus;
     uint32_t wanted_count;
     uint32_t entry_count;
     struct wanted *wanted;
@@ -92,10 +99,11 @@ static enum err unfold(struct arena *arena, struct slice s, struct slice *out)
 
 /* --- Before the contacts --------------------------------------------------------------------- */
 
-/** An option that the registrar understands. */
-static bool option_known(struct slice option)
+bool registrar_knows(struct slice option)
 {
-    return slice_equal_nocase(option, SLICE("path"));
+    return slice_equal_nocase(option, SLICE("path")) ||
+           slice_equal_nocase(option, SLICE("outbound")) ||
+           slice_equal_nocase(option, SLICE("gruu"));
 }
 
 /** RFC 3261 §8.2.2.3: each Require option must be understood. */
@@ -117,7 +125,7 @@ static enum err check_require(struct work *w)
     struct sip_values it = sip_values(w->msg, SIP_F_REQUIRE);
     struct slice option;
     while (sip_values_next(&it, &option)) {
-        if (option.len == 0 || option_known(option))
+        if (option.len == 0 || registrar_knows(option))
             continue;
         if (!sip_is_token(option))
             return refuse(w, 400, SLICE("Malformed Require"), SLICE_EMPTY);
@@ -281,6 +289,114 @@ static enum err take_contacts(struct work *w)
     return OK;
 }
 
+static bool path_is_sips(const struct sip_msg *msg)
+{
+    struct sip_values it = sip_values(msg, SIP_F_PATH);
+    struct sip_name_addr addr;
+    struct slice value;
+    struct sip_uri uri;
+
+    while (sip_values_next(&it, &value))
+        if (sip_name_addr_parse(value, &addr) != OK || sip_uri_parse(addr.uri_text, &uri) != OK ||
+            uri.scheme != SIP_SCHEME_SIPS)
+            return false;
+    return true;
+}
+
+/** A sips contact is taken only if all the way to it is so (RFC 5630 §5.2). */
+static enum err check_sips(struct work *w)
+{
+    uint32_t sips = 0;
+
+    for (uint32_t i = 0; i < w->wanted_count; i++)
+        sips += !w->wanted[i].contact.star && w->wanted[i].uri.scheme == SIP_SCHEME_SIPS;
+    if (sips == 0)
+        return OK;
+    if (sips == w->wanted_count && w->msg->request_uri.scheme == SIP_SCHEME_SIPS &&
+        transport_secure((enum transport)w->source->transport) && path_is_sips(w->msg))
+        return OK;
+    return refuse(w, 400, SLICE("SIPS Contact In A Request That Is Not SIPS"), SLICE_EMPTY);
+}
+
+/** Did the request come through somebody else, who may not have written himself into Path? */
+static bool is_relayed(const struct sip_msg *msg)
+{
+    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
+    return field != NULL &&
+           (field->next != 0 || sip_field_value(msg, field).len > msg->via_value.len);
+}
+
+/**
+ * May a reg-id count (RFC 5626 §6)? Only if who took the REGISTER from the phone has noted its
+ * flow: we, or an edge whose Path value says so. The phone's first hop is the last of the list:
+ * each proxy puts its own before it (RFC 3327 §5.2).
+ */
+static bool first_hop_keeps_flows(const struct work *w)
+{
+    if (w->path.len == 0)
+        return !is_relayed(w->msg);
+
+    struct slice rest = w->path, value, last = SLICE_EMPTY;
+    struct sip_name_addr edge;
+    struct sip_uri uri;
+    while (sip_list_next(&rest, &value))
+        last = value;
+    return sip_name_addr_parse(last, &edge) == OK && sip_uri_parse(edge.uri_text, &uri) == OK &&
+           uri.ob;
+}
+
+/** RFC 5626 §6. A reg-id without an instance is none. */
+static enum err take_flows(struct work *w)
+{
+    uint32_t flows = 0, kept = 0, kept_flows = 0;
+
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        struct wanted *wanted = &w->wanted[i];
+        if (wanted->contact.instance.len == 0)
+            wanted->contact.reg_id = 0;
+        flows += wanted->contact.reg_id != 0;
+        kept += wanted->granted != 0;
+        kept_flows += wanted->granted != 0 && wanted->contact.reg_id != 0;
+    }
+    if (flows == 0)
+        return OK;
+    bool asked = sip_has_token(w->msg, SIP_F_SUPPORTED, SLICE("outbound"));
+    if (!first_hop_keeps_flows(w)) {
+        if (asked)
+            return refuse(w, 439, SLICE("First Hop Lacks Outbound Support"), SLICE_EMPTY);
+        for (uint32_t i = 0; i < w->wanted_count; i++)
+            w->wanted[i].contact.reg_id = 0;
+        return OK;
+    }
+    if (kept > 1 && kept_flows > 0)
+        return refuse(w, 400, SLICE("One Flow At A Time"), SLICE_EMPTY);
+    w->outbound = asked;
+    return OK;
+}
+
+/**
+ * RFC 5627 §5.1: what wants a GRUU must lead to a phone, not back to its AOR. Only contacts with an
+ * instance are looked at: what else leads in a circle is found when it is called.
+ */
+static enum err take_gruus(struct work *w)
+{
+    if (!w->config->gruu || !sip_has_token(w->msg, SIP_F_SUPPORTED, SLICE("gruu")) ||
+        !gruu_begin(&w->gruus, w->config, w->msg, w->aor, w->now_ms))
+        return OK;
+    w->gruu = true;
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        const struct wanted *wanted = &w->wanted[i];
+        if (wanted->granted == 0 || wanted->contact.instance.len == 0)
+            continue;
+        if (wanted->uri.scheme != SIP_SCHEME_SIP && wanted->uri.scheme != SIP_SCHEME_SIPS)
+            return refuse(w, 403, SLICE("Contact Is Not A SIP URI"), SLICE_EMPTY);
+        if (gruu_is_loop(&w->gruus, &wanted->uri))
+            return refuse(w, 403, SLICE("Contact Leads Back To Its Address-Of-Record"),
+                          SLICE_EMPTY);
+    }
+    return OK;
+}
+
 /* --- What is there --------------------------------------------------------------------------- */
 
 /** Unpacks what has not expired (RFC 3261 §10.2.2); room is left for new ones. */
@@ -422,14 +538,6 @@ static enum err remove_all(struct work *w)
     return OK;
 }
 
-/** Did the request come through somebody else, who did not write himself into Path? */
-static bool is_relayed(const struct sip_msg *msg)
-{
-    const struct sip_field *field = sip_field_first(msg, SIP_F_VIA);
-    return field != NULL &&
-           (field->next != 0 || sip_field_value(msg, field).len > msg->via_value.len);
-}
-
 /**
  * Shall requests go to where the REGISTER came from, instead of to the contact? Yes on streams: a
  * phone listens on none. On UDP, when the contact is not there: behind a NAT Via and source differ
@@ -465,7 +573,9 @@ static bool param_kept(struct slice name)
 {
     return !slice_equal_nocase(name, SLICE("expires")) && !slice_equal_nocase(name, SLICE("q")) &&
            !slice_equal_nocase(name, SLICE("+sip.instance")) &&
-           !slice_equal_nocase(name, SLICE("reg-id"));
+           !slice_equal_nocase(name, SLICE("reg-id")) &&
+           !slice_equal_nocase(name, SLICE("pub-gruu")) &&
+           !slice_equal_nocase(name, SLICE("temp-gruu"));
 }
 
 /** Parameters of a Contact that we keep without knowing them, LWS around them dropped. */
@@ -511,7 +621,7 @@ static enum err make_binding(struct work *w, const struct wanted *wanted, struct
         .cseq = w->msg->cseq.number,
         .reg_id = contact->reg_id,
         .q = contact->q,
-        .nat = is_nat(w, &wanted->uri),
+        .nat = (contact->reg_id != 0 && w->path.len == 0) || is_nat(w, &wanted->uri),
         .flow = *w->source,
     };
     enum err err = unfold(w->arena, agent, &out->user_agent);
@@ -522,10 +632,53 @@ static enum err make_binding(struct work *w, const struct wanted *wanted, struct
     return err;
 }
 
+/** Is this binding the one whose Call-ID decides about temporary GRUUs: of this flow, if it is one?
+ */
+static bool decides_gruus(const struct wanted *wanted, const struct binding *binding)
+{
+    return same_instance(wanted, binding) &&
+           (wanted->contact.reg_id == 0 || wanted->contact.reg_id == binding->reg_id);
+}
+
+/**
+ * From when on temporary GRUUs of this Contact's instance count; 0: it gets none (RFC 5627 §5.1).
+ * All so far are void when the instance has no binding left, or when the latest REGISTER for it, or
+ * for this flow, had another Call-ID: then those of all its flows are.
+ */
+static uint64_t renew_gruus(struct work *w, const struct wanted *wanted)
+{
+    const struct binding *latest = NULL;
+    uint64_t since_ms = 0;
+
+    if (wanted->contact.instance.len == 0)
+        return 0;
+    for (uint32_t i = 0; i < w->entry_count; i++) {
+        const struct binding *binding = &w->entries[i].binding;
+        if (w->entries[i].gone || !same_instance(wanted, binding))
+            continue;
+        if (binding->gruu_since_ms > since_ms)
+            since_ms = binding->gruu_since_ms;
+        if (decides_gruus(wanted, binding) &&
+            (latest == NULL || binding->registered_ms > latest->registered_ms))
+            latest = binding;
+    }
+    bool fresh = since_ms == 0 || (latest != NULL && !same_call(w, latest));
+    if (!fresh || (since_ms == 0 && !w->gruu))
+        return since_ms;
+
+    /* later than any that was issued, though the clock may not have moved */
+    since_ms = (since_ms > w->now_ms ? since_ms : w->now_ms) + 1;
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        if (same_instance(wanted, &w->entries[i].binding))
+            w->entries[i].binding.gruu_since_ms = since_ms;
+    return since_ms;
+}
+
 /** Puts one Contact of the request in place of what it speaks of, if anything. */
 static enum err apply(struct work *w, const struct wanted *wanted)
 {
     struct entry *place = NULL;
+    uint64_t gruu_since_ms = renew_gruus(w, wanted);
 
     for (uint32_t i = 0; i < w->entry_count; i++) {
         struct entry *entry = &w->entries[i];
@@ -549,7 +702,28 @@ static enum err apply(struct work *w, const struct wanted *wanted)
         place->gone = false;
     }
     place->touched = true;
-    return make_binding(w, wanted, &place->binding);
+    enum err err = make_binding(w, wanted, &place->binding);
+    if (err == OK)
+        place->binding.gruu_since_ms = gruu_since_ms;
+    return err;
+}
+
+/**
+ * Of one instance's bindings the newest stands first: it is tried first (RFC 5627 §6.1), and the
+ * others when its flow is gone.
+ */
+static void put_newest_first(struct work *w, uint32_t at)
+{
+    struct entry moved = w->entries[at];
+
+    for (uint32_t i = 0; i < at; i++) {
+        const struct entry *other = &w->entries[i];
+        if (other->gone || !slice_equal_nocase(other->binding.instance, moved.binding.instance))
+            continue;
+        memmove(&w->entries[i + 1], &w->entries[i], (at - i) * sizeof moved);
+        w->entries[i] = moved;
+        return;
+    }
 }
 
 static enum err apply_all(struct work *w)
@@ -559,6 +733,9 @@ static enum err apply_all(struct work *w)
         if (err)
             return err;
     }
+    for (uint32_t i = 1; i < w->entry_count; i++)
+        if (w->entries[i].touched && !w->entries[i].gone && w->entries[i].binding.reg_id != 0)
+            put_newest_first(w, i);
     return OK;
 }
 
@@ -586,12 +763,17 @@ static uint64_t seconds_left(const struct binding *binding, uint64_t now_ms)
     return seconds > 0 ? seconds : 1;
 }
 
-static void write_contact(struct builder *b, const struct binding *binding, uint64_t now_ms)
+static bool has_gruus(const struct work *w, const struct binding *binding)
+{
+    return w->gruu && binding->instance.len > 0 && binding->gruu_since_ms != 0;
+}
+
+static void write_contact(const struct work *w, struct builder *b, const struct binding *binding)
 {
     builder_text(b, "Contact: <");
     builder_add(b, binding->contact);
     builder_text(b, ">;expires=");
-    builder_u64(b, seconds_left(binding, now_ms));
+    builder_u64(b, seconds_left(binding, w->now_ms));
     write_q(b, binding->q);
     if (binding->instance.len > 0) {
         builder_text(b, ";+sip.instance=\"");
@@ -602,6 +784,8 @@ static void write_contact(struct builder *b, const struct binding *binding, uint
         builder_text(b, ";reg-id=");
         builder_u64(b, binding->reg_id);
     }
+    if (has_gruus(w, binding))
+        gruu_write(&w->gruus, binding, b);
     builder_add(b, binding->params);
     builder_text(b, "\r\n");
 }
@@ -615,6 +799,21 @@ static void write_line(struct builder *b, struct slice name, struct slice value)
     builder_text(b, "\r\n");
 }
 
+/**
+ * RFC 5626 §6. A Flow-Timer only for streams: on UDP the phone's own 24 to 29 s are what NATs need
+ * (§4.4.2). To a phone behind an edge the edge tells its own (§5.4).
+ */
+static void write_outbound(const struct work *w, struct builder *b)
+{
+    builder_text(b, "Supported: path, outbound\r\nRequire: outbound\r\n");
+    if (w->config->flow_timer == 0 || w->path.len > 0 ||
+        !transport_reliable((enum transport)w->source->transport))
+        return;
+    builder_text(b, "Flow-Timer: ");
+    builder_u64(b, w->config->flow_timer);
+    builder_text(b, "\r\n");
+}
+
 /** The fields of a 200: every binding that is left (RFC 3261 §10.3 step 8). */
 static enum err write_fields(struct work *w, struct slice *out)
 {
@@ -623,6 +822,8 @@ static enum err write_fields(struct work *w, struct slice *out)
         const struct binding *binding = &w->entries[i].binding;
         size += CONTACT_LINE_OVERHEAD + binding->contact.len + binding->instance.len +
                 binding->params.len;
+        if (has_gruus(w, binding))
+            size += gruu_bytes(&w->gruus, binding);
     }
     struct builder b = arena_builder(w->arena, size);
     if (b.capacity == 0)
@@ -630,7 +831,9 @@ static enum err write_fields(struct work *w, struct slice *out)
 
     for (uint32_t i = 0; i < w->entry_count; i++)
         if (!w->entries[i].gone)
-            write_contact(&b, &w->entries[i].binding, w->now_ms);
+            write_contact(w, &b, &w->entries[i].binding);
+    if (w->outbound)
+        write_outbound(w, &b);
     write_line(&b, SLICE("Path: "), w->path);
     write_line(&b, SLICE("Service-Route: "), w->config->service_route);
     builder_text(&b, "Date: ");
@@ -734,6 +937,12 @@ static enum err process(struct work *w, struct slice current)
         err = take_path(w);
     if (err == OK)
         err = take_contacts(w);
+    if (err == OK)
+        err = check_sips(w);
+    if (err == OK)
+        err = take_flows(w);
+    if (err == OK)
+        err = take_gruus(w);
     if (err == OK)
         err = load(w, current);
     if (err)

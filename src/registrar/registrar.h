@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6 for what we keep).
+ * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6,
+ * RFC 5627 §5).
  *
  * Works out what a REGISTER makes of an AOR's bindings: all of it or nothing. It
  * sends nothing and stores nothing: the core commits the new set to the journal, and only
@@ -15,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/binding.h"
+#include "base/hash.h"
 #include "sip/sip.h"
 
 struct registrar_config {
@@ -25,6 +27,10 @@ struct registrar_config {
     struct slice service_route; /* value of Service-Route in 200 answers; empty: none (RFC 3608) */
     bool path_required_support; /* 420/421 when Path is there and Supported: path is not (RFC 3327
                                    §5.3) */
+    uint32_t flow_timer;        /* seconds, told to phones on streams with RFC 5626; 0: not */
+    bool gruu;                  /* GRUUs are handed out (RFC 5627); needs the two below */
+    struct hash_key gruu_key;
+    uint64_t hash_seed; /* of the location table's hashes of AORs */
 };
 
 /** What to do with a REGISTER. */
@@ -57,11 +63,26 @@ MUST_CHECK enum err registrar_process(const struct registrar_config *config,
                                       uint64_t now_ms, struct arena *arena,
                                       struct registrar_result *out);
 
+/** Is it an option (of Require or Supported) that the registrar understands? */
+bool registrar_knows(struct slice option);
+
 /**
  * The key of an AOR: the user part, unescaped, case kept, of a SIP URI whose domain is ours.
  * Written to `b`. ERR_SYNTAX: no user part, or a bad escape.
  */
 MUST_CHECK enum err registrar_aor_key(const struct sip_uri *uri, struct builder *b);
+
+/**
+ * The value of gr in a public GRUU of an instance: +sip.instance without < >, escaped for a URI
+ * parameter. At most 3 * instance.len bytes.
+ */
+void registrar_gr_write(struct builder *b, struct slice instance);
+
+/** Does the value of gr in a Request-URI, escaped as it is there, name this instance? */
+bool registrar_gr_names(struct slice gr, struct slice instance);
+
+/** What the user part of a temporary GRUU begins with; proxy/gruu.h has the rest. */
+#define REGISTRAR_TEMP_GRUU "tgruu."
 
 /** The set without bindings that expired by now_ms; OK with *changed false when none did. */
 MUST_CHECK enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,

@@ -141,9 +141,7 @@ static bool keep_stale(struct cached *old, const struct dns_answer *answer, uint
 {
     if (old == NULL || answer->status != DNS_FAILED || old->status != DNS_FOUND)
         return false;
-    if (!old->stale && old->expires_ms + STALE_MAX_MS <= now_ms)
-        return false;
-    if (old->stale && old->stored_ms + TTL_MAX_MS + STALE_MAX_MS <= now_ms)
+    if (old->ends_ms + STALE_MAX_MS <= now_ms)
         return false;
     old->stale = true;
     old->expires_ms = now_ms + STALE_MS;
@@ -170,7 +168,8 @@ void cache_put(struct resolver *resolver, enum dns_type type, struct slice name,
     entry->type = (uint8_t)type;
     entry->status = (uint8_t)answer->status;
     entry->stored_ms = now_ms;
-    entry->expires_ms = now_ms + life_ms(answer);
+    entry->ends_ms = now_ms + life_ms(answer);
+    entry->expires_ms = entry->ends_ms;
     map_add(&resolver->cache, &entry->node, hash);
     list_push(&resolver->by_use, &entry->by_use);
     resolver->counters.cached++;

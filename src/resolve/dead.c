@@ -7,7 +7,7 @@
 static uint64_t target_hash(const struct resolver *resolver, const struct resolve_target *target)
 {
     struct slice bytes = {(const char *)&target->addr, sizeof target->addr};
-    return hash_bytes(resolver->config.hash_seed + target->transport, bytes);
+    return hash_bytes(resolver->config.hash_seed + target->transport, bytes) ^ target->name;
 }
 
 static struct dead *find(const struct resolver *resolver, const struct resolve_target *target)
@@ -16,7 +16,7 @@ static struct dead *find(const struct resolver *resolver, const struct resolve_t
 
     for (; node != NULL; node = map_next(node)) {
         struct dead *dead = CONTAINER_OF(node, struct dead, node);
-        if (dead->target.transport == target->transport &&
+        if (dead->target.transport == target->transport && dead->target.name == target->name &&
             addr_equal(&dead->target.addr, &target->addr))
             return dead;
     }

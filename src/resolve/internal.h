@@ -32,7 +32,8 @@ struct cached {
     bool stale;
     uint32_t count;
     uint32_t bytes;
-    uint64_t stored_ms, expires_ms;
+    uint64_t stored_ms, ends_ms; /* the end that its TTL sets */
+    uint64_t expires_ms;         /* the same, or, of an old answer, when a new one is asked for */
     struct slice name;
     struct dns_record records[];
 };

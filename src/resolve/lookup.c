@@ -352,14 +352,20 @@ static enum err start(struct lookup *lookup, uint64_t now_ms)
     return lookup->open > 0 ? OK : err;
 }
 
-static enum err wait_for(struct resolver *resolver, const struct resolve_query *query, bool is_enum,
-                         struct resolve_waiter *waiter, uint64_t now_ms)
+static enum err wait_for(struct resolver *resolver, const struct resolve_query *wanted,
+                         bool is_enum, struct resolve_waiter *waiter, uint64_t now_ms)
 {
-    uint64_t hash = lookup_hash(resolver, query, is_enum);
-    struct lookup *lookup = find_lookup(resolver, query, is_enum, hash);
+    struct resolve_query query = *wanted;
+    char host[RESOLVE_NAME_SIZE];
 
+    if (host_name(wanted->host, host)) /* however it is written, it is one name */
+        query.host = slice_of(host);
+    else if (wanted->host.len >= RESOLVE_NAME_SIZE)
+        return ERR_SYNTAX;
+    uint64_t hash = lookup_hash(resolver, &query, is_enum);
+    struct lookup *lookup = find_lookup(resolver, &query, is_enum, hash);
     if (lookup == NULL) {
-        lookup = make_lookup(resolver, query, is_enum, hash, now_ms);
+        lookup = make_lookup(resolver, &query, is_enum, hash, now_ms);
         if (lookup == NULL) {
             resolver->counters.full++;
             return ERR_FULL;

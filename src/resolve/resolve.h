@@ -22,6 +22,7 @@
 
 #include "base/dns.h"
 #include "base/flow.h"
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -32,6 +33,7 @@ struct resolver;
 enum {
     RESOLVE_TARGETS_MAX = 8,    /* addresses of one name that are tried; the rest is left out */
     RESOLVE_HOSTS_MAX = 8,      /* hosts of SRV records that are looked up for one name */
+    RESOLVE_SERVICES_MAX = 8,   /* NAPTR records whose SRV are asked for; the rest is left out */
     RESOLVE_QUESTIONS_MAX = 24, /* open at once for one name */
     RESOLVE_URI_MAX = 512,      /* bytes of what ENUM makes of a number */
 };
@@ -48,6 +50,7 @@ struct resolve_query {
 struct resolve_target {
     struct addr addr;
     uint8_t transport; /* enum transport */
+    uint64_t name;     /* over TLS: of the host that was asked for, as in struct flow; else 0 */
 };
 
 /** In the order in which they are to be tried (§4.3). */
@@ -91,6 +94,7 @@ struct resolve_config {
     struct timer_wheel *wheel;
     struct rng *rng;
     uint64_t hash_seed;
+    struct hash_key name_key;     /* for struct resolve_target's names */
     uint8_t usable_v4, usable_v6; /* sets of 1 << enum transport: what our listeners can send by */
     struct resolve_limits limits;
     void *user;
@@ -132,7 +136,7 @@ enum resolve_verdict resolver_find(struct resolver *resolver, const struct resol
 
 /**
  * Asks what is missing and has `waiter` told. Who waits for the same name waits for the same
- * questions. ERR_FULL, ERR_MEMORY: nothing will be told.
+ * questions. ERR_FULL, ERR_MEMORY, ERR_SYNTAX (longer than any name): nothing will be told.
  */
 MUST_CHECK enum err resolver_wait(struct resolver *resolver, const struct resolve_query *query,
                                   struct resolve_waiter *waiter, uint64_t now_ms);

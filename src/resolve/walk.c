@@ -33,11 +33,6 @@ static bool is_usable_addr(const struct resolver *resolver, const struct addr *a
     return (set >> transport & 1) != 0;
 }
 
-static bool is_secure(uint8_t transport)
-{
-    return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
-}
-
 static uint16_t default_port(uint8_t transport)
 {
     if (transport == TRANSPORT_WS)
@@ -90,7 +85,7 @@ static void add_target(struct walk *walk, const struct addr *addr, const struct 
     struct resolve_target target = {.addr = *addr, .transport = host->transport};
 
     target.addr.port = host->port;
-    if (!is_usable_addr(walk->resolver, addr, host->transport)) {
+    if (!addr_is_unicast(&target.addr) || !is_usable_addr(walk->resolver, addr, host->transport)) {
         walk->unusable = true;
         return;
     }
@@ -311,6 +306,7 @@ static void by_naptr(struct walk *walk, const struct cached *entry, bool sips, s
                      bool *any)
 {
     const struct dns_record *record = NULL;
+    unsigned followed = 0;
 
     while ((record = naptr_next(entry, record)) != NULL) {
         uint8_t transport = service_transport(record, sips);
@@ -321,6 +317,10 @@ static void by_naptr(struct walk *walk, const struct cached *entry, bool sips, s
         if (!is_usable(walk->resolver, transport)) {
             walk->unusable = true;
             continue;
+        }
+        if (followed++ == RESOLVE_SERVICES_MAX) { /* whoever wrote them lets us ask others */
+            walk->resolver->counters.cut++;
+            return;
         }
         add_srv(walk, record->target, transport, out);
     }
@@ -354,11 +354,26 @@ static bool by_records(struct walk *walk, struct slice host, bool sips, struct h
 
 /* ---- the hop ---- */
 
-static enum resolve_verdict verdict_of(struct walk *walk, struct resolve_targets *out)
+/* Whom a target must prove to be over TLS: the host that was asked for, whatever names the DNS made
+ * of it (RFC 5922 §4). */
+static void name_targets(const struct walk *walk, const char *host, struct resolve_targets *out)
+{
+    if (host == NULL) /* an address */
+        return;
+    uint64_t name = hash_mac(&walk->resolver->config.name_key, slice_of(host));
+    for (uint32_t i = 0; i < out->count; i++) {
+        if (transport_secure((enum transport)out->items[i].transport))
+            out->items[i].name = name != 0 ? name : 1;
+    }
+}
+
+static enum resolve_verdict verdict_of(struct walk *walk, const char *host,
+                                       struct resolve_targets *out)
 {
     if (walk->question_count > 0)
         return RESOLVE_ASK;
     if (out->count > 0) {
+        name_targets(walk, host, out);
         dead_last(walk->resolver, out, walk->now_ms);
         return RESOLVE_DONE;
     }
@@ -412,7 +427,7 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
     };
     if (numeric || query->port != 0) {
         by_host(walk, &self, out);
-        return verdict_of(walk, out);
+        return verdict_of(walk, numeric ? NULL : text, out);
     }
     bool said = false;
     if (transport == TRANSPORT_NONE) {
@@ -420,8 +435,8 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
         self.transport = query->sips ? TRANSPORT_TLS : TRANSPORT_UDP;
         self.port = default_port(self.transport);
     } else {
-        enum srv srv =
-            by_srv(walk, query->host, transport, query->sips || is_secure(transport), &hosts);
+        enum srv srv = by_srv(walk, query->host, transport,
+                              query->sips || transport_secure((enum transport)transport), &hosts);
         said = srv == SRV_FOUND || srv == SRV_DECLINED;
     }
     if (walk->question_count > 0)
@@ -432,5 +447,5 @@ enum resolve_verdict walk_hop(struct walk *walk, const struct resolve_query *que
         walk->failed = false;
         by_host(walk, &self, out);
     }
-    return verdict_of(walk, out);
+    return verdict_of(walk, numeric ? NULL : text, out);
 }

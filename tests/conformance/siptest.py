@@ -52,8 +52,10 @@ def first(values):
 
 
 class Tester:
-    def __init__(self, host, port, source, ports=()):
+    def __init__(self, host, port, source, ports=(), tls=None, stream_port=None):
+        """`tls`: an SSLContext; streams are TLS then, to `stream_port`."""
         self.router, self.source, self.udp = (host, port), source, {}
+        self.tls, self.stream_at = tls, (host, stream_port or port)
         for number in sorted({5060} | set(ports)):
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -148,23 +150,30 @@ class Tester:
         self.over.update(call_ids)
         return got, False
 
+    def stream(self):
+        s = socket.socket()
+        s.bind((self.source, 0))
+        s.settimeout(0.2 if self.tls else 2)
+        return self.tls.wrap_socket(s, server_hostname=self.router[0]) if self.tls else s
+
     def send_tcp(self, raw, seconds):
         """(messages that came back, whether the router closed the connection)."""
-        with socket.socket() as s:
-            s.bind((self.source, 0))
-            s.settimeout(2)
+        with self.stream() as s:
             try:
-                s.connect(self.router)
+                s.connect(self.stream_at)
                 s.sendall(raw)
             except OSError:
                 return [], True
             data, closed, end = b"", False, time.monotonic() + seconds
             while time.monotonic() < end and not closed:
-                ready, _, _ = select.select([s], [], [], max(0, end - time.monotonic()))
-                if not ready:
+                held = self.tls and s.pending()  # of these select() does not know
+                ready, _, _ = select.select([s], [], [], 0 if held else max(0, end - time.monotonic()))
+                if not ready and not held:
                     break
                 try:
                     more = s.recv(65535)
+                except TimeoutError:  # TLS has something of its own to read: a ticket
+                    continue
                 except OSError:
                     more = b""
                 closed, data = not more, data + more

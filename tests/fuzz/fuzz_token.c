@@ -4,6 +4,7 @@
  * inside, and what is read must be written and read again as the same.
  */
 #include "base/rng.h"
+#include "proxy/gruu.h"
 #include "proxy/mac.h"
 #include "proxy/token.h"
 #include "sip_exercise.h"
@@ -82,13 +83,46 @@ static void read_genuine(const uint8_t *data, size_t size)
     must_be_same(&token.callee, &back.callee);
 }
 
+/* A flow of a Path, likewise. */
+static void read_path(const uint8_t *data, size_t size)
+{
+    uint8_t bytes[PROXY_TOKEN_SCRATCH];
+    char text[PROXY_TOKEN_MAX], again[PROXY_TOKEN_MAX];
+    struct builder b = builder_over(text, sizeof text);
+    struct flow flow, back;
+    struct mac mac;
+
+    if (size + 8 > sizeof bytes)
+        return;
+    mac_init(&mac, &key, MAC_PATH);
+    mac_add(&mac, (struct slice){(const char *)data, size});
+    uint64_t value = mac_value(&mac);
+    for (unsigned i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    memcpy(bytes + 8, data, size);
+    encode(&b, bytes, size + 8);
+    if (proxy_path_read(builder_slice(&b), &key, &flow) != OK)
+        return;
+    b = builder_over(again, sizeof again);
+    sip_must(proxy_path_write(&b, &key, &flow) == OK, "a flow can be written");
+    sip_must(proxy_path_read(builder_slice(&b), &key, &back) == OK, "what is written is read");
+    sip_must(flow_same(&flow, &back), "the same flow");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char scratch[PROXY_TOKEN_SCRATCH];
     struct proxy_token token;
+    struct proxy_gruu gruu;
+    struct flow flow;
 
     sip_must(read_token((struct slice){(const char *)data, size}, scratch, &token) != OK,
              "nobody guesses a token");
+    sip_must(proxy_path_read((struct slice){(const char *)data, size}, &key, &flow) != OK,
+             "nobody guesses a flow");
+    sip_must(proxy_gruu_read((struct slice){(const char *)data, size}, &key, &gruu) != OK,
+             "nobody guesses a GRUU");
+    read_path(data, size);
     read_genuine(data, size);
     return 0;
 }

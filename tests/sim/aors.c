@@ -86,6 +86,17 @@ struct asked {
     char contacts[8][256];
 };
 
+/** A Path whose first hop, the last value, does not keep flows makes a reg-id void (RFC 5626
+ * section 6). */
+static bool is_void_flow(const char *text)
+{
+    char path[256];
+    unsigned count = text_count(text, "Path");
+
+    return count > 0 && text_field(text, "Path", count - 1, path, sizeof path) &&
+           strstr(path, ";ob") == NULL;
+}
+
 static void read_register(const char *text, struct asked *asked)
 {
     char value[256];
@@ -98,6 +109,9 @@ static void read_register(const char *text, struct asked *asked)
            text_field(text, "Contact", asked->count, asked->contacts[asked->count],
                       sizeof asked->contacts[0])) {
         asked->star |= strcmp(asked->contacts[asked->count], "*") == 0;
+        char *reg_id = strstr(asked->contacts[asked->count], ";reg-id=");
+        if (reg_id != NULL && is_void_flow(text))
+            memmove(reg_id, reg_id + strlen(";reg-id=1"), strlen(reg_id + strlen(";reg-id=1")) + 1);
         asked->count++;
     }
 }

@@ -62,6 +62,7 @@ static void draw_knobs(struct sim *sim)
     knobs->v6_pct = !knobs->starved && sim_chance(sim, 30) ? 40 : 0;
     knobs->router = !knobs->starved && sim_chance(sim, 40);
     knobs->strict = knobs->router && sim_chance(sim, 30);
+    knobs->keeps_flows = !knobs->strict && sim->seed % 2 == 0;
     knobs->policies = sim_chance(sim, 40) ? (unsigned)sim_range(sim, 1, 8) : 0;
     knobs->nat_pct = !knobs->looped && sim_chance(sim, 50) ? 30 : 0;
     knobs->nonce_lifetime_ms = sim_chance(sim, 50) ? 300000 : (unsigned)sim_range(sim, 5000, 40000);

@@ -274,6 +274,43 @@ static uint32_t peer_at(const struct sim *sim, const struct flow *flow)
     return phone->tcp || flow->remote.port == phone_port(phone) ? index : UINT32_MAX;
 }
 
+/** Does it lead back to the node? */
+static bool is_to_itself(const struct sim *sim, const struct flow *flow)
+{
+    return sim->knobs.looped && flow->remote.bytes[2] == 0 && flow->remote.port == 5060;
+}
+
+/**
+ * A request that is too long for UDP is tried by a stream (section 18.1.1), but who is meant takes
+ * datagrams only: the connection is refused at once, and nobody sees more of it.
+ */
+static bool is_refused_at_once(const struct sim *sim, const struct outbox_item *item,
+                               const char *bytes)
+{
+    struct flow datagram = item->to;
+
+    if (item->to.transport != TRANSPORT_TCP || item->len <= PROXY_UDP_MAX || text_status(bytes) > 0)
+        return false;
+    datagram.listener = datagram.remote.family == ADDR_V6 ? 2 : 0;
+    uint32_t peer = peer_at(sim, &datagram);
+    return is_to_itself(sim, &item->to) || (peer != UINT32_MAX && !sim->phones[peer].tcp);
+}
+
+static void keep_refused(struct sim *sim, const struct outbox *outbox, const char *bytes,
+                         size_t len)
+{
+    struct sim_refused *refused = calloc(1, sizeof *refused);
+    if (refused == NULL)
+        abort();
+    while (&sim->workers[refused->worker].outbox != outbox)
+        refused->worker++;
+    refused->len = len < sizeof refused->bytes ? len : sizeof refused->bytes;
+    memcpy(refused->bytes, bytes, refused->len);
+    sim_trace(sim, "    refused at once: %.*s", (int)strcspn(bytes, "\r"), bytes);
+    refused->next = sim->refused;
+    sim->refused = refused;
+}
+
 static void flush_outbox(struct outbox *outbox, void *user)
 {
     struct sim *sim = user;
@@ -284,9 +321,13 @@ static void flush_outbox(struct outbox *outbox, void *user)
         uint32_t to = peer_at(sim, &item->to);
         bool tcp = to != UINT32_MAX && sim->phones[to].tcp;
 
+        if (is_refused_at_once(sim, item, bytes)) {
+            keep_refused(sim, outbox, bytes, item->len);
+            continue;
+        }
         sim->sent_by_node++;
-        if (sim->knobs.looped && item->to.remote.bytes[2] == 0 && item->to.remote.port == 5060)
-            to = SIM_NODE; /* to itself */
+        if (is_to_itself(sim, &item->to))
+            to = SIM_NODE;
         if (item->to.transport != (tcp ? TRANSPORT_TCP : TRANSPORT_UDP) || to == UINT32_MAX) {
             sim_fail(sim, "sent to nowhere: %.*s", 60, bytes);
             continue;
@@ -364,11 +405,27 @@ static void log_line(void *user, enum core_log_level level, const char *event, s
     sim_trace(user, "    log %s: %.*s", event, SLICE_ARG(text));
 }
 
-static void end_turn(struct sim *sim)
+static void flush_all(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->knobs.workers; i++)
         if (sim->workers[i].outbox.count > 0)
             flush_outbox(&sim->workers[i].outbox, sim);
+}
+
+static void end_turn(struct sim *sim)
+{
+    struct sim_refused *refused;
+
+    flush_all(sim);
+    while ((refused = sim->refused) != NULL) {
+        sim->refused = refused->next;
+        struct core *core = sim->workers[refused->worker].core;
+        struct slice bytes = {refused->bytes, refused->len};
+        core_send_failed(core, bytes, sim->now_ms, sim_wall(sim));
+        (void)core_run(core, sim->now_ms, sim_wall(sim), 256); /* which tells who sent it */
+        free(refused);
+        flush_all(sim);
+    }
     map_end_turn(&sim->location);
     watch_turn(sim);
 }

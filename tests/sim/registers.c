@@ -117,6 +117,16 @@ static void send_merged(struct sim *sim, const struct phone *phone)
     phone_send(sim, phone->index, text);
 }
 
+/** Instead of the first flow. */
+static void second_flow(struct phone *phone, const char *uri)
+{
+    *strstr(phone->request, "Contact: ") = '\0';
+    text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.%u", uri + 4,
+             phone->expires_s + 30, phone->index % 8 == 1 ? 3 : phone->q / 100 % 10);
+    add_instance(phone, 2, phone->request);
+    text_add(phone->request, SIM_TEXT_MAX, "\r\n");
+}
+
 static void send_register(struct sim *sim, struct phone *phone)
 {
     char uri[80];
@@ -152,7 +162,11 @@ static void send_register(struct sim *sim, struct phone *phone)
             text_add(phone->request, SIM_TEXT_MAX, ";q=0.%u", phone->q / 100);
         add_instance(phone, two ? 1 : 0, phone->request);
         text_add(phone->request, SIM_TEXT_MAX, "\r\n");
-        if (two) { /* a second line of this phone */
+        if (two && phone->instance && !phone->wants_gone) {
+            /* a second flow, which has a REGISTER of its own (RFC 5626 section 6) */
+            if (phone->cseq % 2 == 0)
+                second_flow(phone, uri);
+        } else if (two) { /* a second line of this phone */
             text_add(phone->request, SIM_TEXT_MAX, "Contact: <sip:second-%s>;expires=%u;q=0.%u",
                      uri + 4, phone->wants_gone ? 0 : phone->expires_s + 30,
                      phone->index % 8 == 1 ? 3 : phone->q / 100 % 10);

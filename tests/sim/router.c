@@ -133,7 +133,8 @@ static void pass_request(struct sim *sim, const char *text)
     for (unsigned i = 0; i < p.route_count; i++)
         text_add(out, sizeof out, "Route: %s\r\n", p.routes[i]);
     if (strcmp(method, "REGISTER") == 0)
-        text_add(out, sizeof out, "Path: <sip:%s%s>\r\n", SIM_ROUTER_HOST, lr);
+        text_add(out, sizeof out, "Path: <sip:%s%s%s>\r\n", SIM_ROUTER_HOST, lr,
+                 sim->knobs.keeps_flows ? ";ob" : "");
     if (stays(text))
         text_add(out, sizeof out, "Record-Route: <sip:%s%s>\r\n", SIM_ROUTER_HOST, lr);
     const char *line = strstr(text, "\r\n") + 2;

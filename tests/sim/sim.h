@@ -97,8 +97,9 @@ struct sim_knobs {
     bool slow_store;
     unsigned dead_pct; /* phones whose port is closed or that say nothing */
     unsigned nat_pct, tcp_pct, v6_pct, policies;
-    bool router; /* there is another proxy */
-    bool strict; /* it knows nothing of lr */
+    bool router;      /* there is another proxy */
+    bool strict;      /* it knows nothing of lr */
+    bool keeps_flows; /* it says ";ob" in its Path (RFC 5626) */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool overload; /* queues stand at times, and new requests are refused */
@@ -277,6 +278,14 @@ struct node_worker {
     uint64_t mail_at_ms; /* mailboxes keep their order */
 };
 
+/** The beginning of a request whose connection was refused at once. */
+struct sim_refused {
+    struct sim_refused *next;
+    uint32_t worker;
+    size_t len;
+    char bytes[300];
+};
+
 /** A binding as it must be. */
 struct sim_binding {
     char uri[128], call_id[64], path[96], instance[64];
@@ -346,6 +355,7 @@ struct sim {
     char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
     struct sim_map location, durable;
     struct store_op *ops, **ops_end; /* appended, not synced */
+    struct sim_refused *refused;     /* in this turn */
     uint64_t op_number;
     uint64_t sent_by_node, received_by_node;
     struct seen_bytes *seen;
@@ -557,6 +567,11 @@ void watch_refused(struct sim *sim, const char *text, bool known);
 void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */
 void watch_conn_lost(struct sim *sim, uint32_t phone);
+/**
+ * Did the node hear nothing of the branch by which this INVITE came, so that it could not send a
+ * CANCEL (section 9.1), though the phone has rung?
+ */
+bool watch_heard_nothing(const struct sim *sim, const char *invite);
 /** REGISTERs of this user that have no answer yet. */
 unsigned watch_registers(const struct sim *sim, unsigned user);
 /** A turn's messages are all out. */

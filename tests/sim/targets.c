@@ -129,6 +129,14 @@ const char *watch_flow_name(const struct sim_binding *target)
     return target->phone != 0 ? target->uri : "";
 }
 
+/** An INVITE that nobody answered: that flow may be dead, so the phone's next one is tried (RFC
+ * 5626 section 7). */
+static bool is_silent(const struct sent *child)
+{
+    return watch_is_invite(child->method) && !child->provisional && !child->by_timer_c &&
+           (child->final == 408 || child->final == 0);
+}
+
 enum held watch_held_up(const struct served *served, unsigned at, uint64_t now_ms)
 {
     const char *name = watch_flow_name(&served->targets[at]);
@@ -143,7 +151,7 @@ enum held watch_held_up(const struct served *served, unsigned at, uint64_t now_m
                 continue; /* its stream is gone: it may have failed */
             return HELD_BUSY;
         }
-        if (!child->refused && child->final != 430 &&
+        if (!child->refused && child->final != 430 && !is_silent(child) &&
             (!served->targets[at].added || watch_ended_ms(child) > served->targets[at].added_ms))
             return HELD_SETTLED;
     }

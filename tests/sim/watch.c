@@ -541,3 +541,16 @@ void watch_conn_lost(struct sim *sim, uint32_t phone)
             at->done_ms = sim->now_ms;
         }
 }
+
+bool watch_heard_nothing(const struct sim *sim, const char *invite)
+{
+    char branch[96], method[16];
+
+    for (unsigned i = 0; i < text_count(invite, "Via"); i++) {
+        watch_name_of(invite, i, branch, method);
+        const struct sent *sent = watch_find_sent(sim->watch, branch, method);
+        if (sent != NULL && !sent->provisional && sent->final == 0)
+            return true;
+    }
+    return false;
+}

@@ -28,7 +28,7 @@ enum {
     ANSWER_MS = 30,            /* a mailbox there and back, and timers */
     REGISTER_ANSWER_MS = 6000, /* a line of them, each with its receipt */
     GONE_MS = 80000,
-    STALE_MS = 150000, /* after the end of all, in a long run */
+    STALE_MS = 250000, /* after the end of all, in a long run: calls are checked before that */
 };
 #define NEVER UINT64_MAX
 

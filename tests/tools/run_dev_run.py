@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,17 @@ def registers(name, password, port, folder):
     return done.returncode == 0, done.stdout
 
 
+def trusts(folder, port):
+    """Who is told to trust the certificate of the folder gets TLS; (the certificate, why not)."""
+    try:
+        context = ssl.create_default_context(cafile=os.path.join(folder, "certificate.pem"))
+        with socket.create_connection((ADDRESS, port + 1), timeout=10) as plain:
+            with context.wrap_socket(plain, server_hostname=ADDRESS) as stream:
+                return stream.getpeercert(binary_form=True), ""
+    except OSError as error:
+        return None, str(error)
+
+
 def main():
     failed = []
 
@@ -87,6 +99,9 @@ def main():
         for name, password in passwords.items():
             check("%s registers with the printed password" % name, *registers(name, password, port, folder))
 
+        shown, why = trusts(folder, port)
+        check("TLS works at once, with the certificate in the folder", shown, why)
+
         third = DevRun(folder + "-other", *options)
         status = third.process.wait()
         check("a taken port is reported with its holder and the way out",
@@ -99,6 +114,7 @@ def main():
     second = DevRun(folder, *options)
     try:
         check("a second run keeps the passwords", passwords and second.passwords() == passwords, second.said)
+        check("a second run shows the same certificate", shown and trusts(folder, port)[0] == shown)
         for name, password in passwords.items():
             check("%s still registers after a second run" % name, *registers(name, password, port, folder))
     finally:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published test messages of RFC 4475 and RFC 5118, each one result."""
+import concurrent.futures
 import importlib.util
 import pathlib
 import re
 import time
 
+from cases.tls import trusting
 from cases.websocket import WS, prepared
 from harness.case import case, check
+from harness.certificates import Authority
 from harness.websocket import CLOSE, WebSocket, frame
 
 HERE = pathlib.Path(__file__).resolve().parent.parent.parent / "conformance"
@@ -93,3 +96,27 @@ def messages_all_over_tcp(env):
     for message in messages:
         tester.send_tcp(message.raw, 0.4)
         check(tester.alive(), "the router stopped answering after %s", message.name)
+
+
+@case(seconds=180)
+def messages_over_tls_as_over_tcp(env):
+    """What comes of each is the same over both, whatever that is; each to a router that has not seen it, and
+    that answers two messages of one stream in their order."""
+    tool = siptest()
+    messages = tool.load([HERE / "rfc4475" / "expect.tsv", HERE / "rfc5118" / "expect.tsv"])
+    authority = Authority(env.path("ca"), "authority")
+    testers = []
+    for last, name in ((1, "tcp"), (3, "tls")):
+        address = env.address(last)
+        pair = authority.pair(name, name + ".example.com", address=address)
+        env.router(last=last, name=name, domains=DOMAINS, workers=1, tls={"certificate": pair + ".pem", "key": pair + ".key"},
+                   listen=["udp:%s:5060" % address, "tcp:%s:5060" % address, "tls:%s:5061" % address])
+        tls = trusting(authority.path) if name == "tls" else None
+        testers.append(tool.Tester(address, 5060, env.address(last + 1), tls=tls, stream_port=5061 if tls else 5060))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for message in messages:
+            outcomes = list(pool.map(lambda tester: tool.outcome(*tester.send_tcp(message.raw, 0.6)), testers))
+            wrong = None if outcomes[0] == outcomes[1] else "over TCP %s, over TLS %s" % tuple(outcomes)
+            for tester in testers:
+                check(tester.alive(), "the router stopped answering after %s", message.name)
+            env.result("conformance.tls.%s" % message.name.rpartition(".")[0], wrong)

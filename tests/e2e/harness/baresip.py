@@ -26,6 +26,7 @@ audec_format s16
 jitter_buffer_delay 5-10
 module_path /usr/lib/baresip/modules
 module g711.so
+module srtp.so
 module sndfile.so
 module aufile.so
 module aubridge.so
@@ -40,11 +41,16 @@ ringback_disabled yes
 statmode_default off
 """
 
+TLS_CONFIG = """\
+sip_cafile {ca}
+"""
+
 
 class Baresip:
     def __init__(self, env, router, name, last, frequency, transport="udp", password=None, answer="auto",
-                 domain="example.com", config="", more=""):
-        """`config`: lines of its configuration. `more`: of the account, such as ";mediaenc=srtp"."""
+                 domain="example.com", ca=None, port=None, config="", more=""):
+        """`ca`: who signs the router's certificate, with transport tls. `config`: lines of its configuration.
+        `more`: of the account, ";mediaenc=srtp"."""
         self.env, self.name, self.address, self.frequency = env, name, env.address(last), frequency
         self.folder = env.path("baresip-" + name)
         self.domain = domain
@@ -53,11 +59,12 @@ class Baresip:
         audio.write_tone(tone, frequency)
         with open(os.path.join(self.folder, "config"), "w", encoding="utf-8") as out:
             out.write(CONFIG.format(address=self.address, tone=tone, folder=self.folder) + config)
+            out.write(TLS_CONFIG.format(ca=ca) if ca else "")
         with open(os.path.join(self.folder, "accounts"), "w", encoding="utf-8") as out:
             out.write('<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound="sip:%s:%d;transport=%s";'
                       "regint=600;answermode=%s;audio_codecs=pcmu%s\n" % (
                           name, domain, transport, name, password or name + "-password", router.address,
-                          router.port, transport, answer, more))
+                          port or router.port, transport, answer, more))
         self.process = env.program("baresip-" + name, ["baresip", "-s", "-v", "-f", self.folder])
         self.events, self._rest, self._control = [], b"", None
         self.process.wait_line("baresip is ready", 15)

@@ -9,7 +9,10 @@ CONFIG = """\
 [sip]
 sip_port={port_udp}
 sip_tcp_port={port_tcp}
-sip_tls_port=-1
+sip_tls_port={port_tls}
+root_ca={ca}
+verify_server_certs=1
+verify_server_cn=1
 bind_address={address}
 guess_hostname=0
 contact="{name}" <sip:{name}@{address}>
@@ -17,7 +20,7 @@ auto_net_state_mon=0
 register_only_when_network_is_up=0
 default_proxy=0
 use_ipv6=0
-media_encryption=none
+media_encryption={encryption}
 
 [video]
 enabled=0
@@ -49,7 +52,9 @@ def rtp_port(address):
 
 class Linphone:
     def __init__(self, env, router, name, last, frequency, transport="udp", password=None, answer=True,
-                 domain="example.com"):
+                 domain="example.com", ca="", port=None, encryption="none"):
+        """`ca`: who signs the router's certificate, with transport tls; it must name the router's address as if it
+        were a host name."""
         self.env, self.name, self.address, self.frequency = env, name, env.address(last), frequency
         self.folder = env.path("linphone-" + name)
         # Without this folder for its database it ends at once.
@@ -59,7 +64,9 @@ class Linphone:
         config = os.path.join(self.folder, "linphonerc")
         with open(config, "w", encoding="utf-8") as out:
             out.write(CONFIG.format(
-                address=self.address, name=name, rtp=rtp_port(self.address), router="%s:%d" % router.at, domain=domain,
+                address=self.address, name=name, rtp=rtp_port(self.address),
+                router="%s:%d" % (router.address, port or router.port),
+                ca=ca, encryption=encryption, port_tls=5061 if transport == "tls" else -1, domain=domain,
                 transport=transport, password=password or name + "-password",
                 port_udp=5060 if transport == "udp" else 0, port_tcp=5060 if transport == "tcp" else 0))
         home = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}

@@ -17,13 +17,15 @@ class UA:
     """One socket (UDP, or one TCP connection to the router), an inbox, and the few verbs of a phone."""
 
     def __init__(self, router, name="alice", password=None, address=None, port=0, transport="udp",
-                 domain="example.com", contact=None, via=None, to=None, tls=None):
+                 domain="example.com", contact=None, via=None, to=None, tls=None, server_name="sip.example.com",
+                 far=False):
         self.name, self.password = name, password or name + "-password"
         self.domain, self.transport, self.to = domain, transport.upper(), to or router.at
         self.address = address or router.address
         self.stream, self.inbox, self.closed = b"", [], False
-        self.tls = tls  # an ssl.SSLContext; with transport tls
+        self.tls, self.server_name = tls, server_name  # an ssl.SSLContext; with transport tls
         self.keepalives = 0
+        self.far = far  # a proxy stands before the one that challenges: it says 100 first
         self._open(port)
         self.port = self.socket.getsockname()[1]
         # What stands in Via and Contact; a phone behind NAT writes an address that is not the one we see.
@@ -49,7 +51,7 @@ class UA:
             self.socket.settimeout(None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
-            self.socket = self.tls.wrap_socket(self.socket, server_hostname="sip.example.com")
+            self.socket = self.tls.wrap_socket(self.socket, server_hostname=self.server_name)
 
     def close(self):
         self.socket.close()
@@ -250,7 +252,7 @@ class UA:
         challenge is the first response, or none comes."""
         request = self.request("INVITE", uri, headers=headers, body=body)
         self.send(request)
-        first = self.response_in(request, final=False)
+        first = self.response_in(request, final=False, least=101 if self.far else 100)
         if first.status in (401, 407):
             self.ack_failure(request, first)
             request = self.with_credentials(request, first, **how)

@@ -211,6 +211,44 @@ static void special_addresses_are_known(void **state)
     }
 }
 
+static void what_one_host_may_have_is_known(void **state)
+{
+    static const struct {
+        const char *text;
+        bool unicast;
+    } cases[] = {
+        {"192.0.2.1", true},
+        {"127.0.0.1", true},
+        {"0.0.0.0", false},
+        {"0.1.2.3", false},
+        {"223.255.255.255", true},
+        {"224.0.0.1", false},
+        {"240.0.0.1", false},
+        {"255.255.255.255", false},
+        {"2001:db8::1", true},
+        {"::1", true},
+        {"::", false},
+        {"ff02::1", false},
+        {"::ffff:192.0.2.1", false},
+        {"fe80::1", false},
+        {"fec0::1", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct addr addr = parsed(cases[i].text);
+        addr.port = 5060;
+        if (addr_is_unicast(&addr) != cases[i].unicast)
+            fail_msg("%s", cases[i].text);
+        addr.port = 0;
+        assert_false(addr_is_unicast(&addr));
+    }
+    struct addr link = parsed("fe80::1");
+    link.port = 5060;
+    link.scope = 2;
+    assert_true(addr_is_unicast(&link));
+}
+
 static void a_network_contains_what_its_prefix_says(void **state)
 {
     (void)state;
@@ -266,6 +304,7 @@ int main(void)
         cmocka_unit_test(random_texts_are_refused_and_taken_as_the_system_does),
         cmocka_unit_test(the_port_is_mandatory_and_within_its_range),
         cmocka_unit_test(special_addresses_are_known),
+        cmocka_unit_test(what_one_host_may_have_is_known),
         cmocka_unit_test(a_network_contains_what_its_prefix_says),
         cmocka_unit_test(the_host_is_compared_without_the_port),
     };

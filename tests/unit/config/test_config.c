@@ -170,6 +170,26 @@ static void relative_paths_start_at_the_file(void **state)
     }
 }
 
+static void the_registrar_behind_an_edge_is_a_uri(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *uri;
+    } cases[] = {
+        {"udp:10.0.0.1:5070", "sip:10.0.0.1:5070;transport=udp"},
+        {"tcp:sip.example.com", "sip:sip.example.com;transport=tcp"},
+        {"tls:[2001:db8::1]:5061", "sip:[2001:db8::1]:5061;transport=tls"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[128];
+        snprintf(text, sizeof text, "edge: {domains: [A.Example], registrar: '%s'}", cases[i].text);
+        struct config *config = parse(text);
+        assert_slice(cases[i].uri, config->edge.registrar);
+        assert_slice("a.example", config->edge.domains.items[0]);
+        config_free(config);
+    }
+}
+
 static void http_can_be_off(void **state)
 {
     (void)state;
@@ -242,6 +262,19 @@ static const struct {
      "f.yaml:8:38: error: listen: 'a b' is not what others reach us by; write a host or "
      "host:port\n"
      "f.yaml:8:45: error: listen: 'port' is unknown here; only at and advertise are\n"},
+    {"half an edge", "edge: {domains: [a.example, b.example]}\n",
+     "f.yaml:1:17: error: edge.domains: needs to know where their registrar is; give `registrar: "
+     "udp:10.0.0.1:5060` below edge\n"},
+    {"an edge for nobody", "edge: {registrar: 'tcp:sip.example.com'}\n",
+     "f.yaml:1:19: error: edge.registrar: is for no domain; give `domains: [example.com]` below "
+     "edge\n"},
+    {"an edge of our own domain",
+     "domains: [a.example]\nedge: {domains: [A.example], registrar: 'udp:10.0.0.1:5060'}\n",
+     "f.yaml:2:17: error: edge.domains: a.example is in domains, too: either we are its registrar, "
+     "or its edge\n"},
+    {"no way to a registrar", "edge: {domains: [a.example], registrar: '10.0.0.1:5060'}\n",
+     "f.yaml:1:41: error: edge.registrar: '10.0.0.1:5060' is not transport:host or "
+     "transport:host:port; write one such as udp:10.0.0.1:5060\n"},
     {"TLS without what it needs", "listen: tls:0.0.0.0:5061\n",
      "f.yaml:1:9: error: listen: TLS where others can reach us needs "
      "a certificate; give `tls: {certificate: cert.pem, key: key.pem}`\n"},
@@ -504,6 +537,7 @@ int main(void)
         cmocka_unit_test(without_a_file_the_defaults_hold),
         cmocka_unit_test(every_key_arrives_in_its_field),
         cmocka_unit_test(relative_paths_start_at_the_file),
+        cmocka_unit_test(the_registrar_behind_an_edge_is_a_uri),
         cmocka_unit_test(http_can_be_off),
         cmocka_unit_test(ours_gives_way_to_what_is_written),
         cmocka_unit_test(anchors_and_merges_work),

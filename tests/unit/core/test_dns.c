@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/internal.h"
 #include "world.h"
 
 enum {
@@ -37,7 +38,7 @@ static struct addr_net trusted;
 static void open_world(struct world *w, const struct resolve_limits *limits)
 {
     asked.count = 0;
-    assert_int_equal(OK, addr_net_parse(SLICE("192.0.2.1"), &trusted));
+    assert_int_equal(OK, addr_net_parse(SLICE("192.0.2.0/24"), &trusted));
     world_open(w, 1, NULL, 0);
     core_close(w->core);
     w->config.ops.ask_dns = ask;
@@ -49,17 +50,24 @@ static void open_world(struct world *w, const struct resolve_limits *limits)
     assert_int_equal(OK, core_open(&w->config, w->now_ms, w->wall_ms, &w->core));
 }
 
+/* `routes`: lines of Route. */
+static void send_by(struct world *w, const struct flow *source, const char *method, const char *uri,
+                    const char *routes, unsigned number)
+{
+    char text[2048];
+
+    snprintf(text, sizeof text,
+             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKt%u%s\r\n%s"
+             "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=f\r\nTo: <sip:x@far.test>\r\n"
+             "Call-ID: c%u\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n",
+             method, uri, number, method, routes, number, method);
+    world_feed(w, text, source);
+}
+
 static void send_to(struct world *w, const char *method, const char *uri, unsigned number)
 {
     struct flow source = world_flow(5060, NULL);
-    char text[1024];
-
-    snprintf(text, sizeof text,
-             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKt%u%s\r\n"
-             "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=f\r\nTo: <sip:x@far.test>\r\n"
-             "Call-ID: c%u\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n",
-             method, uri, number, method, number, method);
-    world_feed(w, text, &source);
+    send_by(w, &source, method, uri, "", number);
 }
 
 static void flush(struct world *w)
@@ -170,26 +178,164 @@ static void too_many_names_are_refused(void **state)
     world_close(&w);
 }
 
+/* From one of the addresses 192.0.2.10 and on, each with so many requests. */
+static void send_share(struct world *w, unsigned number)
+{
+    struct flow source = world_flow(5060, NULL);
+
+    source.remote.bytes[3] = (uint8_t)(10 + number / DNS_SHARE_MAX);
+    send_by(w, &source, "MESSAGE", "sip:x@a.test:5070", "", number);
+}
+
 static void too_many_requests_that_wait_are_refused(void **state)
 {
-    enum {
-        MAX = 8192
-    };
     struct world w;
 
     (void)state;
     open_world(&w, NULL);
-    for (unsigned i = 0; i < MAX; i++) {
-        send_to(&w, "MESSAGE", "sip:x@a.test:5070", i);
+    for (unsigned i = 0; i < DNS_WAITS_MAX; i++) {
+        send_share(&w, i);
         assert_int_equal(0, w.sent_count);
     }
-    assert_int_equal(MAX, status_of(&w).dns_waiting);
+    assert_int_equal(DNS_WAITS_MAX, status_of(&w).dns_waiting);
     assert_int_equal(1, asked.count);
-    send_to(&w, "MESSAGE", "sip:x@a.test:5070", MAX);
+    send_share(&w, DNS_WAITS_MAX);
     assert_sent(&w, 0, "SIP/2.0 503");
     answer_all(&w, DNS_NOTHING, 0);
-    assert_int_equal(MAX, w.sent_count);
+    assert_int_equal(DNS_WAITS_MAX, w.sent_count);
     assert_int_equal(0, status_of(&w).dns_waiting);
+    world_close(&w);
+}
+
+static void nobody_takes_all_the_room_for_waiting(void **state)
+{
+    struct flow other = world_flow(5060, NULL);
+    char uri[64];
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    for (unsigned i = 0; i <= DNS_SHARE_MAX; i++) {
+        snprintf(uri, sizeof uri, "sip:x@a.test:%u", 5000 + i);
+        send_to(&w, "MESSAGE", uri, i);
+        assert_int_equal(i < DNS_SHARE_MAX ? 0 : 1, w.sent_count);
+    }
+    assert_sent(&w, 0, "SIP/2.0 503");
+    assert_int_equal(1, status_of(&w).counters.refused[CORE_R_DNS_FULL]);
+    other.remote.bytes[3] = 2;
+    send_by(&w, &other, "MESSAGE", "sip:x@a.test:5000", "", 1000); /* his neighbour waits as ever */
+    assert_int_equal(0, w.sent_count);
+    answer_all(&w, DNS_NOTHING, 0);
+    send_to(&w, "MESSAGE", "sip:x@b.test:5000", 1001); /* and so does he, with none waiting */
+    assert_int_equal(0, w.sent_count);
+    world_close(&w);
+}
+
+static void the_longest_name_may_end_with_a_dot(void **state)
+{
+    char uri[64 + DNS_NAME_MAX] = "sip:x@";
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    for (size_t i = 0; i < DNS_NAME_MAX; i++)
+        uri[6 + i] = i % 64 == 63 ? '.' : 'a';
+    strcat(uri, ".:5070");
+    send_to(&w, "MESSAGE", uri, 1);
+    assert_int_equal(1, asked.count);
+    answer_all(&w, DNS_NOTHING, 0);
+    assert_sent(&w, 0, "SIP/2.0 404");
+    world_close(&w);
+}
+
+/* Meanwhile the first hop has become a domain of ours: the next one has another name. */
+static void who_waits_while_the_configuration_changes_goes_where_the_new_one_says(void **state)
+{
+    static const struct slice domains[] = {{"example.com", 11}, {"edge.test", 9}};
+    struct policy_source source = {.domains = domains, .domain_count = 2, .seed = 2};
+    struct flow from = world_flow(5060, NULL);
+    struct policy *policy = NULL;
+    struct policy_error error;
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_by(&w, &from, "INVITE", "sip:x@far.test",
+            "Route: <sip:edge.test:5060;lr>, <sip:core.test:5060;lr>\r\n", 1);
+    assert_sent(&w, 0, "SIP/2.0 100");
+    assert_int_equal(1, asked.count);
+    assert_int_equal(OK, policy_build(&source, &error, &policy));
+    core_set_policy(w.core, policy);
+    struct dns_record host = {.addr = {.family = ADDR_V4, .bytes = {198, 51, 100, 9}}};
+    struct dns_answer answer = {.status = DNS_FOUND, .ttl_s = 60, .records = &host, .count = 1};
+    w.sent_count = 0;
+    core_dns_answer(w.core, asked.items[0].id, &answer, w.now_ms, w.wall_ms);
+    flush(&w);
+    assert_int_equal(0, w.sent_count); /* not to the old hop */
+    assert_int_equal(2, asked.count);
+    host.addr.bytes[3] = 10;
+    core_dns_answer(w.core, asked.items[1].id, &answer, w.now_ms, w.wall_ms);
+    flush(&w);
+    assert_int_equal(1, w.sent_count); /* and no second 100 */
+    assert_sent(&w, 0, "INVITE ");
+    assert_int_equal(10, w.sent[0].to.remote.bytes[3]);
+    core_set_policy(w.core, w.policy);
+    policy_free(policy);
+    world_close(&w);
+}
+
+/* Answers all that is open with one A record. */
+static void answer_with(struct world *w, struct addr addr)
+{
+    struct dns_record host = {.addr = addr};
+    struct dns_answer answer = {.status = DNS_FOUND, .ttl_s = 60, .records = &host, .count = 1};
+
+    w->sent_count = 0;
+    for (unsigned i = 0; i < asked.count; i++)
+        core_dns_answer(w->core, asked.items[i].id, &answer, w->now_ms, w->wall_ms);
+    asked.count = 0;
+    flush(w);
+}
+
+static void a_name_that_leads_to_ourselves_is_a_loop(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "MESSAGE", "sip:x@far.test:5060", 1);
+    answer_with(&w, w.listener.bound);
+    assert_int_equal(1, w.sent_count);
+    assert_sent(&w, 0, "SIP/2.0 482");
+    send_to(&w, "MESSAGE", "sip:x@far.test:5061", 2); /* another port of this machine is not us */
+    assert_sent(&w, 0, "MESSAGE ");
+    world_close(&w);
+}
+
+static void nobody_elsewhere_is_led_to_this_machines_loopback(void **state)
+{
+    static const struct addr inside = {.family = ADDR_V4, .port = 5060, .bytes = {127, 0, 0, 1}};
+    struct flow local = world_flow(5060, NULL);
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "MESSAGE", "sip:x@far.test:6379", 1);
+    answer_with(&w, inside);
+    assert_int_equal(1, w.sent_count);
+    assert_sent(&w, 0, "SIP/2.0 403");
+    send_to(&w, "MESSAGE", "sip:x@127.0.0.1:6379", 2);
+    assert_sent(&w, 0, "SIP/2.0 403");
+    assert_int_equal(2, status_of(&w).counters.refused[CORE_R_RELAY]);
+    world_close(&w);
+
+    open_world(&w, NULL);
+    core_close(w.core);
+    assert_int_equal(OK, addr_net_parse(SLICE("127.0.0.1"), &trusted));
+    assert_int_equal(OK, core_open(&w.config, w.now_ms, w.wall_ms, &w.core));
+    local.remote = inside; /* who is here may */
+    send_by(&w, &local, "MESSAGE", "sip:x@127.0.0.1:6379", "", 3);
+    assert_sent(&w, 0, "MESSAGE ");
     world_close(&w);
 }
 
@@ -300,6 +446,11 @@ int main(void)
         cmocka_unit_test(what_cannot_be_found_is_refused),
         cmocka_unit_test(too_many_names_are_refused),
         cmocka_unit_test(too_many_requests_that_wait_are_refused),
+        cmocka_unit_test(nobody_takes_all_the_room_for_waiting),
+        cmocka_unit_test(the_longest_name_may_end_with_a_dot),
+        cmocka_unit_test(who_waits_while_the_configuration_changes_goes_where_the_new_one_says),
+        cmocka_unit_test(a_name_that_leads_to_ourselves_is_a_loop),
+        cmocka_unit_test(nobody_elsewhere_is_led_to_this_machines_loopback),
         cmocka_unit_test(the_next_address_is_tried_by_a_new_transaction),
         cmocka_unit_test(a_silent_address_is_followed_by_the_next),
         cmocka_unit_test(an_ack_waits_too),

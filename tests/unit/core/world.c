@@ -147,7 +147,10 @@ void world_open(struct world *w, unsigned workers, const struct user *users, siz
         .realm = domain,
         .algorithms = {SIP_MD5},
         .nonce_lifetime_ms = 300000,
-        .registrar = {3600, 60, 7200, 10, SLICE_EMPTY, false},
+        .registrar = {.default_expires = 3600,
+                      .min_expires = 60,
+                      .max_expires = 7200,
+                      .max_contacts = 10},
         .timer_c_ms = 180000,
         .outbox = &w->outbox,
         .location = {w, table_find, table_find_hash, table_put, table_remove, table_places,
@@ -155,6 +158,12 @@ void world_open(struct world *w, unsigned workers, const struct user *users, siz
         .ops = {.user = w, .post = post},
         .policy = w->policy,
     };
+    assert_int_equal(OK, core_open(&w->config, w->now_ms, w->wall_ms, &w->core));
+}
+
+void world_reopen(struct world *w)
+{
+    core_close(w->core);
     assert_int_equal(OK, core_open(&w->config, w->now_ms, w->wall_ms, &w->core));
 }
 
@@ -177,11 +186,16 @@ struct flow world_flow(uint16_t port, const struct conn_id *conn)
     return flow;
 }
 
-void world_feed(struct world *w, const char *text, const struct flow *source)
+void world_feed_bytes(struct world *w, struct slice bytes, const struct flow *source)
 {
     w->sent_count = 0;
-    core_receive(w->core, slice_of(text), SIP_DATAGRAM, source, w->now_ms, w->wall_ms);
+    core_receive(w->core, bytes, SIP_DATAGRAM, source, w->now_ms, w->wall_ms);
     flush(&w->outbox, w);
+}
+
+void world_feed(struct world *w, const char *text, const struct flow *source)
+{
+    world_feed_bytes(w, slice_of(text), source);
 }
 
 void world_pass(struct world *w, uint64_t ms)

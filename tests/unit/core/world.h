@@ -52,11 +52,17 @@ struct world {
 void world_open(struct world *w, unsigned workers, const struct user *users, size_t user_count);
 void world_close(struct world *w);
 
+/** The core anew, with what the caller has changed in w->config; the location table stays. */
+void world_reopen(struct world *w);
+
 /** The way from 192.0.2.1:`port`; `conn` NULL: UDP, else a connection. */
 struct flow world_flow(uint16_t port, const struct conn_id *conn);
 
 /** Gives a message to the core and collects what it sends at once. */
 void world_feed(struct world *w, const char *text, const struct flow *source);
+
+/** The same for any bytes. */
+void world_feed_bytes(struct world *w, struct slice bytes, const struct flow *source);
 
 /** Lets time pass, in steps, on both clocks. */
 void world_pass(struct world *w, uint64_t ms);

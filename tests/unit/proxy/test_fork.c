@@ -223,7 +223,8 @@ static void a_phone_that_is_busy_is_not_asked_again_by_another_flow(void **state
     world_close(w);
 }
 
-static void a_phone_that_was_silent_is_not_asked_again_by_another_flow(void **state)
+/* RFC 5626 §7: a 408 may mean that the flow is dead, RFC 5627 §6.1: then the next one is tried. */
+static void a_phone_that_was_silent_is_asked_by_its_next_flow(void **state)
 {
     struct world *w = world_open((struct world_options){0});
     struct proxy_target targets[] = {world_target(1, 1000), world_target(2, 500)};
@@ -231,10 +232,47 @@ static void a_phone_that_was_silent_is_not_asked_again_by_another_flow(void **st
 
     targets[0].instance = targets[1].instance = 77;
     world_call(w, targets, 2);
-    world_pass(w, 32000);
+    world_pass(w, 31000);
+    assert_null(world_take(w, world_start("INVITE", 2)));
+    world_pass(w, 1000);
+    struct sent *two = world_expect(w, world_start("INVITE", 2));
+    assert_true(world_answer(w, two, 486, "phone", ""));
+    world_expect(w, "SIP/2.0 486");
+    world_close(w);
+}
+
+static void a_phone_that_rang_is_not_asked_again_by_another_flow(void **state)
+{
+    struct world *w = world_open((struct world_options){0});
+    struct proxy_target targets[] = {world_target(1, 1000), world_target(2, 500)};
+    (void)state;
+
+    targets[0].instance = targets[1].instance = 77;
+    world_call(w, targets, 2);
+    struct sent *one = world_expect(w, world_start("INVITE", 1));
+    assert_true(world_answer(w, one, 180, "phone", ""));
+    assert_true(world_answer(w, one, 408, "phone", ""));
     world_expect(w, "SIP/2.0 408");
     assert_null(world_take(w, world_start("INVITE", 2)));
     world_close(w);
+}
+
+/* RFC 5626 §11.5: no endpoint receives a 430. */
+static void a_caller_hears_480_when_all_flows_of_a_phone_are_dead(void **state)
+{
+    (void)state;
+    for (unsigned count = 1; count <= 2; count++) {
+        struct world *w = world_open((struct world_options){0});
+        struct proxy_target targets[] = {world_target(1, 1000), world_target(2, 500)};
+        targets[0].instance = targets[1].instance = 77;
+        targets[0].aor = targets[1].aor = SLICE("bob");
+        world_call(w, targets, count);
+        for (unsigned i = 1; i <= count; i++)
+            assert_true(
+                world_answer(w, world_expect(w, world_start("INVITE", i)), 430, "edge", ""));
+        world_expect(w, "SIP/2.0 480");
+        world_close(w);
+    }
 }
 
 static void a_place_is_tried_once_whoever_has_registered_it(void **state)
@@ -660,6 +698,24 @@ static void a_sips_request_does_not_recurse_to_sip(void **state)
     world_close(w);
 }
 
+static void a_sip_request_does_not_recurse_to_sips(void **state)
+{
+    struct world *w = world_open((struct world_options){.recurse = true});
+    struct proxy_target bob = world_target(1, 1000);
+    (void)state;
+
+    w->resolved[0] = world_target(2, 0);
+    w->resolved_count = 1;
+    world_write(w, "INVITE", "sip:bob@example.com", "", "");
+    assert_int_equal(world_forward(w, &bob, 1), OK);
+    assert_true(world_answer(w, world_expect(w, "INVITE"), 302, "one",
+                             "Contact: <sips:carol@192.0.2.77>\r\n"));
+    world_expect(w, "ACK");
+    world_expect(w, "SIP/2.0 302");
+    assert_int_equal(w->resolve_calls, 0);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -671,7 +727,9 @@ int main(void)
         cmocka_unit_test(a_later_branch_has_the_same_request_and_its_own_uri),
         cmocka_unit_test(one_phone_is_tried_by_one_flow_and_by_the_next_only_if_that_is_dead),
         cmocka_unit_test(a_phone_that_is_busy_is_not_asked_again_by_another_flow),
-        cmocka_unit_test(a_phone_that_was_silent_is_not_asked_again_by_another_flow),
+        cmocka_unit_test(a_phone_that_was_silent_is_asked_by_its_next_flow),
+        cmocka_unit_test(a_phone_that_rang_is_not_asked_again_by_another_flow),
+        cmocka_unit_test(a_caller_hears_480_when_all_flows_of_a_phone_are_dead),
         cmocka_unit_test(a_place_is_tried_once_whoever_has_registered_it),
         cmocka_unit_test(the_second_flow_starts_while_other_phones_ring),
         cmocka_unit_test(when_all_time_out_the_answer_is_408),
@@ -691,6 +749,7 @@ int main(void)
         cmocka_unit_test(contacts_that_cannot_be_followed_stay_in_the_3xx),
         cmocka_unit_test(a_target_that_was_tried_is_not_tried_again_by_recursion),
         cmocka_unit_test(a_sips_request_does_not_recurse_to_sip),
+        cmocka_unit_test(a_sip_request_does_not_recurse_to_sips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -395,19 +395,24 @@ static void another_listener_is_another_side_and_any_listener_is_not(void **stat
     world_close(w);
 }
 
+/* On the side of TLS, without a transport that sips has said already (RFC 5630 §3.1.4). */
 static void a_sips_uri_makes_a_sips_record_route(void **state)
 {
     struct world *w = world_open((struct world_options){0});
-    struct proxy_target target = world_target(1, 1000);
     (void)state;
 
-    target.uri = SLICE("sips:bob@198.51.100.1");
-    struct slice out = forward_recorded(w, &w->source, &target, plain);
-    assert_non_null(strstr(out.data, "\r\nRecord-Route: <sips:203.0.113.1"));
-    target = world_target(1, 1000);
-    target.routes = SLICE("<sips:edge.example;lr>");
-    out = forward_recorded(w, &w->source, &target, plain);
-    assert_non_null(strstr(out.data, "\r\nRecord-Route: <sips:203.0.113.1"));
+    for (unsigned i = 0; i < 2; i++) {
+        struct proxy_target target = world_target(1, 1000);
+        target.to.transport = TRANSPORT_TLS;
+        if (i == 0)
+            target.uri = SLICE("sips:bob@198.51.100.1");
+        else
+            target.routes = SLICE("<sips:edge.example;lr>");
+        struct slice out = forward_recorded(w, &w->source, &target, plain);
+        assert_int_equal(1, world_count_text(out.data, "\r\nRecord-Route: <sips:203.0.113.1"));
+        assert_int_equal(1, world_count_text(out.data, "\r\nRecord-Route: <sip:203.0.113.1"));
+        assert_null(strstr(out.data, "transport=tls"));
+    }
     world_close(w);
 }
 

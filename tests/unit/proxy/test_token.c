@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens: round trip, size, direction, and that nothing but what we wrote is accepted. */
+#include "proxy/gruu.h"
 #include "world.h"
 
 static const struct slice call_id = {"call-1@192.0.2.1", 16};
@@ -313,6 +314,128 @@ static void random_bytes_are_refused(void **state)
     }
 }
 
+/* ---- flow tokens of a Path ---- */
+
+static void a_flow_survives_its_token(void **state)
+{
+    const struct flow flows[] = {world_flow("192.0.2.7:5062", TRANSPORT_UDP),
+                                 world_flow("[2001:db8::7]:5062", TRANSPORT_UDP),
+                                 {.transport = TRANSPORT_TLS,
+                                  .listener = LISTENERS_MAX - 1,
+                                  .flags = FLOW_ONLY_CONN,
+                                  .conn = {255, {1 << 20, UINT32_MAX}},
+                                  .remote = {ADDR_V6, 0, 65535, 7, {0xfe, 0x80, [15] = 1}}}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(flows); i++) {
+        char text[PROXY_TOKEN_MAX];
+        struct builder b = builder_over(text, sizeof text);
+        struct flow back;
+        assert_int_equal(OK, proxy_path_write(&b, &world_key, &flows[i]));
+        assert_int_equal(OK, proxy_path_read(builder_slice(&b), &world_key, &back));
+        struct proxy_side one = {.has_flow = true, .flow = flows[i]};
+        struct proxy_side two = {.has_flow = true, .flow = back};
+        assert_side_equal(&one, &two);
+        b = builder_over(text, 10);
+        assert_int_equal(ERR_TOO_BIG, proxy_path_write(&b, &world_key, &flows[i]));
+    }
+}
+
+static void no_flow_token_but_ours_is_read(void **state)
+{
+    const struct hash_key other = {{world_key.k[0], world_key.k[1] ^ 1}};
+    const struct flow flow = world_flow("192.0.2.7:5062", TRANSPORT_UDP);
+    char text[PROXY_TOKEN_MAX];
+    struct builder b = builder_over(text, sizeof text);
+    struct flow back;
+
+    (void)state;
+    assert_int_equal(OK, proxy_path_write(&b, &world_key, &flow));
+    assert_int_equal(ERR_DENIED, proxy_path_read(builder_slice(&b), &other, &back));
+    for (size_t i = 0; i < b.len; i++) {
+        assert_int_equal(ERR_DENIED, proxy_path_read((struct slice){text, i}, &world_key, &back));
+        char kept = text[i];
+        text[i] = kept == 'a' ? 'b' : 'a';
+        assert_int_equal(ERR_DENIED, proxy_path_read(builder_slice(&b), &world_key, &back));
+        text[i] = kept;
+    }
+    /* A token of a dialog is none of a Path, nor the other way round. */
+    struct proxy_token token = {.callee = {.has_flow = true, .flow = flow}};
+    bool from_caller;
+    char dialog[PROXY_TOKEN_MAX];
+    assert_int_equal(ERR_DENIED, proxy_path_read(write_token(&token, dialog), &world_key, &back));
+    assert_int_equal(ERR_DENIED,
+                     read_token(builder_slice(&b), caller_tag, callee_tag, &token, &from_caller));
+}
+
+/* ---- temporary GRUUs ---- */
+
+static const struct proxy_gruu gruu = {UINT64_C(0x0123456789abcdef), 42, UINT64_C(1700000000000)};
+
+static struct slice write_gruu(uint64_t nonce, const struct proxy_gruu *what,
+                               char text[static PROXY_GRUU_CHARS])
+{
+    struct builder b = builder_over(text, PROXY_GRUU_CHARS);
+
+    proxy_gruu_write(&b, &world_key, nonce, what);
+    assert_false(b.overflow);
+    assert_int_equal(PROXY_GRUU_CHARS, b.len);
+    return builder_slice(&b);
+}
+
+static void a_gruu_comes_back_and_no_other_is_read(void **state)
+{
+    const struct hash_key other = {{world_key.k[0] ^ 1, world_key.k[1]}};
+    char text[PROXY_GRUU_CHARS];
+    struct slice written = write_gruu(7, &gruu, text);
+    struct proxy_gruu back;
+
+    (void)state;
+    assert_int_equal(OK, proxy_gruu_read(written, &world_key, &back));
+    assert_memory_equal(&gruu, &back, sizeof gruu);
+    assert_int_equal(ERR_DENIED, proxy_gruu_read(written, &other, &back));
+    for (size_t i = 0; i < sizeof text; i++) {
+        char kept = text[i];
+        assert_int_equal(ERR_DENIED, proxy_gruu_read((struct slice){text, i}, &world_key, &back));
+        text[i] = kept == 'a' ? 'b' : 'a';
+        assert_int_equal(ERR_DENIED, proxy_gruu_read(written, &world_key, &back));
+        text[i] = kept;
+    }
+}
+
+/* RFC 5627 §5.1: two of one phone look no more alike than two of different phones. */
+static void gruus_do_not_show_whose_they_are(void **state)
+{
+    struct proxy_gruu stranger = {~gruu.aor_hash, 43, gruu.issued_ms + 5};
+    char a[PROXY_GRUU_CHARS], b[PROXY_GRUU_CHARS];
+    unsigned same = 0, different = 0;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 1000; i++) {
+        uint64_t nonce = hash_mac(&world_key, (struct slice){(const char *)&i, sizeof i});
+        write_gruu(nonce, &gruu, a);
+        write_gruu(~nonce, &gruu, b);
+        for (size_t k = 0; k < sizeof a; k++)
+            same += a[k] == b[k];
+        write_gruu(~nonce, &stranger, b);
+        for (size_t k = 0; k < sizeof a; k++)
+            different += a[k] == b[k];
+    }
+    /* Of 64,000 characters of 32 kinds about 2,000 agree by chance, fewer in a nonce and its
+     * complement. */
+    assert_in_range(same, 1400, 2200);
+    assert_in_range(different, 1400, 2200);
+}
+
+static void an_instance_has_one_name_in_any_case(void **state)
+{
+    (void)state;
+    assert_true(proxy_gruu_instance(&world_key, SLICE("<urn:uuid:AB>")) ==
+                proxy_gruu_instance(&world_key, SLICE("<URN:uuid:ab>")));
+    assert_true(proxy_gruu_instance(&world_key, SLICE("<urn:uuid:AB>")) !=
+                proxy_gruu_instance(&world_key, SLICE("<urn:uuid:AC>")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +450,11 @@ int main(void)
         cmocka_unit_test(long_names_are_told_apart_too),
         cmocka_unit_test(a_token_that_does_not_fit_is_an_error),
         cmocka_unit_test(random_bytes_are_refused),
+        cmocka_unit_test(a_flow_survives_its_token),
+        cmocka_unit_test(no_flow_token_but_ours_is_read),
+        cmocka_unit_test(a_gruu_comes_back_and_no_other_is_read),
+        cmocka_unit_test(gruus_do_not_show_whose_they_are),
+        cmocka_unit_test(an_instance_has_one_name_in_any_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/gruu.h"
 #include "registrar/registrar.h"
 
 enum {
@@ -117,6 +118,8 @@ static struct binding binding_at(uint32_t index)
     return binding;
 }
 
+#define INSTANCE ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\""
+
 static void a_contact_is_stored_and_listed(void **state)
 {
     (void)state;
@@ -202,9 +205,9 @@ static void what_breaks_the_rules_is_refused_and_changes_nothing(void **state)
         {"one good, one bad", "Contact: <sip:b@h>, <sip:b@h:99999>\r\n", 400, ""},
         {"unknown extension", "Contact: <sip:b@h>\r\nRequire: foo, path\r\nRequire: bar\r\n", 420,
          "Unsupported: foo, bar\r\n"},
-        {"extension we do not do yet", "Contact: <sip:b@h>\r\nRequire: outbound\r\n", 420,
-         "Unsupported: outbound\r\n"},
-        {"extension in a query", "Require: gruu\r\n", 420, "Unsupported: gruu\r\n"},
+        {"two flows at once",
+         "Contact: <sip:b@h>;reg-id=1" INSTANCE ", <sip:c@h>\r\nSupported: outbound\r\n", 400, ""},
+        {"extension in a query", "Require: gin\r\n", 420, "Unsupported: gin\r\n"},
         {"Path without support", "Contact: <sip:b@h>\r\nPath: <sip:p;lr>\r\n", 420,
          "Unsupported: path\r\n"},
         {"Path from a stranger", "Contact: <sip:b@h>\r\nPath: <sip:p;lr>\r\nSupported: path\r\n",
@@ -389,7 +392,6 @@ static void a_late_retransmission_gets_the_present_bindings(void **state)
 static void an_instance_and_reg_id_name_one_flow(void **state)
 {
     (void)state;
-#define INSTANCE ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\""
     assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h:1>;reg-id=1" INSTANCE "\r\n"));
     expect("Contact: <sip:a@h:1>;expires=3600" INSTANCE ";reg-id=1\r\n");
     assert_int_equal(200, submit("d", 1, "Contact: <sip:a@h:1>;reg-id=2" INSTANCE "\r\n"));
@@ -400,6 +402,105 @@ static void an_instance_and_reg_id_name_one_flow(void **state)
     assert_true(slice_equal(SLICE("sip:a@h:9"), binding_at(0).contact));
     assert_int_equal(200, submit("f", 1, "Contact: <sip:x@y>;expires=0;reg-id=2" INSTANCE "\r\n"));
     assert_int_equal(1, binding_count(current));
+}
+
+/* RFC 5626 §6: told in the 200 when a flow was registered by a phone that knows of it. */
+static void the_200_says_whether_flows_are_kept(void **state)
+{
+    static const struct {
+        const char *why, *lines;
+        bool told;
+    } cases[] = {
+        {"a flow", "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\nSupported: path, outbound\r\n",
+         true},
+        {"required",
+         "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\nRequire: outbound\r\nSupported: Outbound\r\n",
+         true},
+        {"its removal",
+         "Contact: <sip:a@h>;expires=0;reg-id=1" INSTANCE "\r\nSupported: outbound\r\n", true},
+        {"not supported", "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\n", false},
+        {"no reg-id", "Contact: <sip:a@h>" INSTANCE "\r\nSupported: outbound\r\n", false},
+        {"no instance", "Contact: <sip:a@h>;reg-id=1\r\nSupported: outbound\r\n", false},
+        {"a query", "Supported: outbound\r\n", false},
+        {"all removed", "Contact: *\r\nExpires: 0\r\nSupported: outbound\r\n", false},
+    };
+
+    (void)state;
+    config.flow_timer = 120;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        source.transport = i % 2 ? TRANSPORT_UDP : TRANSPORT_TCP;
+        assert_int_equal(200, submit("c", i + 1, cases[i].lines));
+        if (has("Supported: path, outbound\r\nRequire: outbound\r\n") != cases[i].told)
+            fail_msg("%s:\n%.*s", cases[i].why, SLICE_ARG(result.fields));
+        /* On UDP the phone's own pace is the right one. */
+        assert_true(has("Flow-Timer: 120\r\n") == (cases[i].told && i % 2 == 0));
+    }
+    config.flow_timer = 0;
+    source.transport = TRANSPORT_TCP;
+    assert_int_equal(200, submit("c", 20, cases[0].lines));
+    assert_false(has("Flow-Timer"));
+}
+
+static void a_reg_id_without_an_instance_is_none(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@h:1>;reg-id=1\r\n"));
+    assert_int_equal(0, binding_at(0).reg_id);
+    assert_false(has("reg-id"));
+}
+
+/* RFC 5626 §6: who does not keep the phone's flow makes its reg-id void. */
+static void flows_count_only_when_the_first_hop_keeps_them(void **state)
+{
+    static const struct {
+        const char *why, *lines;
+        unsigned status, reg_id;
+    } cases[] = {
+        {"an edge that does", "Path: <sip:e;lr;ob>\r\nSupported: path, outbound\r\n", 200, 1},
+        {"behind another proxy",
+         "Path: <sip:p;lr>\r\nPath: <sip:e;lr;ob>\r\n"
+         "Supported: path, outbound\r\n",
+         200, 1},
+        {"the last one is the first hop",
+         "Path: <sip:p;lr;ob>, <sip:e;lr>\r\n"
+         "Supported: path, outbound\r\n",
+         439, 0},
+        {"an edge that does not", "Path: <sip:e;lr>\r\nSupported: path, outbound\r\n", 439, 0},
+        {"nor does the phone", "Path: <sip:e;lr>\r\nSupported: path\r\n", 200, 0},
+        {"a proxy without Path", "Via: SIP/2.0/UDP h;branch=z9hG4bK2\r\nSupported: outbound\r\n",
+         439, 0},
+        {"the same", "Via: SIP/2.0/UDP h;branch=z9hG4bK2\r\n", 200, 0},
+    };
+    char lines[512];
+
+    (void)state;
+    path_ok = true;
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        current = SLICE_EMPTY;
+        snprintf(lines, sizeof lines, "Contact: <sip:a@h>;reg-id=1" INSTANCE "\r\n%s",
+                 cases[i].lines);
+        unsigned status = submit("c", i + 1, lines);
+        if (status != cases[i].status || (status == 200 && binding_at(0).reg_id != cases[i].reg_id))
+            fail_msg("%s: %u", cases[i].why, status);
+    }
+}
+
+/* A request goes by the flow that was registered, wherever the Contact points (§7); and first by
+ * the newest one (RFC 5627 §6.1). */
+static void flows_are_tried_newest_first(void **state)
+{
+    (void)state;
+    assert_int_equal(200, submit("x", 1, "Contact: <sip:other@192.0.2.8>\r\n"));
+    assert_int_equal(200, submit("c", 1, "Contact: <sip:a@192.0.2.7:1>;reg-id=1" INSTANCE "\r\n"));
+    assert_int_equal(200, submit("d", 1, "Contact: <sip:a@192.0.2.7:2>;reg-id=2" INSTANCE "\r\n"));
+    assert_false(binding_at(0).nat);
+    assert_true(binding_at(1).nat);
+    assert_int_equal(2, binding_at(1).reg_id);
+    assert_int_equal(1, binding_at(2).reg_id);
+    assert_int_equal(200, submit("c", 2, "Contact: <sip:a@192.0.2.7:1>;reg-id=1" INSTANCE "\r\n"));
+    assert_int_equal(1, binding_at(1).reg_id);
+    assert_int_equal(2, binding_at(2).reg_id);
+    assert_int_equal(3, binding_count(current));
 }
 
 static void a_phone_that_moved_is_known_by_its_instance(void **state)
@@ -414,10 +515,261 @@ static void a_phone_that_moved_is_known_by_its_instance(void **state)
     /* Two contacts of one request are both meant. */
     assert_int_equal(200, submit("d", 2,
                                  "Contact: <sip:a@10.0.0.2:2>" INSTANCE "\r\n"
-                                 "Contact: <sips:a@10.0.0.2:3>" INSTANCE "\r\n"));
+                                 "Contact: <sip:a@10.0.0.2:3>" INSTANCE "\r\n"));
     assert_int_equal(2, binding_count(current));
     assert_int_equal(200, submit("e", 1, "Contact: <sip:b@10.0.0.3>\r\n"));
     assert_int_equal(3, binding_count(current)); /* no instance: another phone */
+}
+
+/* The same to a Request-URI of sips. */
+static unsigned submit_sips(unsigned cseq, const char *lines)
+{
+    static struct sip_msg msg;
+
+    msg = *request("sips", cseq, lines);
+    msg.request_uri.scheme = SIP_SCHEME_SIPS;
+    return process(&msg);
+}
+
+static void a_sips_contact_is_taken_only_where_all_is_sips(void **state)
+{
+    (void)state;
+    source.transport = TRANSPORT_TLS;
+    assert_int_equal(400, submit("c", 1, "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(400, submit_sips(1, "Contact: <sips:a@10.0.0.1>, <sip:b@10.0.0.1>\r\n"));
+    path_ok = true;
+    assert_int_equal(400, submit_sips(1, "Supported: path\r\nPath: <sip:edge.example;lr>\r\n"
+                                         "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(0, current.len);
+    assert_int_equal(200, submit_sips(1, "Supported: path\r\nPath: <sips:edge.example;lr>\r\n"
+                                         "Contact: <sips:a@10.0.0.1>\r\n"));
+    assert_int_equal(200, submit_sips(2, "Contact: <sip:b@10.0.0.1>\r\n")); /* less is no harm */
+    assert_int_equal(200, submit_sips(3, "Contact: *\r\nExpires: 0\r\n"));
+    source.transport = TRANSPORT_TCP;
+    assert_int_equal(400, submit_sips(4, "Contact: <sips:a@10.0.0.1>\r\n"));
+    source.transport = TRANSPORT_WSS;
+    assert_int_equal(200, submit_sips(5, "Contact: <sips:a@10.0.0.1>\r\n"));
+}
+
+/* ---- GRUUs (RFC 5627) ---- */
+
+static const struct hash_key gruu_key = {{7, 8}};
+#define GRUU_LINES(contact) "Contact: " contact INSTANCE "\r\nSupported: gruu\r\n"
+
+static void with_gruus(void)
+{
+    config.gruu = true;
+    config.gruu_key = gruu_key;
+    config.hash_seed = 9;
+}
+
+/* The token of the n-th temporary GRUU in the 200, read. */
+static struct proxy_gruu told(unsigned n)
+{
+    const char *at = result.fields.data, *end = at + result.fields.len;
+    struct proxy_gruu gruu;
+
+    do {
+        at = memmem(at, (size_t)(end - at), ";temp-gruu=\"sip:tgruu.", 22);
+        assert_non_null(at);
+        at += 22;
+    } while (n-- > 0);
+    assert_memory_equal("@example.com;gr\"", at + PROXY_GRUU_CHARS, 16);
+    assert_int_equal(OK, proxy_gruu_read((struct slice){at, PROXY_GRUU_CHARS}, &gruu_key, &gruu));
+    return gruu;
+}
+
+/* Does it count, as the core looks at it? */
+static bool counts(const struct proxy_gruu *gruu)
+{
+    struct binding binding;
+    uint32_t cursor = 0;
+
+    while (binding_next(current, &cursor, &binding))
+        if (binding.gruu_since_ms != 0 && gruu->issued_ms >= binding.gruu_since_ms &&
+            gruu->instance == proxy_gruu_instance(&gruu_key, binding.instance))
+            return true;
+    return false;
+}
+
+static void who_asks_is_told_gruus(void **state)
+{
+    static const struct {
+        const char *why, *lines;
+        bool told;
+    } cases[] = {
+        {"asks", GRUU_LINES("<sip:a@h>"), true},
+        {"requires", GRUU_LINES("<sip:a@h>") "Require: gruu\r\n", true},
+        {"does not ask", "Contact: <sip:a@h>" INSTANCE "\r\n", false},
+        {"has no instance", "Contact: <sip:b@h>\r\nSupported: gruu\r\n", false},
+    };
+
+    (void)state;
+    with_gruus();
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        current = SLICE_EMPTY;
+        assert_int_equal(200, submit("c", i + 1, cases[i].lines));
+        if (has(";pub-gruu=\"sip:alice@example.com;gr=urn:uuid:00000000-0000-1000-8000-"
+                "000A95A0E128\"") != cases[i].told ||
+            has(";temp-gruu=\"sip:tgruu.") != cases[i].told)
+            fail_msg("%s:\n%.*s", cases[i].why, SLICE_ARG(result.fields));
+    }
+    config.gruu = false;
+    assert_int_equal(200, submit("c", 20, cases[0].lines));
+    assert_false(has("gruu"));
+}
+
+/* A phone cannot choose its GRUUs (§5.1). */
+static void what_a_phone_says_of_its_gruus_is_not_kept(void **state)
+{
+    (void)state;
+    with_gruus();
+    assert_int_equal(200, submit("c", 1,
+                                 GRUU_LINES("<sip:a@h>;pub-gruu=\"sip:x@y;gr=z\""
+                                            ";temp-gruu=\"sip:x@y;gr\";kept")));
+    assert_false(has("sip:x@y"));
+    expect(";kept\r\n");
+}
+
+static void each_200_has_a_new_one_and_the_old_ones_count_on(void **state)
+{
+    struct proxy_gruu gruus[3];
+
+    (void)state;
+    with_gruus();
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(200, submit("c", i + 1, GRUU_LINES("<sip:a@h>")));
+        gruus[i] = told(0);
+        char text[64];
+        snprintf(text, sizeof text, "%.*s", 40,
+                 (const char *)memmem(result.fields.data, result.fields.len, "tgruu.", 6));
+        static char before[64];
+        assert_string_not_equal(before, text);
+        memcpy(before, text, sizeof text);
+        now_ms += i == 0 ? 0 : 1000; /* also when the clock stands still */
+    }
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(counts(&gruus[i]));
+    /* One that does not ask keeps them, too: the Call-ID is the same. */
+    assert_int_equal(200, submit("c", 9, "Contact: <sip:a@h>" INSTANCE "\r\n"));
+    assert_true(counts(&gruus[0]));
+}
+
+/* §5.1, §5.3: with another Call-ID, or when the last binding is gone, all so far are void. */
+static void another_call_id_voids_the_temporary_ones(void **state)
+{
+    struct proxy_gruu old, fresh;
+
+    (void)state;
+    with_gruus();
+    assert_int_equal(200, submit("c", 1, GRUU_LINES("<sip:a@h>")));
+    old = told(0);
+    assert_int_equal(200, submit("d", 1, GRUU_LINES("<sip:a@h>")));
+    fresh = told(0);
+    assert_false(counts(&old)); /* in the same millisecond */
+    assert_true(counts(&fresh));
+
+    assert_int_equal(200, submit("d", 2, GRUU_LINES("<sip:a@h>;expires=0")));
+    assert_false(counts(&fresh));
+    now_ms += 1000;
+    assert_int_equal(200, submit("d", 3, GRUU_LINES("<sip:a@h>")));
+    assert_false(counts(&fresh));
+    old = told(0);
+    now_ms += 3600 * 1000;
+    assert_int_equal(200, submit("d", 4, GRUU_LINES("<sip:a@h>")));
+    assert_false(counts(&old)); /* it had expired */
+}
+
+/* §5.1: the Call-ID of each flow is its own; but what voids one flow's voids all of the phone's. */
+static void flows_share_their_gruus(void **state)
+{
+    struct proxy_gruu first, second;
+
+    (void)state;
+    with_gruus();
+    assert_int_equal(200, submit("c1", 1, GRUU_LINES("<sip:a@h:1>;reg-id=1")));
+    first = told(0);
+    assert_int_equal(200, submit("c2", 1, GRUU_LINES("<sip:a@h:2>;reg-id=2")));
+    second = told(1);
+    assert_true(counts(&first) && counts(&second));
+    now_ms += 1000;
+    assert_int_equal(200, submit("c3", 1, GRUU_LINES("<sip:a@h:2>;reg-id=2")));
+    assert_false(counts(&first) || counts(&second));
+    first = told(0);
+    second = told(1);
+    assert_true(counts(&first) && counts(&second)); /* both lines of the 200 have one that counts */
+    /* As long as one flow is left, they count. */
+    assert_int_equal(200, submit("c3", 2, GRUU_LINES("<sip:a@h:2>;reg-id=2;expires=0")));
+    assert_true(counts(&second));
+}
+
+static void phones_of_one_user_have_different_ones(void **state)
+{
+    struct proxy_gruu one, other;
+
+    (void)state;
+    with_gruus();
+    assert_int_equal(200, submit("c", 1, GRUU_LINES("<sip:a@h>")));
+    one = told(0);
+    assert_int_equal(200, submit("d", 1,
+                                 "Contact: <sip:b@h>;+sip.instance=\"<urn:x:%41>\"\r\n"
+                                 "Supported: gruu\r\n"));
+    other = told(1);
+    expect(";gr=urn:x:%2541\""); /* escaped once more: it is text, not a URI */
+    assert_int_equal(one.aor_hash, other.aor_hash);
+    assert_true(one.instance != other.instance);
+    assert_int_equal(
+        200, submit("d", 2, "Contact: <sip:b@h>;expires=0;+sip.instance=\"<URN:X:%41>\"\r\n"));
+    assert_false(counts(&other)); /* without case */
+    assert_true(counts(&one));
+}
+
+/* §5.1: it would lead back to where it was found. */
+static void a_contact_that_is_the_aor_is_refused(void **state)
+{
+    static const char *const refused[] = {
+        "<sip:alice@example.com>", "<sip:%61lice@EXAMPLE.com;x=y>",
+        "<sip:alice@example.com;gr=urn:uuid:1>", "<tel:+15105550100>"};
+    char lines[512];
+
+    (void)state;
+    with_gruus();
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        snprintf(lines, sizeof lines, GRUU_LINES("%s"), refused[i]);
+        assert_int_equal(403, submit("c", 1, lines));
+        snprintf(lines, sizeof lines, "Contact: %s\r\nSupported: gruu\r\n", refused[i]);
+        assert_int_equal(200, submit("x", (unsigned)i + 1, lines)); /* wants none */
+        current = SLICE_EMPTY;
+    }
+    assert_int_equal(200, submit("c", 2, GRUU_LINES("<sip:a@h>")));
+    const char *own = memmem(result.fields.data, result.fields.len, "sip:tgruu.", 10);
+    snprintf(lines, sizeof lines, GRUU_LINES("<%.*s@example.com;gr>"), 10 + PROXY_GRUU_CHARS, own);
+    assert_int_equal(403, submit("c", 3, lines));
+    assert_int_equal(200, submit("c", 4, GRUU_LINES("<sip:bob@example.com;gr=urn:uuid:1>")));
+}
+
+static void the_name_of_an_instance_survives_a_uri(void **state)
+{
+    static const char *const names[] = {"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>",
+                                        "<a;b=\"c\" d%20@>",
+                                        "plain",
+                                        "<>",
+                                        "<",
+                                        ""};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char text[256];
+        struct builder b = builder_over(text, 3 * strlen(names[i]) + 1);
+        registrar_gr_write(&b, slice_of(names[i]));
+        assert_false(b.overflow);
+        assert_int_equal(b.len > 0, registrar_gr_names(builder_slice(&b), slice_of(names[i])));
+        assert_int_equal(SIZE_MAX, slice_find(builder_slice(&b), ';'));
+        assert_int_equal(SIZE_MAX, slice_find(builder_slice(&b), '"'));
+    }
+    assert_true(registrar_gr_names(SLICE("URN:a%3ab"), SLICE("<urn:a:b>")));
+    assert_false(registrar_gr_names(SLICE("urn:a%3"), SLICE("<urn:a%3>")));
+    assert_false(registrar_gr_names(SLICE("urn:a"), SLICE("<urn:ab>")));
 }
 
 static void a_path_is_kept_in_order_and_given_back(void **state)
@@ -794,7 +1146,20 @@ int main(void)
         REGISTRAR_TEST(an_overtaken_request_changes_nothing),
         REGISTRAR_TEST(a_late_retransmission_gets_the_present_bindings),
         REGISTRAR_TEST(an_instance_and_reg_id_name_one_flow),
+        REGISTRAR_TEST(the_200_says_whether_flows_are_kept),
+        REGISTRAR_TEST(a_reg_id_without_an_instance_is_none),
+        REGISTRAR_TEST(flows_count_only_when_the_first_hop_keeps_them),
+        REGISTRAR_TEST(flows_are_tried_newest_first),
+        REGISTRAR_TEST(who_asks_is_told_gruus),
+        REGISTRAR_TEST(what_a_phone_says_of_its_gruus_is_not_kept),
+        REGISTRAR_TEST(each_200_has_a_new_one_and_the_old_ones_count_on),
+        REGISTRAR_TEST(another_call_id_voids_the_temporary_ones),
+        REGISTRAR_TEST(flows_share_their_gruus),
+        REGISTRAR_TEST(phones_of_one_user_have_different_ones),
+        REGISTRAR_TEST(a_contact_that_is_the_aor_is_refused),
+        REGISTRAR_TEST(the_name_of_an_instance_survives_a_uri),
         REGISTRAR_TEST(a_phone_that_moved_is_known_by_its_instance),
+        REGISTRAR_TEST(a_sips_contact_is_taken_only_where_all_is_sips),
         REGISTRAR_TEST(a_path_is_kept_in_order_and_given_back),
         REGISTRAR_TEST(the_service_route_is_told),
         REGISTRAR_TEST(contacts_come_back_as_they_were_written),

@@ -195,10 +195,86 @@ static void more_hosts_than_are_tried_are_cut_and_counted(void **state)
     zone_close(&zone);
 }
 
+static void what_no_single_host_has_is_never_a_target(void **state)
+{
+    static const char *const rows[] = {
+        "60 A any.test 0.0.0.0",
+        "60 A group.test 224.0.1.75",
+        "60 A all.test 255.255.255.255",
+        "60 AAAA mapped.test ::ffff:127.0.0.1",
+        "60 AAAA group6.test ff02::1",
+        "60 AAAA link.test fe80::1",
+        "60 AAAA any6.test ::",
+        "60 SRV _sip._udp.zero.test 1 0 0 192.0.2.1",
+        "60 SRV _sip._udp.some.test 1 0 0 192.0.2.1",
+        "60 SRV _sip._udp.some.test 2 0 5060 group.test",
+        "60 SRV _sip._udp.some.test 3 0 5060 192.0.2.3",
+        NULL,
+    };
+    static const struct {
+        const char *query, *expected;
+    } cases[] = {
+        {"any.test", "unusable"},
+        {"group.test", "unusable"},
+        {"all.test", "unusable"},
+        {"mapped.test", "unusable"}, /* it would leave by a socket for the other family */
+        {"group6.test", "unusable"},
+        {"link.test", "unusable"}, /* a name has no zone */
+        {"any6.test", "unusable"},
+        {"0.0.0.0", "unusable"}, /* the kernel would take it for ourselves */
+        {"[ff02::1]", "unusable"},
+        {"zero.test", "unusable"}, /* port 0 */
+        {"some.test;udp", "udp:192.0.2.3:5060"},
+    };
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, rows, NULL);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        zone.asked_count = 0;
+        const char *got = zone_resolve(&zone, cases[i].query);
+        if (strcmp(got, cases[i].expected) != 0)
+            print_message("%s\n", cases[i].query);
+        assert_string_equal(cases[i].expected, got);
+    }
+    zone_close(&zone);
+}
+
+static void one_name_makes_only_so_many_questions(void **state)
+{
+    static const char form[] = "60 NAPTR many.test %u 1 s SIP+D2U - s%u.victim.test";
+    static char texts[DNS_RECORDS_MAX][80];
+    const char *rows[DNS_RECORDS_MAX + 1];
+    struct resolve_counters counters;
+    struct zone zone;
+
+    (void)state;
+    for (unsigned i = 0; i < DNS_RECORDS_MAX; i++) {
+        snprintf(texts[i], sizeof texts[i], form, i, i);
+        rows[i] = texts[i];
+    }
+    rows[DNS_RECORDS_MAX] = NULL;
+    zone_open(&zone, rows, NULL);
+    assert_string_equal("nothing", zone_resolve(&zone, "many.test"));
+    assert_int_equal(1 + RESOLVE_SERVICES_MAX, zone.asked_count);
+    assert_string_equal("s0.victim.test", zone.asked[1].name); /* the best ones */
+    resolver_counters(zone.resolver, &counters);
+    assert_true(counters.cut > 0);
+    zone_close(&zone);
+
+    rows[RESOLVE_SERVICES_MAX] = NULL; /* just as many */
+    zone_open(&zone, rows, NULL);
+    assert_string_equal("nothing", zone_resolve(&zone, "many.test"));
+    assert_int_equal(1 + RESOLVE_SERVICES_MAX, zone.asked_count);
+    resolver_counters(zone.resolver, &counters);
+    assert_int_equal(0, counters.cut);
+    zone_close(&zone);
+}
+
 static void targets_that_failed_come_last_until_they_answer(void **state)
 {
-    struct resolve_target a = {{.family = ADDR_V4, .port = 5070, .bytes = {192, 0, 2, 31}},
-                               TRANSPORT_UDP};
+    struct resolve_target a = {
+        {.family = ADDR_V4, .port = 5070, .bytes = {192, 0, 2, 31}}, TRANSPORT_UDP, 0};
     struct resolve_counters counters;
     struct zone zone;
 
@@ -232,8 +308,8 @@ static void targets_that_failed_come_last_until_they_answer(void **state)
 static void only_so_many_dead_ones_are_remembered(void **state)
 {
     struct resolve_limits limits = resolve_limits_default();
-    struct resolve_target target = {{.family = ADDR_V4, .port = 5060, .bytes = {192, 0, 2, 0}},
-                                    TRANSPORT_UDP};
+    struct resolve_target target = {
+        {.family = ADDR_V4, .port = 5060, .bytes = {192, 0, 2, 0}}, TRANSPORT_UDP, 0};
     struct resolve_counters counters;
     struct zone zone;
 
@@ -252,6 +328,47 @@ static void only_so_many_dead_ones_are_remembered(void **state)
     zone_close(&zone);
 }
 
+/* The first target over TLS of what is known of a name by now; else zero. */
+static struct resolve_target tls_target(struct zone *zone, const char *text)
+{
+    struct resolve_query query = zone_query(text);
+    struct resolve_targets targets;
+
+    zone_resolve(zone, text);
+    assert_int_equal(RESOLVE_DONE, resolver_find(zone->resolver, &query, zone->now_ms, &targets));
+    for (uint32_t i = 0; i < targets.count; i++)
+        if (targets.items[i].transport == TRANSPORT_TLS)
+            return targets.items[i];
+    return (struct resolve_target){0};
+}
+
+static void over_tls_the_name_that_was_asked_for_is_part_of_the_target(void **state)
+{
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    struct resolve_target srv = tls_target(&zone, "srv.test;tls");
+    assert_true(srv.name != 0);
+    assert_true(srv.name == tls_target(&zone, "SRV.test.;sips").name); /* the same domain */
+    struct resolve_target host = tls_target(&zone, "a.srv.test:5072;tls");
+    assert_true(addr_equal(&srv.addr, &host.addr)); /* the same host by its own name */
+    assert_true(srv.name != host.name);
+    assert_true(tls_target(&zone, "192.0.2.31;tls").name == 0); /* an address is none */
+
+    struct resolve_query plain = zone_query("plain.test");
+    struct resolve_targets targets;
+    zone_resolve(&zone, "plain.test");
+    assert_int_equal(RESOLVE_DONE, resolver_find(zone.resolver, &plain, zone.now_ms, &targets));
+    assert_true(targets.items[0].name == 0);
+
+    /* who cannot prove one name may be who he says under another */
+    resolver_failed(zone.resolver, &srv, zone.now_ms);
+    assert_true(resolver_is_dead(zone.resolver, &srv, zone.now_ms));
+    assert_false(resolver_is_dead(zone.resolver, &host, zone.now_ms));
+    zone_close(&zone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,7 +376,10 @@ int main(void)
         cmocka_unit_test(numeric_hosts_and_those_that_cannot_be_are_never_asked_for),
         cmocka_unit_test(weights_decide_how_often_who_comes_first),
         cmocka_unit_test(more_hosts_than_are_tried_are_cut_and_counted),
+        cmocka_unit_test(what_no_single_host_has_is_never_a_target),
+        cmocka_unit_test(one_name_makes_only_so_many_questions),
         cmocka_unit_test(targets_that_failed_come_last_until_they_answer),
+        cmocka_unit_test(over_tls_the_name_that_was_asked_for_is_part_of_the_target),
         cmocka_unit_test(only_so_many_dead_ones_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

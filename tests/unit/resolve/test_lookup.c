@@ -179,6 +179,45 @@ static void the_tables_are_bounded(void **state)
     zone_close(&zone);
 }
 
+static void a_name_of_the_greatest_length_may_end_with_a_dot(void **state)
+{
+    char name[DNS_NAME_MAX + 3]; /* and the dot, and one more */
+    struct zone zone;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof name - 1; i++)
+        name[i] = i % 64 == 63 ? '.' : 'a';
+    name[DNS_NAME_MAX + 2] = '\0';
+    zone_open(&zone, world, NULL);
+    assert_string_equal("nothing", zone_resolve(&zone, name)); /* one too long is none */
+    assert_int_equal(0, zone.asked_count);
+    name[DNS_NAME_MAX] = '.';
+    name[DNS_NAME_MAX + 1] = '\0';
+    assert_string_equal("nothing", zone_resolve(&zone, name));
+    assert_true(zone.asked_count > 0);
+    assert_int_equal(DNS_NAME_MAX, strlen(zone.asked[0].name));
+    zone_close(&zone);
+}
+
+static void an_old_answer_is_used_for_a_day_after_its_end(void **state)
+{
+    static const char *const broken[] = {"60 FAIL A a.test", NULL};
+    struct zone zone;
+
+    (void)state;
+    zone_open(&zone, world, NULL);
+    zone_resolve(&zone, "a.test:5060;tcp"); /* for 60 s */
+    zone.rows = broken;
+    for (unsigned hour = 1; hour <= 24; hour++) {
+        zone_pass(&zone, 3600000);
+        assert_string_equal("tcp:192.0.2.1:5060", zone_resolve(&zone, "a.test:5060;tcp"));
+        zone.asked_count = 0;
+    }
+    zone_pass(&zone, 3600000);
+    assert_string_equal("no answer", zone_resolve(&zone, "a.test:5060;tcp"));
+    zone_close(&zone);
+}
+
 static void answers_nobody_asked_for_change_nothing(void **state)
 {
     struct dns_answer answer = {.status = DNS_FOUND, .ttl_s = 60};
@@ -225,6 +264,8 @@ int main(void)
         cmocka_unit_test(a_dead_server_holds_nobody_longer_than_the_limit),
         cmocka_unit_test(what_is_known_at_the_end_of_patience_is_used),
         cmocka_unit_test(the_tables_are_bounded),
+        cmocka_unit_test(a_name_of_the_greatest_length_may_end_with_a_dot),
+        cmocka_unit_test(an_old_answer_is_used_for_a_day_after_its_end),
         cmocka_unit_test(answers_nobody_asked_for_change_nothing),
         cmocka_unit_test(without_memory_it_still_ends),
     };
