@@ -253,9 +253,12 @@ static void refuse_certificate(struct tls_filter *self, X509 *certificate, long 
 int tls_filter_verified(int fine, X509_STORE_CTX *store)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *wrong =
+        X509_STORE_CTX_get_current_cert(store); /* of the chain: an authority's, perhaps */
 
     if (!fine)
-        refuse_certificate(SSL_get_app_data(ssl), X509_STORE_CTX_get0_cert(store),
+        refuse_certificate(SSL_get_app_data(ssl),
+                           wrong != NULL ? wrong : X509_STORE_CTX_get0_cert(store),
                            X509_STORE_CTX_get_error(store));
     return fine;
 }

@@ -244,6 +244,8 @@ static void write_via(const struct forward *f, struct slice branch, struct build
     builder_add(b, branch);
     if (to->transport == TRANSPORT_UDP)
         builder_text(b, ";rport"); /* RFC 3581 §3 */
+    if (to->transport == TRANSPORT_TLS && !flow_has_conn(to))
+        builder_text(b, ";alias"); /* who has seen our certificate may use it, too (RFC 5923 §8) */
     builder_add(b, crlf);
 }
 

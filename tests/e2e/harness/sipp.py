@@ -22,8 +22,8 @@ class Sipp:
         who = caller or user
         argv = ["sipp", "%s:%d" % router.at, "-sf", self.script(contact_port), "-i", address, "-p", port,
                 "-t", "u1" if transport == "udp" else "t1", "-s", user, "-key", "caller", who, "-key", "domain",
-                domain, "-au", who, "-ap", password or who + "-password", "-m", calls, "-r", rate, "-nostdin", "-timeout",
-                "%ds" % seconds, "-timeout_error", "-trace_err", "-error_file", self.folder + "/errors.log",
+                domain, "-au", who, "-ap", password or who + "-password", "-m", calls, "-r", rate, "-nostdin",
+                "-timeout", "%ds" % seconds, "-timeout_error", "-trace_err", "-error_file", self.folder + "/errors.log",
                 "-trace_msg", "-message_file", self.folder + "/messages.log"]
         argv += ["-rsa", "%s:%d" % to] if to else []
         self.seconds = seconds

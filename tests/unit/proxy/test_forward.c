@@ -416,6 +416,24 @@ static void a_sips_uri_makes_a_sips_record_route(void **state)
     world_close(w);
 }
 
+/* The connection that is opened for it, not the phone's own (RFC 5923 §8). */
+static void a_connection_over_tls_is_offered_for_use_both_ways(void **state)
+{
+    struct world *w = world_open((struct world_options){0});
+    struct proxy_target target = world_target(1, 1000);
+    (void)state;
+
+    struct slice out = forward_recorded(w, &w->source, &target, plain);
+    assert_null(strstr(out.data, ";alias"));
+    target.to.transport = TRANSPORT_TLS;
+    out = forward_recorded(w, &w->source, &target, plain);
+    assert_int_equal(1, world_count_text(out.data, ";alias\r\n"));
+    target.to.conn = (struct conn_id){.worker = 0, .id = {.slot = 1, .generation = 1}};
+    out = forward_recorded(w, &w->source, &target, plain);
+    assert_null(strstr(out.data, ";alias"));
+    world_close(w);
+}
+
 static void names_too_long_for_a_token_are_left_out_of_it(void **state)
 {
     struct world *w = world_open((struct world_options){0});
@@ -495,6 +513,7 @@ int main(void)
         cmocka_unit_test(two_record_routes_where_the_sides_differ_the_callees_on_top),
         cmocka_unit_test(another_listener_is_another_side_and_any_listener_is_not),
         cmocka_unit_test(a_sips_uri_makes_a_sips_record_route),
+        cmocka_unit_test(a_connection_over_tls_is_offered_for_use_both_ways),
         cmocka_unit_test(names_too_long_for_a_token_are_left_out_of_it),
         cmocka_unit_test(a_request_that_grows_past_its_limit_is_refused_and_one_byte_less_is_not),
         cmocka_unit_test(more_scattered_fields_to_drop_than_edits_is_refused),
