@@ -66,6 +66,37 @@ COVERAGE_NEEDS="
 cmd:gcovr           gcovr
 "
 
+# Of these packages the programs are wanted, not the services that come with them.
+SERVICES=" nsd kamailio "
+POLICY=/usr/sbin/policy-rc.d
+
+# Runs "$@", an installation, while Debian starts no service: it asks $POLICY, and 101 means no. One
+# that is there already is the machine's own and stays. Uses `as_root` of the caller.
+without_starting() {
+    if [[ -e $POLICY ]]; then
+        "$@"
+        return
+    fi
+    (
+        trap '"${as_root[@]}" rm -f "$POLICY"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$POLICY"
+        "$@"
+    )
+}
+
+# Services of the packages $@, which have just been installed, shall not start with the machine either.
+disable_services() {
+    local package
+    for package in "$@"; do
+        [[ $SERVICES == *" $package "* ]] || continue
+        if command -v systemctl >/dev/null; then
+            "${as_root[@]}" systemctl disable "$package"
+        elif command -v update-rc.d >/dev/null; then
+            "${as_root[@]}" update-rc.d "$package" disable
+        fi || echo "the service $package could not be disabled"
+    done
+}
+
 # True when the check $1 is satisfied.
 have() {
     local kind=${1%%:*} name=${1#*:}
@@ -99,8 +130,11 @@ need() {
     fi
 
     mkdir -p build
-    local log=build/install.log
-    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
+    local log=build/install.log package run=()
+    for package in "${missing[@]}"; do
+        [[ $SERVICES == *" $package "* ]] && run=(without_starting)
+    done
+    local install=("${run[@]}" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
         -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}")
     echo "Installing: ${missing[*]}  (log: $log)"
     if ! "${install[@]}" >"$log" 2>&1 </dev/null; then
@@ -113,6 +147,7 @@ need() {
             exit 1
         fi
     fi
+    disable_services "${missing[@]}" >>"$log" 2>&1 </dev/null
     INSTALL_SECONDS=$((INSTALL_SECONDS + SECONDS - begin))
     echo "Installed in $((SECONDS - begin)) s"
 

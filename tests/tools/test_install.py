@@ -10,10 +10,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 NOBODY = 65534
 
 
-def need(lists, path, as_nobody=False):
-    """Runs `need` in a scratch folder; `path` is the whole PATH, so that no real apt is reached."""
+def need(lists, path, as_nobody=False, settings=""):
+    """Runs `need` in a scratch folder; `path` is the whole PATH, so that no real apt is reached. `settings`: lines
+    of shell before it."""
     with open(os.path.join(ROOT, "tools", "install.sh"), encoding="utf-8") as file:
-        script = file.read() + '\nneed "$1"; echo done'
+        script = file.read() + "\n" + settings + '\nneed "$1"; echo done'
 
     def lower():
         if as_nobody and os.geteuid() == 0:
@@ -75,6 +76,36 @@ class InstallTest(unittest.TestCase):
         self.assertIn("Refreshing the package lists", done.stdout)
         self.assertIn("apt-get install --no-install-recommends one", done.stdout)
         self.assertEqual(1, len([call for call in record if "install" in call]))
+
+    def installed(self, package, policy):
+        """What apt finds at `policy`, and what is called, when `package` is installed."""
+        record = tempfile.NamedTemporaryFile("r")
+        self.addCleanup(record.close)
+        os.chmod(record.name, 0o666)
+        folder = self.stubs()
+        os.chmod(folder, 0o777)
+        made = os.path.join(folder, "made")
+        apt = 'echo "policy $("%s" 2>/dev/null; echo $?)" >>"%s"; touch "%s"' % (policy, record.name, made)
+        stubs = self.stubs(sudo='"$@"', apt_get=apt, systemctl='echo "$*" >>"%s"' % record.name)
+        done = need("file:%s %s" % (made, package), stubs + ":/bin:/usr/bin",
+                    settings='set -euo pipefail\nPOLICY="%s"' % policy)
+        self.assertEqual((0, True), (done.returncode, done.stdout.endswith("done\n")), done.stdout)
+        return record.read().splitlines()
+
+    def test_what_brings_a_service_neither_starts_it_nor_lets_it_start_later(self):
+        policy = os.path.join(self.stubs(), "policy-rc.d")
+        os.chmod(os.path.dirname(policy), 0o777)
+        self.assertEqual(["policy 101", "disable nsd"], self.installed("nsd", policy))
+        self.assertFalse(os.path.exists(policy))
+
+    def test_a_policy_that_is_there_stays(self):
+        policy = os.path.join(self.stubs(policy_rc="exit 7"), "policy-rc")
+        self.assertEqual(["policy 7", "disable nsd"], self.installed("nsd", policy))
+        self.assertTrue(os.path.exists(policy))
+
+    def test_services_of_other_packages_are_left_alone(self):
+        policy = os.path.join(self.stubs(), "policy-rc.d")
+        self.assertEqual(["policy 127"], self.installed("one", policy))
 
 
 if __name__ == "__main__":
