@@ -294,7 +294,8 @@ enum err binding_set_unpack(struct slice block, struct binding_set *out)
         if (!record_sound(&record) || record_tail(&record) > rest.len)
             return ERR_SYNTAX;
         binding_unpack(&record, rest.data, &out->items[i]);
-        if (!strings_sound(&out->items[i]))
+        bool no_since = (record.flags & RECORD_GRUU) != 0 && out->items[i].gruu_since_ms == 0;
+        if (no_since || !strings_sound(&out->items[i]))
             return ERR_SYNTAX;
         (void)slice_take(&rest, record_tail(&record));
     }

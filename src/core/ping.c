@@ -217,7 +217,8 @@ static bool wants_ping(const struct core *core, const struct binding *binding)
     struct slice scheme = {binding->contact.data,
                            binding->contact.len < 3 ? binding->contact.len : 3};
 
-    return slice_equal_nocase(scheme, SLICE("sip")) && binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
+    return slice_equal_nocase(scheme, SLICE("sip")) && binding->nat &&
+           binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
            binding->path.len == 0 && binding->expires_ms > core->wall_ms;
 }
 

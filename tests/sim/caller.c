@@ -55,6 +55,12 @@ static void send_invite(struct sim *sim, uint32_t index)
     phone_set_timer(sim, PT_CALL_AGAIN, index, call->generation, T1);
 }
 
+/** May it be called by its GRUU (RFC 5627)? Its contacts lead to itself. */
+static bool has_gruu(const struct sim *sim, const struct phone *phone)
+{
+    return phone->instance && phone->behind <= BEHIND_EDGE && !sim->knobs.looped;
+}
+
 void phone_on_call_timer(struct sim *sim, uint32_t index)
 {
     struct call *call = &sim->calls[index];
@@ -77,6 +83,10 @@ void phone_on_call_timer(struct sim *sim, uint32_t index)
     if (sim_chance(sim, 25))
         snprintf(call->invite, sizeof call->invite, "INVITE sip:%u@sim.example SIP/2.0",
                  100 + sim->phones[callee].user);
+    else if (has_gruu(sim, &sim->phones[callee]) && sim->calls_begun % 3 == 0)
+        snprintf(call->invite, sizeof call->invite,
+                 "INVITE sip:u%u@sim.example;gr=urn:uuid:0000-%u SIP/2.0", sim->phones[callee].user,
+                 callee);
     else
         snprintf(call->invite, sizeof call->invite, "INVITE sip:u%u@sim.example SIP/2.0",
                  sim->phones[callee].user);

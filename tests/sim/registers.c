@@ -174,6 +174,8 @@ static void send_register(struct sim *sim, struct phone *phone)
             text_add(phone->request, SIM_TEXT_MAX, "\r\n");
         }
     }
+    if (phone->instance && phone->behind <= BEHIND_EDGE)
+        text_add(phone->request, SIM_TEXT_MAX, "Supported: gruu\r\n");
     if (by_field)
         text_add(phone->request, SIM_TEXT_MAX, "Expires: %u\r\n", phone->expires_s);
     end_register(sim, phone, phone->request);

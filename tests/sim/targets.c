@@ -75,6 +75,23 @@ static unsigned drop_targets(const struct sim *sim, const struct served *served,
     return kept;
 }
 
+/** Of a request to a GRUU only the targets with its instance are left (RFC 5627 section 6.1). */
+static unsigned keep_instance(const char *request, struct sim_binding *targets, unsigned count)
+{
+    char uri[256], instance[80];
+    unsigned kept = 0;
+
+    text_request_uri(request, uri, sizeof uri);
+    const char *gr = strstr(uri, ";gr=");
+    if (gr == NULL)
+        return count;
+    snprintf(instance, sizeof instance, "\"<%.64s>\"", gr + 4);
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(targets[i].instance, instance) == 0)
+            targets[kept++] = targets[i];
+    return kept;
+}
+
 void watch_locate(struct sim *sim, struct served *served)
 {
     if (served->located)
@@ -83,10 +100,12 @@ void watch_locate(struct sim *sim, struct served *served)
     served->located_ms = sim->now_ms;
     served->certain = true;
     unsigned user = watch_user_of_request(sim, served->text);
-    if (!served->in_dialog && user < SIM_PHONES_MAX)
-        served->target_count =
-            drop_targets(sim, served, served->targets,
-                         aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
+    if (served->in_dialog || user >= SIM_PHONES_MAX)
+        return;
+    served->target_count =
+        drop_targets(sim, served, served->targets,
+                     aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
+    served->target_count = keep_instance(served->text, served->targets, served->target_count);
 }
 
 /** Is the other proxy the next hop of this message, by its Route? */

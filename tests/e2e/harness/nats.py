@@ -41,7 +41,8 @@ class Nats:
 
     @staticmethod
     def _run(*argv, text=None):
-        done = subprocess.run(argv, input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(argv, input=text, text=True, check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
         assert done.returncode == 0, "%s: %s" % (" ".join(argv), done.stdout)
 
     def _in(self, name, *argv, text=None):

@@ -154,6 +154,20 @@ static void an_empty_block_has_no_bindings(void **state)
     assert_int_equal(ERR_SYNTAX, binding_set_unpack(SLICE_EMPTY, &back));
 }
 
+static void gruus_since_never_are_none(void **state)
+{
+    (void)state;
+    set = (struct binding_set){.aor = SLICE("a"), .count = 1};
+    set.items[0] = a_v6_phone();
+    set.items[0].gruu_since_ms = UINT64_C(0x1122334455667788);
+    struct slice block = packed();
+    char *at = memmem(memory, block.len, "\x88\x77\x66\x55\x44\x33\x22\x11", 8);
+    assert_non_null(at);
+    assert_int_equal(OK, binding_set_unpack(block, &back));
+    memset(at, 0, 8);
+    assert_int_equal(ERR_SYNTAX, binding_set_unpack(block, &back));
+}
+
 static void a_binding_takes_at_most_118_bytes_beside_its_strings(void **state)
 {
     (void)state;
@@ -295,6 +309,7 @@ int main(void)
         cmocka_unit_test(what_is_packed_comes_back_whole),
         cmocka_unit_test(a_set_without_bindings_keeps_its_key),
         cmocka_unit_test(an_empty_block_has_no_bindings),
+        cmocka_unit_test(gruus_since_never_are_none),
         cmocka_unit_test(a_binding_takes_at_most_118_bytes_beside_its_strings),
         cmocka_unit_test(as_many_bindings_as_allowed_fit),
         cmocka_unit_test(a_block_is_at_most_its_limit_long),
