@@ -10,7 +10,8 @@ usage() {
 ./dev run [OPTION...]     a router for two phones on this machine
   --lan             listens on this machine's address instead of 127.0.0.1
   --address A       listens on the address A
-  --port N          SIP over UDP and TCP on port N (5060), over TLS on the next one
+  --port N          SIP over UDP and TCP on port N (5060), over TLS on the next one,
+                    for browsers on N + 6 (WS) and N + 7 (WSS)
   --http-port N     HTTP on port N (8080), on 127.0.0.1 always
   --folder DIR      keeps users, registrations and passwords in DIR (run)
 END
@@ -93,19 +94,21 @@ refuse_taken() {
     echo "  End that, or take another port: ./dev run $4 $(($3 + 2))" >&2
     taken=yes
 }
-# The port after the one that --port names: another choice moves both.
-refuse_taken_tls() {
+# refuse_taken_by PORT WHAT: those that follow from the one that --port names.
+refuse_taken_by() {
     local who
-    who=$(holder tcp "$address" "$tls_port")
+    who=$(holder tcp "$address" "$1")
     [[ $who ]] || return 0
-    echo "Port $tls_port/tcp on $address, for TLS, is held by $who." >&2
+    echo "Port $1/tcp on $address, for $2, is held by $who." >&2
     echo "  End that, or take another port: ./dev run --port $((port + 2))" >&2
     taken=yes
 }
 refuse_taken udp "$address" "$port" --port
 [[ $taken ]] || refuse_taken tcp "$address" "$port" --port
-tls_port=$((port + 1))
-[[ $taken ]] || refuse_taken_tls
+tls_port=$((port + 1)) ws_port=$((port + 6)) wss_port=$((port + 7))
+[[ $taken ]] || refuse_taken_by "$tls_port" TLS
+[[ $taken ]] || refuse_taken_by "$ws_port" WebSocket
+[[ $taken ]] || refuse_taken_by "$wss_port" "WebSocket over TLS"
 refuse_taken tcp 127.0.0.1 "$http_port" --http-port
 [[ ! $taken ]] || exit 1
 
@@ -137,6 +140,8 @@ listen:
   - udp:$address:$port
   - tcp:$address:$port
   - tls:$address:$tls_port
+  - ws:$address:$ws_port
+  - wss:$address:$wss_port
 tls: {certificate: certificate.pem, key: certificate.key}
 http: {listen: "127.0.0.1:$http_port"}
 control: "unix:$control"
@@ -225,6 +230,8 @@ tell() {
   In a phone:  user name alice, password as above, domain (or server, registrar) $domain
   Over TLS:    port $tls_port; the certificate is signed by itself, so the phone must be told
                to trust $shown_folder/certificate.pem, or not to look
+  In a page:   ws://$address:$ws_port, or wss://$address:$wss_port once its certificate is accepted
+               (open https://$address:$wss_port)
 
   A call with baresip (apt-get install baresip), in two more terminals:
 

@@ -237,7 +237,7 @@ static bool conn_stack(struct conn *conn)
     if (reason == NET_R_COUNT)
         return true;
     net_count(conn->net, reason);
-    tls_report(conn, reason);
+    stream_report(conn, reason);
     conn->filter->ops->close(conn->filter);
     return false;
 }
@@ -560,7 +560,7 @@ void conn_lose(struct conn *conn, enum net_reason reason)
     if (!was_ours)
         net_count(conn->net, reason);
     if (!was_ours && !failed_early)
-        tls_report(conn, reason);
+        stream_report(conn, reason);
     conn_die(conn);
     conn_fail_unheard(conn);
     conn_drop_queue(conn);
@@ -968,7 +968,10 @@ static void conn_arrived(struct conn *conn, struct slice bytes)
 /* A filter that frames has said why to the peer, who should get to hear it. */
 static void conn_refuse(struct conn *conn)
 {
-    net_count(conn->net, conn->ready ? NET_R_FRAMING : NET_R_HANDSHAKE);
+    enum net_reason reason = conn->ready ? NET_R_FRAMING : NET_R_HANDSHAKE;
+
+    net_count(conn->net, reason);
+    stream_report(conn, reason);
     conn_close_soon(conn);
 }
 
@@ -1072,7 +1075,9 @@ static void conn_settle(struct conn *conn)
 
 static void conn_readable(struct conn *conn)
 {
-    for (unsigned n = 0; n < READS_PER_TURN; n++) {
+    unsigned reads = conn->filter->ops->frames ? FRAMES_PER_TURN : READS_PER_TURN;
+
+    for (unsigned n = 0; n < reads; n++) {
         if (conn->state == CONN_OPEN && conn_must_wait(conn)) {
             conn_pause(conn);
             return;

@@ -22,6 +22,7 @@ enum {
     UDP_BATCHES_PER_TURN = 4, /* then the next socket has its turn */
     UDP_BUFFER_BYTES = 65536, /* the largest datagram, and one to see that there was more */
     READS_PER_TURN = 4,       /* of one connection */
+    FRAMES_PER_TURN = 64,     /* of one whose filter gives one message a read */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 5,              /* a stream is not read while a mailbox is getting full */
     RESUMES_MAX = 1024,        /* streams that are asked about after a pause, in their order */
@@ -149,9 +150,9 @@ struct net {
     struct pool conns;
     struct map by_remote;
     struct tls_worker *tls;
-    struct names names;   /* of hosts that TLS may be dialled to */
-    uint64_t tls_said_ms; /* when the next line about a failed handshake may come */
-    uint64_t tls_unsaid;  /* failed since the last */
+    struct names names; /* of hosts that TLS may be dialled to */
+    uint64_t said_ms;   /* when the next line about a failed handshake may come */
+    uint64_t unsaid;    /* failed since the last */
     uint32_t tls_connections;
     struct ws_worker *ws;
     struct list shaking; /* struct conn: the oldest first */
@@ -210,9 +211,10 @@ void udp_refused(struct net *net, const struct addr *remote);
 /** The same for this worker, who was told by another. */
 void udp_not_heard(struct net *net, const struct addr *remote);
 
-/* tls_report.c */
-/** A connection over TLS is refused or has failed: says so in the log, at most once a second. */
-void tls_report(const struct conn *conn, enum net_reason reason);
+/* stream_report.c */
+/** A connection over TLS or WebSocket is refused or has failed: says so in the log, at most once a
+ * second. */
+void stream_report(const struct conn *conn, enum net_reason reason);
 
 /* conn.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);

@@ -25,6 +25,7 @@ enum {
     HEAD_BYTES_MIN = 2048, /* of the opening, at first */
     PART_BYTES_MIN = 2048, /* of a message, at first */
     WRITE_BYTES = HEADER_MAX + WS_MESSAGE_MAX,
+    ORIGIN_SHOWN_MAX = 128, /* bytes of a page's origin, for the log */
     CODE_NONE = 0,
 };
 
@@ -45,6 +46,8 @@ struct ws_worker {
     wslay_frame_context_ptr spare; /* at the beginning of a frame, without bytes; NULL: none */
     size_t frames;                 /* contexts that filters have */
     struct ws_filter *current;     /* whose frames are being read */
+    size_t origin_len;
+    char origin[ORIGIN_SHOWN_MAX]; /* of the page whose opening was judged last */
     size_t scratch_len;
     char scratch[WRITE_BYTES];
 };
@@ -60,11 +63,12 @@ struct ws_filter {
     struct ws_worker *worker;
     uint8_t state; /* enum ws_state */
     bool secure;
-    bool owes_pong; /* a ping is out and nothing has come since */
-    bool drained;   /* the last read found nothing more below */
-    bool ended;     /* the stream below was ended by us */
-    uint8_t below;  /* enum io: why the last read below gave nothing */
-    uint16_t code;  /* of the close frame that is due or out */
+    bool owes_pong;  /* a ping is out and nothing has come since */
+    bool drained;    /* the last read found nothing more below */
+    bool ended;      /* the stream below was ended by us */
+    uint8_t below;   /* enum io: why the last read below gave nothing */
+    uint16_t code;   /* of the close frame that is due or out */
+    uint16_t status; /* of the answer to the opening */
 
     struct block head; /* OPENING: the request so far; then what came behind it */
     size_t scanned;
@@ -262,6 +266,7 @@ static enum io answer(struct ws_filter *self, unsigned status, const struct buil
     struct ws_counters *counters = &self->worker->counters;
 
     assert(!text->overflow);
+    self->status = (uint16_t)status;
     if (status == 101) {
         self->state = WS_UP;
         counters->upgraded++;
@@ -277,14 +282,22 @@ static enum io answer(struct ws_filter *self, unsigned status, const struct buil
     return own_say(self, builder_slice(text)) ? IO_FAULT : IO_BROKEN;
 }
 
+static void keep_origin(struct ws_worker *worker, struct slice origin)
+{
+    worker->origin_len = origin.len < ORIGIN_SHOWN_MAX ? origin.len : ORIGIN_SHOWN_MAX;
+    if (origin.len > 0)
+        memcpy(worker->origin, origin.data, worker->origin_len);
+}
+
 /* The whole request is in `head`; what is behind it stays there. */
 static enum io opened(struct ws_filter *self, size_t head_len)
 {
     char text[WS_ANSWER_MAX];
     struct builder b = builder_over(text, sizeof text);
-    struct slice head = {self->head.data, head_len};
+    struct slice head = {self->head.data, head_len}, origin;
 
-    unsigned status = ws_upgrade(head, &self->worker->config.rules, self->secure, &b);
+    unsigned status = ws_upgrade(head, &self->worker->config.rules, self->secure, &b, &origin);
+    keep_origin(self->worker, origin);
     self->head.at = (uint32_t)head_len;
     if (self->head.at == self->head.len)
         block_free(self, &self->head);
@@ -296,6 +309,7 @@ static enum io too_long(struct ws_filter *self)
     char text[WS_ANSWER_MAX];
     struct builder b = builder_over(text, sizeof text);
 
+    keep_origin(self->worker, SLICE_EMPTY);
     ws_refuse_long(&b);
     return answer(self, 431, &b);
 }
@@ -795,4 +809,25 @@ struct filter *ws_filter_accept(struct ws_worker *worker, struct filter *below, 
     self->secure = secure;
     self->state = WS_OPENING;
     return &self->filter;
+}
+
+bool ws_filter_explain(const struct filter *filter, struct builder *b)
+{
+    const struct ws_filter *self = look_at(filter);
+    const struct ws_worker *worker = self->worker;
+
+    if (self->state != WS_REFUSED)
+        return false;
+    if (self->status == 101) {
+        builder_text(b, "a frame broke the rules, close code ");
+        builder_u64(b, self->code);
+        return true;
+    }
+    builder_text(b, "its opening was answered ");
+    builder_u64(b, self->status);
+    if (worker->origin_len > 0) {
+        builder_text(b, ", Origin ");
+        builder_add(b, (struct slice){worker->origin, worker->origin_len});
+    }
+    return true;
 }

@@ -59,4 +59,10 @@ size_t ws_worker_memory(void);
  */
 struct filter *ws_filter_accept(struct ws_worker *worker, struct filter *below, bool secure);
 
+/**
+ * Of a WebSocket that was refused just now, by the last read(): writes what the peer was told.
+ * False: it was not refused.
+ */
+bool ws_filter_explain(const struct filter *filter, struct builder *b);
+
 #endif

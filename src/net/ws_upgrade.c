@@ -243,7 +243,7 @@ static bool write_upgrade(struct slice key, struct builder *b)
 }
 
 unsigned ws_upgrade(struct slice head, const struct ws_rules *rules, bool secure,
-                    struct builder *answer)
+                    struct builder *answer, struct slice *origin)
 {
     static const struct refusal no_digest = {500, "Internal Server Error", PLAIN, "No SHA-1.\n"};
     struct opening opening = {0};
@@ -258,6 +258,7 @@ unsigned ws_upgrade(struct slice head, const struct ws_rules *rules, bool secure
     parser.data = &opening;
     size_t read = http_parser_execute(&parser, &settings, head.data, head.len);
 
+    *origin = opening.origin;
     const struct refusal *refusal = &not_http;
     if (HTTP_PARSER_ERRNO(&parser) == HPE_OK && read == head.len && opening.whole &&
         !opening.broken)

@@ -32,10 +32,11 @@ size_t ws_head_len(struct slice input, size_t *scanned);
  * Returns its status. 101: what follows in both directions are frames. 200: somebody has opened
  * the address as a page, over TLS (`secure`), to accept our certificate. Else the client is
  * refused: 400 (no WebSocket, or without the subprotocol `sip`), 403 (Origin), 405, 426 (no upgrade
- * asked for, or another version than 13), 505.
+ * asked for, or another version than 13), 505. `*origin` is that of the page, borrowed from `head`;
+ * empty: none.
  */
 unsigned ws_upgrade(struct slice head, const struct ws_rules *rules, bool secure,
-                    struct builder *answer);
+                    struct builder *answer, struct slice *origin);
 
 /** Writes the answer to who sent more than WS_HEAD_MAX bytes: 431 (RFC 6585 §5). */
 void ws_refuse_long(struct builder *answer);

@@ -101,6 +101,7 @@ def main():
 
         shown, why = trusts(folder, port)
         check("TLS works at once, with the certificate in the folder", shown, why)
+        check("and so does TLS for browsers", *trusts(folder, port + 6))
 
         third = DevRun(folder + "-other", *options)
         status = third.process.wait()

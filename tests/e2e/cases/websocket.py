@@ -137,6 +137,7 @@ def pages_that_may_connect(env):
         answer = WebSocket((router.address, WS)).ask(upgrade("a", KEY, origin))
         equal(status, answer.status, "the answer to a page of %s" % origin)
     until("they are counted", lambda: refused(router, "origin") == 2)
+    router.process.wait_line(r"websocket.* from 127\..*: its opening was answered 403, Origin https://evil\.example")
     alice = WebSocketUA(router, "alice", WS, origin="https://phone.example.com", address=env.address(2))
     alice.register()
 

@@ -241,6 +241,16 @@ static void expect_close(struct fixture *f, uint16_t code)
     expect_out(f, (struct slice){wanted, sizeof wanted});
 }
 
+static void expect_reason(struct fixture *f, const char *wanted)
+{
+    char text[256];
+    struct builder b = builder_over(text, sizeof text - 1);
+
+    assert_true(ws_filter_explain(f->filter, &b));
+    text[b.len] = '\0';
+    assert_string_equal(wanted, text);
+}
+
 static enum pending pending_of(struct fixture *f)
 {
     return f->filter->ops->pending(f->filter);
@@ -308,6 +318,7 @@ static void who_is_refused_gets_the_answer_and_the_end(void **state)
     f->stream.room = 10; /* the answer waits for the peer to take it */
     push(f, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     assert_int_equal(IO_FAULT, read_one(f));
+    expect_reason(f, "its opening was answered 426");
     assert_int_equal(EPOLLOUT, wants_of(f));
     assert_false(f->stream.ended);
     f->filter->ops->end(f->filter);
@@ -407,6 +418,7 @@ static void a_message_has_a_limit(void **state)
     expect_message(f, most);
     push_frame(f, 0x82, more);
     assert_int_equal(IO_FAULT, read_one(f));
+    expect_reason(f, "a frame broke the rules, close code 1009");
     expect_close(f, 1009);
     assert_true(f->stream.ended);
     assert_int_equal(IO_DONE, read_one(f)); /* the rest is thrown away */

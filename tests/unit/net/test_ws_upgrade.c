@@ -35,7 +35,10 @@ static unsigned ask(const char *request, const struct ws_rules *rules, bool secu
     assert_non_null(exact);
     memcpy(exact, request, len);
 
-    unsigned status = ws_upgrade((struct slice){exact, len}, rules, secure, &answer);
+    struct slice origin;
+    unsigned status = ws_upgrade((struct slice){exact, len}, rules, secure, &answer, &origin);
+    assert_true(origin.len == 0 ||
+                (origin.data >= exact && origin.data + origin.len <= exact + len));
     free(exact);
     assert_false(answer.overflow);
     text[answer.len] = '\0';
