@@ -39,7 +39,7 @@ echo "bare: ./dev build took $((SECONDS - begin)) s"
 # It is told to end when it has said all; `ready` must have come, and the end must be a good one.
 said=$dir.run.log
 status=0
-inside "timeout -k 60 -s INT 20 tools/run.sh ${OPTIONS:-}" >"$said" 2>&1 || status=$?
+inside "timeout -k 60 -s INT 60 ./dev run ${OPTIONS:-}" >"$said" 2>&1 || status=$?
 cat "$said"
 if ! grep -q '^ready' "$said"; then
     echo "bare: FAIL: ./dev run did not reach ready" >&2
