@@ -85,8 +85,8 @@ const struct setting settings[] = {
      "follow a redirection instead of passing it on"},
     {KEY("dns.servers"), SETTING_SERVERS, AT(dns.servers), "[]", 0, 16,
      "the DNS servers to ask, address or address:port; without them those of /etc/resolv.conf as"
-     " it was at the start. Best a resolver on this machine: who can write into the answers on the way"
-     " sends the calls where he likes"},
+     " it was at the start. Best a resolver on this machine: who can write into the answers on the"
+     " way sends the calls where he likes"},
     {KEY("dns.timeout"), SETTING_MS, AT(dns.timeout_ms), "1s", 50, 30000,
      "how long one server has for an answer; twice as long the next time"},
     {KEY("dns.tries"), SETTING_COUNT, AT(dns.tries), "2", 1, 10, "how often each server is asked"},

@@ -109,7 +109,8 @@ def messages_over_tls_as_over_tcp(env):
     for last, name in ((1, "tcp"), (3, "tls")):
         address = env.address(last)
         pair = authority.pair(name, name + ".example.com", address=address)
-        env.router(last=last, name=name, domains=DOMAINS, workers=1, tls={"certificate": pair + ".pem", "key": pair + ".key"},
+        env.router(last=last, name=name, domains=DOMAINS, workers=1,
+                   tls={"certificate": pair + ".pem", "key": pair + ".key"},
                    listen=["udp:%s:5060" % address, "tcp:%s:5060" % address, "tls:%s:5061" % address])
         tls = trusting(authority.path) if name == "tls" else None
         testers.append(tool.Tester(address, 5060, env.address(last + 1), tls=tls, stream_port=5061 if tls else 5060))
