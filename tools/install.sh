@@ -84,7 +84,8 @@ without_starting() {
     )
 }
 
-# Services of the packages $@, which have just been installed, shall not start with the machine either.
+# Services of the packages $@, which have just been installed, shall not start with the machine
+# either.
 disable_services() {
     local package
     for package in "$@"; do
