@@ -22,17 +22,20 @@ if [[ ! -x $dir/usr/bin/apt-get ]]; then
     mkdir -p "$dir"
     debootstrap --variant=minbase bookworm "$dir" >"$dir.log" 2>&1
 fi
-mountpoint -q "$dir" || mount --bind "$dir" "$dir" # network namespaces want a root that is a mount
+# Network namespaces want a root that is a mount.
+mountpoint -q "$dir" || mount --bind "$dir" "$dir"
 mountpoint -q "$dir/proc" || mount -t proc proc "$dir/proc"
 trap 'umount "$dir/proc" "$dir"' EXIT
-authorities=/etc/ssl/certs/this-machine.pem # whom npm shall trust here besides: a proxy, for example
+# Whom npm shall trust there besides, as it does here: a proxy, for example.
+authorities=/etc/ssl/certs/this-machine.pem
 [[ ! -f ${NODE_EXTRA_CA_CERTS:-} ]] || install -D -m 644 "$NODE_EXTRA_CA_CERTS" "$dir$authorities"
 rm -rf "$dir/root/strowger"
 git clone -q --no-hardlinks . "$dir/root/strowger"
 
 inside() {
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-        LANG=C.UTF-8 TERM=dumb NODE_EXTRA_CA_CERTS="$authorities" chroot "$dir" /bin/bash -c "cd /root/strowger && $1" </dev/null
+        LANG=C.UTF-8 TERM=dumb NODE_EXTRA_CA_CERTS="$authorities" \
+        chroot "$dir" /bin/bash -c "cd /root/strowger && $1" </dev/null
 }
 
 begin=$SECONDS
