@@ -25,7 +25,7 @@ fi
 # Network namespaces want a root that is a mount.
 mountpoint -q "$dir" || mount --bind "$dir" "$dir"
 mountpoint -q "$dir/proc" || mount -t proc proc "$dir/proc"
-trap 'umount "$dir/proc" "$dir"' EXIT
+trap 'umount -R "$dir"' EXIT
 # Whom npm shall trust there besides, as it does here: a proxy, for example.
 authorities=/etc/ssl/certs/this-machine.pem
 [[ ! -f ${NODE_EXTRA_CA_CERTS:-} ]] || install -D -m 644 "$NODE_EXTRA_CA_CERTS" "$dir$authorities"
