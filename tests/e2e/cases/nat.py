@@ -7,7 +7,7 @@ from harness.case import case, check
 from harness.deadline import Timeout, until
 from harness.nats import ROUTER, Nats
 from harness.router import ALICE, BOB
-from harness.ua import UA, call
+from harness.ua import UA, call, call_both_ways
 
 
 def behind_nat(env, router, name, last):
@@ -84,14 +84,6 @@ def wait_as_phones_do(phones, seconds):
                 phone.reply(asked, 200, "OK")
                 got[number] += 1
     return got
-
-
-def call_both_ways(alice, bob):
-    for caller, callee in ((alice, bob), (bob, alice)):
-        mine, theirs = call(caller, callee)
-        mine.asks(callee, "INVITE")
-        theirs.asks(caller, "INFO")
-        theirs.hang_up(caller)
 
 
 @case()

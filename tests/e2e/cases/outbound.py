@@ -6,7 +6,7 @@ import struct
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.router import ALICE, BOB
-from harness.ua import UA, call
+from harness.ua import UA, call, call_both_ways
 
 OUTBOUND = [("Supported", "path, outbound")]
 INSTANCE = "urn:uuid:00000000-0000-1000-8000-000a95a0e128"
@@ -124,11 +124,7 @@ def calls_through_an_edge(env):
         equal("120" if ua is bob else None, answer.get("flow-timer"), "the edge's Flow-Timer")
     equal([], edge.registrations(), "what the edge holds")
     check(env.address(2) in registrar.bindings("bob")[0]["path"], "the binding's Path")
-    for caller, callee in ((alice, bob), (bob, alice)):
-        mine, theirs = call(caller, callee)
-        mine.asks(callee, "INVITE")
-        theirs.asks(caller, "INFO")
-        theirs.hang_up(caller)
+    call_both_ways(alice, bob)
 
 
 @case()

@@ -349,3 +349,12 @@ def call(caller, callee, uri=None, headers=(), body=SDP):
     mine.ack()
     callee.request_in("ACK", call_id=sent.call_id)
     return mine, theirs
+
+
+def call_both_ways(alice, bob):
+    """Each calls the other; within the call both ask, and who was called hangs up."""
+    for caller, callee in ((alice, bob), (bob, alice)):
+        mine, theirs = call(caller, callee)
+        mine.asks(callee, "INVITE")
+        theirs.asks(caller, "INFO")
+        theirs.hang_up(caller)

@@ -22,23 +22,6 @@ enum {
     BIG = 40000,   /* bytes: more than two records */
 };
 
-static int set_up(void **state)
-{
-    struct tls_world *w = tls_world_open();
-
-    *state = w;
-    tls_world_write(w, "server", "DNS:sip.example.com,IP:192.0.2.1", 30, &w->authority);
-    tls_world_serve(w, "server");
-    tls_world_trust(w, NULL, "authority");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tls_world_close(*state);
-    return 0;
-}
-
 static struct tls_world *connected(void **state)
 {
     struct tls_world *w = *state;
@@ -474,7 +457,7 @@ static void a_renegotiation_is_not_begun(void **state)
 
 int main(void)
 {
-#define TLS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TLS_TEST(name) cmocka_unit_test_setup_teardown(name, tls_world_set_up, tls_world_tear_down)
     const struct CMUnitTest tests[] = {
         TLS_TEST(messages_pass_both_ways),
         TLS_TEST(a_handshake_in_single_bytes_comes_to_its_end),

@@ -14,23 +14,6 @@
 
 #include "tls_world.h"
 
-static int set_up(void **state)
-{
-    struct tls_world *w = tls_world_open();
-
-    *state = w;
-    tls_world_write(w, "server", "DNS:sip.example.com,IP:192.0.2.1", 30, &w->authority);
-    tls_world_serve(w, "server");
-    tls_world_trust(w, NULL, "authority");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tls_world_close(*state);
-    return 0;
-}
-
 /* OpenSSL's allocations are ours: any of them can be made to fail. */
 static unsigned long allocations, failing;
 
@@ -106,7 +89,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_memory_a_connection_fails_and_the_next_one_does_not,
-                                        set_up, tear_down),
+                                        tls_world_set_up, tls_world_tear_down),
     };
     if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1)
         return 1;

@@ -188,3 +188,20 @@ const char *tls_world_why(const struct filter *filter)
     text[b.len] = '\0';
     return text;
 }
+
+int tls_world_set_up(void **state)
+{
+    struct tls_world *w = tls_world_open();
+
+    *state = w;
+    tls_world_write(w, "server", "DNS:sip.example.com,IP:192.0.2.1", 30, &w->authority);
+    tls_world_serve(w, "server");
+    tls_world_trust(w, NULL, "authority");
+    return 0;
+}
+
+int tls_world_tear_down(void **state)
+{
+    tls_world_close(*state);
+    return 0;
+}

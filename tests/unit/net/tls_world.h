@@ -47,6 +47,11 @@ void tls_world_hang_up(struct tls_world *w);
 
 /** Asserts that all of `text` is written at `from`, and comes out at `to`. */
 void tls_world_pass(struct filter *from, struct filter *to, const char *text);
+/** For cmocka: a world as `*state`, whose server is sip.example.com and 192.0.2.1, and whose client
+ * trusts the authority. */
+int tls_world_set_up(void **state);
+int tls_world_tear_down(void **state);
+
 /** What tls_filter_explain() says. Static. */
 const char *tls_world_why(const struct filter *filter);
 
