@@ -53,7 +53,8 @@ def send_all(env, label, transport=None, router=None, **settings):
     tool = siptest()
     messages = tool.load([HERE / "rfc4475" / "expect.tsv", HERE / "rfc5118" / "expect.tsv"])
     check(len(messages) == 49 + 2 + 12, "%d messages, wanted 63", len(messages))
-    router = router or env.router(domains=DOMAINS, **settings)
+    # Contacts that these messages register seem to be behind NATs: their OPTIONS would come in between.
+    router = router or env.router(domains=DOMAINS, nat={"ping": "off"}, **settings)
     tester = over_websocket(tool)(router.address, router.port, env.address(2),
                                   [tool.top_via_port(m.raw) for m in messages])
     check(tester.alive(), "no answer to OPTIONS before the first message")
