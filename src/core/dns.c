@@ -155,8 +155,10 @@ enum resolve_verdict dns_find(struct core *core, const struct resolve_query *que
     enum resolve_verdict verdict = resolver_find(core->resolver, query, core->now_ms, &core->found);
     if (verdict != RESOLVE_ASK)
         return verdict;
+    if (core->dns_rounds == DNS_ROUNDS_MAX)
+        return RESOLVE_NO_ANSWER;
     core->dns_query = *query;
-    return core->dns_rounds < DNS_ROUNDS_MAX ? RESOLVE_ASK : RESOLVE_NO_ANSWER;
+    return RESOLVE_ASK;
 }
 
 /** NULL: no memory, or a limit. */
@@ -210,12 +212,15 @@ enum verdict dns_wait(struct core *core, struct request *r)
 
 /* ---- what became of a target ---- */
 
-void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms)
+void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms)
 {
     struct core *core = user;
     struct resolve_target target = {.addr = to->remote, .transport = to->transport};
 
-    resolver_failed(core->resolver, &target, now_ms);
+    if (retry_after_s > 0)
+        resolver_failed_for(core->resolver, &target, retry_after_s, now_ms);
+    else
+        resolver_failed(core->resolver, &target, now_ms);
 }
 
 void dns_hop_answered(void *user, const struct flow *to)

@@ -92,8 +92,9 @@ struct proxy_config {
      * hop_failed() for `stream`.
      */
     bool (*may_stream)(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
-    /** A target of a group did not answer, or has; NULL: nobody asks. */
-    void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
+    /** A target of a group did not answer, or has; NULL: nobody asks. `retry_after_s`: of its 503;
+     * 0: it did not say. */
+    void (*hop_failed)(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
