@@ -240,7 +240,7 @@ static void the_longest_name_may_end_with_a_dot(void **state)
     open_world(&w, NULL);
     for (size_t i = 0; i < DNS_NAME_MAX; i++)
         uri[6 + i] = i % 64 == 63 ? '.' : 'a';
-    strcat(uri, ".:5070");
+    memcpy(uri + 6 + DNS_NAME_MAX, ".:5070", 7);
     send_to(&w, "MESSAGE", uri, 1);
     assert_int_equal(1, asked.count);
     answer_all(&w, DNS_NOTHING, 0);
