@@ -218,12 +218,15 @@ static struct resolve_target hop_target(const struct flow *to)
         .addr = to->remote, .transport = to->transport, .name = to->name};
 }
 
-void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms)
+void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms)
 {
     struct core *core = user;
     struct resolve_target target = hop_target(to);
 
-    resolver_failed(core->resolver, &target, now_ms);
+    if (retry_after_s > 0)
+        resolver_failed_for(core->resolver, &target, retry_after_s, now_ms);
+    else
+        resolver_failed(core->resolver, &target, now_ms);
 }
 
 void dns_hop_answered(void *user, const struct flow *to)

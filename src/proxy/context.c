@@ -327,7 +327,7 @@ static bool back_to_udp(struct context *c, unsigned index, enum txn_failure fail
         return false;
     if (config->hop_failed != NULL &&
         config->may_stream(config->user, &slot->target.to, &stream, now_ms))
-        config->hop_failed(config->user, &stream, now_ms); /* the next large one need not try */
+        config->hop_failed(config->user, &stream, 0, now_ms); /* the next large one need not try */
     slot->by_udp = true;
     slot->done = false;
     slot->branch = PROXY_BRANCHES_MAX;
@@ -335,13 +335,13 @@ static bool back_to_udp(struct context *c, unsigned index, enum txn_failure fail
     return true;
 }
 
-static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
+static void hop_failed(struct context *c, unsigned index, uint32_t retry_after_s, uint64_t now_ms)
 {
     const struct proxy_config *config = &c->proxy->config;
     const struct flow *to = hop_of(c, index);
 
     if (to != NULL && config->hop_failed != NULL)
-        config->hop_failed(config->user, to, now_ms);
+        config->hop_failed(config->user, to, retry_after_s, now_ms);
 }
 
 static void hop_answered(struct context *c, unsigned index)
@@ -576,7 +576,8 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     return c;
 }
 
-/* With one target and nothing that could add more, nothing needs to be kept. */
+/* With one target and nothing that could add more, nothing needs to be kept; but where a name led
+ * is told when it has failed or answered. */
 static enum err start(struct context *c, const struct proxy_request *request,
                       const struct proxy_target *targets, uint32_t count, uint64_t now_ms)
 {
@@ -584,7 +585,8 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+    if (count == 1 && targets[0].group == 0 &&
+        (!proxy->config.recurse_on_3xx || request->in_dialog)) {
         enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
         if (err != ERR_AGAIN)
             return err;
@@ -779,6 +781,19 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     context_advance(c, now_ms);
 }
 
+/* Seconds (RFC 3261 §20.33); a comment or parameters may follow. 0: not said, or not to be read. */
+static uint32_t retry_after(const struct sip_msg *response)
+{
+    const struct sip_field *field = sip_field_first(response, SIP_F_RETRY_AFTER);
+    struct slice value = field != NULL ? sip_field_value(response, field) : SLICE_EMPTY;
+    size_t digits = 0;
+    uint32_t seconds;
+
+    while (digits < value.len && value.data[digits] >= '0' && value.data[digits] <= '9')
+        digits++;
+    return sip_number_parse((struct slice){value.data, digits}, &seconds) == OK ? seconds : 0;
+}
+
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
                        const struct sip_msg *response, bool trusted, uint64_t now_ms)
 {
@@ -793,7 +808,7 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
     context_hold(c);
     proxy->response_trusted = trusted;
     if (branch->group != 0 && response->status == 503)
-        hop_failed(c, index, now_ms);
+        hop_failed(c, index, retry_after(response), now_ms);
     else if (branch->group != 0)
         hop_answered(c, index);
     if (response->status < 200)
@@ -820,7 +835,7 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
-        hop_failed(c, index, now_ms);
+        hop_failed(c, index, 0, now_ms);
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);
 }

@@ -95,8 +95,9 @@ struct proxy_config {
      * hop_failed() for `stream`.
      */
     bool (*may_stream)(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
-    /** A target of a group did not answer, or has; NULL: nobody asks. */
-    void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
+    /** A target of a group did not answer, or has; NULL: nobody asks. `retry_after_s`: of its 503;
+     * 0: it did not say. */
+    void (*hop_failed)(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);

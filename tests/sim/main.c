@@ -76,6 +76,7 @@ static void draw_knobs(struct sim *sim)
     knobs->overload = !knobs->starved && sim->seed % 6 == 5;
     if (knobs->overload)
         knobs->crashes = 0; /* what was refused is forgotten by them */
+    knobs->names = !knobs->starved && (sim->seed + sim->boot) % 3 == 1;
     sim->end_ms = sim->quiet_at_ms + AFTER_MS;
 }
 
@@ -172,6 +173,8 @@ static void happen(struct sim *sim, struct sim_event *event)
             break; /* it was on its way when the connection was lost */
         if (event->to == SIM_ROUTER)
             router_receive(sim, event->bytes);
+        else if (event->to == SIM_NODE && event->c != 0)
+            stream_read(sim, event);
         else if (event->to == SIM_NODE)
             node_receive(sim, event->from, event->bytes, event->len);
         else
@@ -215,6 +218,15 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_TEND:
         tend(sim);
         break;
+    case EVENT_FAR:
+        far_receive(sim, event);
+        break;
+    case EVENT_FAR_TIMER:
+        far_on_timer(sim, event);
+        break;
+    case EVENT_DNS:
+        far_dns(sim, event);
+        break;
     }
     free(event->bytes);
 }
@@ -232,6 +244,7 @@ static void run(struct sim *sim)
 {
     unsigned standing = 0; /* steps in one millisecond */
 
+    far_open(sim);
     node_start(sim);
     phones_start(sim);
     post_some(sim, EVENT_CRASH, sim->endless && sim->knobs.crashes > 0 ? 1 : sim->knobs.crashes);
@@ -255,6 +268,7 @@ static void run(struct sim *sim)
         if (sim->trace_ms != 0 && sim->now_ms >= sim->trace_ms)
             sim->trace = true;
         watch_sweep(sim);
+        hops_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))
             happen(sim, &event);
@@ -300,6 +314,7 @@ static void sim_close(struct sim *sim)
 {
     node_release(sim);
     sim_clear_events(sim);
+    far_close(sim);
     watch_close(sim);
     nonces_close(sim);
     free(sim->seen);
@@ -345,6 +360,7 @@ static void clear_crowd(struct sim *sim)
 {
     node_stop(sim, false);
     sim_clear_events(sim);
+    far_close(sim);
     nonces_close(sim);
     check_forget(sim);
     memset(sim->calls, 0, SIM_CALLS_LONG * sizeof *sim->calls);

@@ -20,6 +20,8 @@
  *   creds.c   what phones answer to challenges
  *   ask.c     requests within a dialog, from both sides
  *   router.c  somebody else's proxy beside the node
+ *   stream.c  what the node reads from a connection: pieces of messages
+ *   far.c     domains that are found by name, and who calls them; far.h names its other files
  *   check.c   what must hold
  *   main.c    the runs
  */
@@ -27,6 +29,7 @@
 #define SIM_H
 
 #include "core/core.h"
+#include "net/framing.h"
 
 enum {
     SIM_WORKERS_MAX = 8,
@@ -39,6 +42,8 @@ enum {
     SIM_HEADS = 1024,
     SIM_NODE = 0,                    /* address of the node; phones are 1.. */
     SIM_ROUTER = SIM_PHONES_MAX + 1, /* of the other proxy */
+    SIM_FAR = 64,                    /* and up: hosts of far domains */
+    SIM_CLIENT = 96,                 /* and up: who calls them */
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
@@ -70,6 +75,17 @@ enum sim_event_kind {
     EVENT_DISK,      /* the disk is full for a while */
     EVENT_WEATHER,   /* another network, in a long run */
     EVENT_TEND,      /* finished calls make room, in a long run */
+    EVENT_FAR,       /* a message of or to a far host; `a` = its port, `b` = by TCP */
+    EVENT_FAR_TIMER, /* `a` = what, `b` = which, `c` = generation */
+    EVENT_DNS,       /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
+};
+
+enum far_timer_kind {
+    FAR_CALL = 1, /* a new call begins */
+    FAR_AGAIN,    /* of a caller, as the next */
+    FAR_CANCEL,
+    FAR_GATE, /* of a gateway */
+    FAR_ZONE, /* the names change */
 };
 
 struct sim_event {
@@ -102,6 +118,7 @@ struct sim_knobs {
     bool keeps_flows; /* it says ";ob" in its Path (RFC 5626) */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
+    bool names;    /* there are far domains */
     bool overload; /* queues stand at times, and new requests are refused */
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
     bool scarce;  /* starved: of memory and room */
@@ -324,6 +341,14 @@ struct seen_bytes {
     uint32_t count;
 };
 
+/** What the node has read of a phone's connection, up to a message that is not whole yet. */
+struct sim_stream {
+    struct framing framing;
+    uint64_t conn; /* generation */
+    size_t len;
+    char bytes[2 * SIM_TEXT_MAX];
+};
+
 struct sim {
     uint64_t seed;
     struct rng rng;
@@ -363,6 +388,9 @@ struct sim {
     uint64_t end_ms;   /* of the run, or of a shift of it */
     uint64_t trace_ms; /* messages are printed from here on; 0: none */
 
+    struct far *far;     /* NULL: no far domains */
+    uint32_t worker_now; /* whose core is at work */
+
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
     uint32_t turn_conn;          /* that it came by */
@@ -375,6 +403,7 @@ struct sim {
     struct sim_nonce *nonces[SIM_HEADS]; /* by the hash of their text */
 
     struct phone phones[SIM_PHONES_MAX + 2]; /* the last: the other proxy */
+    struct sim_stream streams[SIM_PHONES_MAX + 2];
     struct ask *asks;
     uint32_t ask_count, ask_next;
     struct call *calls;
@@ -412,6 +441,10 @@ bool node_has_conn(const struct sim *sim, uint32_t phone, uint64_t generation);
 /** Some user is disabled, or enabled again, under all that runs. */
 void node_change_policy(struct sim *sim);
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
+/** A message of a far host or of one who calls them: `from` >= SIM_FAR. */
+void node_receive_far(struct sim *sim, uint32_t from, unsigned port, bool tcp, const char *text);
+void node_dns_answer(struct sim *sim, uint32_t worker, struct id question,
+                     const struct dns_answer *answer);
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
 void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
@@ -477,6 +510,32 @@ void asks_conn_lost(struct sim *sim, uint32_t phone);
 
 /* router.c */
 void router_receive(struct sim *sim, const char *text);
+
+/* stream.c */
+/** Puts what a phone writes on its way, in pieces from `from_ms` to the event's time. */
+void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, const char *bytes,
+                 size_t len);
+/** A piece has come. */
+void stream_read(struct sim *sim, const struct sim_event *event);
+
+/* far.c, zone.c, hops.c */
+void far_open(struct sim *sim);
+void far_close(struct sim *sim);
+void far_receive(struct sim *sim, const struct sim_event *event);
+void far_on_timer(struct sim *sim, const struct sim_event *event);
+void far_change_zone(struct sim *sim);
+/** As core_ops.ask_dns. */
+bool far_ask(void *user, enum dns_type type, const char *name, struct id question);
+void far_dns(struct sim *sim, const struct sim_event *event);
+/** Does this message of the node's go to a far host, or who calls them? Then it has been taken. */
+bool far_takes(struct sim *sim, uint32_t worker, const struct flow *to, const char *bytes,
+               size_t len);
+/** A worker of the node has taken this message of a far host, or of who calls them. */
+void hops_in(struct sim *sim, uint32_t from, const char *text);
+/** What could not be sent: a request to a far host? `told`: the worker that sent it knows. */
+bool hops_refused(struct sim *sim, const char *text, bool told);
+void hops_node_down(struct sim *sim);
+void hops_sweep(struct sim *sim);
 
 /* phone.c */
 /** On a stream: is it the user's phone that may be left when another is gone? It has no name. */
