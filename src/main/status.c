@@ -496,6 +496,7 @@ void server_metrics(void *user, struct api_text *out)
     guard_metrics(server, &counters, out);
     net_metrics(server, out);
     dns_metrics(server, out);
+    server_calls_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

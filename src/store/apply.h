@@ -7,6 +7,7 @@
 #ifndef STORE_APPLY_H
 #define STORE_APPLY_H
 
+#include "base/call_record.h"
 #include "store/db.h"
 #include "store/record.h"
 
@@ -15,6 +16,7 @@ struct applier {
     uint64_t applied; /* the last sequence number that is in the database */
     uint64_t hash_seed;
     uint64_t unsound;     /* operations left out: their bytes are not what their kind says */
+    struct call_record record; /* one while it is applied */
     struct record *batch; /* STORE_BATCH_MAX of them */
     uint32_t *seen;       /* which keys the batch has had: index + 1 into it */
 };
