@@ -81,15 +81,15 @@ static void texts_free(struct call *call)
     legs_free(call);
 }
 
-static bool is_live(enum call_state state)
+static bool is_live(enum attempt_state state)
 {
-    return state == CALL_TRYING || state == CALL_UP;
+    return state == ATTEMPT_TRYING || state == ATTEMPT_UP;
 }
 
-void call_set_state(struct call *call, enum call_state state)
+void call_set_state(struct call *call, enum attempt_state state)
 {
     call->calls->live += is_live(state);
-    call->calls->live -= is_live((enum call_state)call->state);
+    call->calls->live -= is_live((enum attempt_state)call->state);
     call->state = (uint8_t)state;
 }
 
@@ -98,7 +98,7 @@ void call_free(struct call *call)
     struct calls *calls = call->calls;
 
     timer_stop(calls->config.wheel, &call->timer);
-    call_set_state(call, CALL_OVER);
+    call_set_state(call, ATTEMPT_OVER);
     texts_free(call);
     calls->unwritten -= call->unwritten;
     map_remove(&calls->by_attempt, &call->node);
@@ -156,9 +156,9 @@ void call_arm(struct call *call, uint64_t now_ms)
 
     if (call->unwritten)
         timer_start(wheel, &call->timer, now_ms + CALLS_RETRY_MS);
-    else if (call->state == CALL_OVER && call->in_flight == 0)
+    else if (call->state == ATTEMPT_OVER && call->in_flight == 0)
         timer_start(wheel, &call->timer, call->heard_ms + CALLS_REMEMBERED_MS);
-    else if (call->state == CALL_UP)
+    else if (call->state == ATTEMPT_UP)
         timer_start(wheel, &call->timer, call->heard_ms + call->calls->config.silence_ms);
     else
         timer_stop(wheel, &call->timer); /* a receipt, or what is under way, comes first */
@@ -182,7 +182,7 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 
     if (call->unwritten)
         (void)!call_save(call, now_ms);
-    else if (call->state == CALL_OVER)
+    else if (call->state == ATTEMPT_OVER)
         call_free(call);
     else if (now_ms - call->heard_ms >= call->calls->config.silence_ms)
         end_silent(call, now_ms);
@@ -286,7 +286,7 @@ static void reopen(struct call *call, const struct call_facts *facts, uint64_t n
     call->cancelled = false;
     call->server = facts->server;
     call->heard_ms = now_ms;
-    call_set_state(call, CALL_TRYING);
+    call_set_state(call, ATTEMPT_TRYING);
     call_arm(call, now_ms);
 }
 
@@ -296,7 +296,7 @@ enum err calls_open_attempt(struct calls *calls, const struct call_facts *facts,
     struct call *call = find(calls, facts->key.attempt.a, facts->key.attempt.b);
 
     if (call != NULL) {
-        if (call->state == CALL_OVER && call->answer_ms == 0)
+        if (call->state == ATTEMPT_OVER && call->answer_ms == 0)
             reopen(call, facts, now_ms);
         *out = call->self;
         return OK;
@@ -319,7 +319,7 @@ enum err calls_open_attempt(struct calls *calls, const struct call_facts *facts,
     }
     if (calls->config.durable.append == NULL) {
         calls->counters.attempts++;
-        call_set_state(call, CALL_TRYING);
+        call_set_state(call, ATTEMPT_TRYING);
     }
     *out = call->self;
     return OK;
@@ -329,9 +329,9 @@ enum err calls_commit(struct calls *calls, struct id id, uint64_t now_ms)
 {
     struct call *call = call_of(calls, id);
 
-    assert(call != NULL && call->state == CALL_NEW);
+    assert(call != NULL && call->state == ATTEMPT_NEW);
     assert(calls->config.durable.append != NULL);
-    call_set_state(call, CALL_WAITING);
+    call_set_state(call, ATTEMPT_WAITING);
     enum err err = call_save(call, now_ms);
     if (err)
         call_free(call);
@@ -346,10 +346,10 @@ void calls_drop(struct calls *calls, struct id id)
         call_free(call);
 }
 
-enum call_state calls_state(const struct calls *calls, struct id id)
+enum attempt_state calls_state(const struct calls *calls, struct id id)
 {
     const struct call *call = call_of(calls, id);
-    return call != NULL ? (enum call_state)call->state : CALL_OVER;
+    return call != NULL ? (enum attempt_state)call->state : ATTEMPT_OVER;
 }
 
 struct id calls_server(const struct calls *calls, struct id id)
@@ -387,7 +387,7 @@ static void begun(struct call *call, enum err err, uint64_t now_ms)
 
     if (err == OK) {
         calls->counters.attempts++;
-        call_set_state(call, CALL_TRYING);
+        call_set_state(call, ATTEMPT_TRYING);
         if (call->end_ms != 0)
             call_over(call, now_ms);
     }
@@ -404,7 +404,7 @@ void calls_receipt(struct calls *calls, struct id token, enum err err, uint64_t 
     if (call == NULL)
         return;
     call->in_flight--;
-    if (call->state == CALL_WAITING) {
+    if (call->state == ATTEMPT_WAITING) {
         begun(call, err, now_ms);
         return;
     }
@@ -413,7 +413,7 @@ void calls_receipt(struct calls *calls, struct id token, enum err err, uint64_t 
         call_set_unwritten(call, true);
     }
     /* Of a call that went up and is over only its name is needed. */
-    if (call->state == CALL_OVER && call->answer_ms != 0 && call->in_flight == 0 &&
+    if (call->state == ATTEMPT_OVER && call->answer_ms != 0 && call->in_flight == 0 &&
         !call->unwritten)
         texts_free(call);
     call_arm(call, now_ms);

@@ -80,12 +80,12 @@ struct call_end {
 };
 
 /** How the attempt of an INVITE stands. */
-enum call_state {
-    CALL_NEW = 0,  /* it was opened just now: nothing is written */
-    CALL_WAITING,  /* for the receipt of its beginning */
-    CALL_TRYING,   /* it may be answered and forwarded */
-    CALL_UP,       /* 2xx */
-    CALL_OVER,
+enum attempt_state {
+    ATTEMPT_NEW = 0,  /* it was opened just now: nothing is written */
+    ATTEMPT_WAITING,  /* for the receipt of its beginning */
+    ATTEMPT_TRYING,   /* it may be answered and forwarded */
+    ATTEMPT_UP,       /* 2xx */
+    ATTEMPT_OVER,
 };
 
 struct calls_counters {
@@ -150,7 +150,7 @@ MUST_CHECK enum err calls_commit(struct calls *calls, struct id call, uint64_t n
 /** A new attempt comes to nothing, and nobody was told: it is forgotten. */
 void calls_drop(struct calls *calls, struct id call);
 
-enum call_state calls_state(const struct calls *calls, struct id call);
+enum attempt_state calls_state(const struct calls *calls, struct id call);
 struct id calls_server(const struct calls *calls, struct id call);
 /** What the owner keeps with it, until it is over; NULL at first. */
 void *calls_note(const struct calls *calls, struct id call);

@@ -130,7 +130,7 @@ void calls_leg(struct calls *calls, struct id id, const struct call_leg_facts *f
     }
     if (sent)
         leg->start_ms = call_utc(call, now_ms);
-    if (sent && !known && call->state == CALL_TRYING)
+    if (sent && !known && call->state == ATTEMPT_TRYING)
         (void)!call_save(call, now_ms); /* where it rings must be known after a crash, too */
 }
 
@@ -257,7 +257,7 @@ void calls_answered(struct calls *calls, struct id id, uint16_t status, uint32_t
     call->heard_ms = now_ms;
     call->calls->counters.answered++;
     ways_free(call);
-    call_set_state(call, CALL_UP);
+    call_set_state(call, ATTEMPT_UP);
     (void)!call_save(call, now_ms);
     call_arm(call, now_ms);
 }
@@ -277,7 +277,7 @@ static void end_legs(struct call *call, const struct call_end *end)
 void call_over(struct call *call, uint64_t now_ms)
 {
     call->heard_ms = now_ms;
-    call_set_state(call, CALL_OVER);
+    call_set_state(call, ATTEMPT_OVER);
     count_ended(call);
     call_arm(call, now_ms);
 }
@@ -308,9 +308,9 @@ void calls_ended(struct calls *calls, struct id id, const struct call_end *end, 
     }
     end_legs(call, end);
     ways_free(call);
-    if (call->state == CALL_NEW)
+    if (call->state == ATTEMPT_NEW)
         return; /* calls_commit() writes it */
-    if (call->state != CALL_WAITING)
+    if (call->state != ATTEMPT_WAITING)
         call_over(call, now_ms);
     (void)!call_save(call, now_ms);
 }
@@ -319,7 +319,7 @@ void calls_heard(struct calls *calls, struct id id, uint64_t now_ms)
 {
     struct call *call = call_of(calls, id);
 
-    if (call != NULL && call->state == CALL_UP)
+    if (call != NULL && call->state == ATTEMPT_UP)
         call->heard_ms = now_ms;
 }
 

@@ -52,7 +52,7 @@ struct call {
     uint8_t q850_cause;
     uint8_t disposition, release_party;
     int8_t answered_leg; /* -1: none */
-    uint8_t state;       /* enum call_state */
+    uint8_t state;       /* enum attempt_state */
     bool unwritten;      /* something of it could not be written, and will be tried again */
     bool cancelled;      /* by the caller */
     bool counted;        /* in the counters of what has ended */
@@ -91,7 +91,7 @@ void call_uncount(const struct call *call);
 /* calls.c */
 /** An empty one, in the map; NULL: no room. */
 struct call *call_make(struct calls *calls, uint64_t attempt_a, uint64_t attempt_b);
-void call_set_state(struct call *call, enum call_state state);
+void call_set_state(struct call *call, enum attempt_state state);
 void call_free(struct call *call);
 /** Arms the timer for what is next to be done with it. */
 void call_arm(struct call *call, uint64_t now_ms);

@@ -139,17 +139,17 @@ void calls_restore(struct calls *calls, struct slice block, uint64_t now_ms, uin
         return;
     }
     if (record->end_ms != 0) {
-        call_set_state(call, CALL_OVER);
+        call_set_state(call, ATTEMPT_OVER);
         call_arm(call, now_ms);
         return;
     }
     call->counted = false;
     if (record->answer_ms == 0) {
-        call_set_state(call, CALL_TRYING);
+        call_set_state(call, ATTEMPT_TRYING);
         interrupt(call, block, now_ms);
         return;
     }
     calls->counters.restored++;
-    call_set_state(call, CALL_UP);
+    call_set_state(call, ATTEMPT_UP);
     call_arm(call, now_ms);
 }

@@ -225,9 +225,9 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
     enum err err = open_attempt(core, r, targets[0].aor.len > 0, &call);
     if (err)
         return refuse_full(core, r, err);
-    enum call_state state = calls_state(core->calls, call);
+    enum attempt_state state = calls_state(core->calls, call);
     bool own = id_equal(calls_server(core->calls, call), r->server);
-    bool waits = own && (state == CALL_NEW || state == CALL_WAITING);
+    bool waits = own && (state == ATTEMPT_NEW || state == ATTEMPT_WAITING);
 
     request->call = own ? number_from(call) : 0; /* else it comes by once more: a spiral, a copy */
     request->wait = waits;
@@ -236,7 +236,7 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
     err = proxy_forward(core->proxy, request, targets, count, core->now_ms);
     if (err)
         return refuse_forward(core, r, err);
-    if (state != CALL_NEW || calls_commit(core->calls, call, core->now_ms) == OK)
+    if (state != ATTEMPT_NEW || calls_commit(core->calls, call, core->now_ms) == OK)
         return waits ? WAITING : ANSWERED;
     proxy_abandon(core->proxy, r->server);
     return refuse_store(core, r);
@@ -249,10 +249,10 @@ enum verdict attempt_waits(struct core *core, struct request *r)
     enum err err = open_attempt(core, r, r->uri_is_ours, &call);
     if (err)
         return refuse_full(core, r, err);
-    if (calls_state(core->calls, call) == CALL_NEW &&
+    if (calls_state(core->calls, call) == ATTEMPT_NEW &&
         calls_commit(core->calls, call, core->now_ms) != OK)
         return refuse_store(core, r);
-    return calls_state(core->calls, call) == CALL_WAITING ? WAITING : GO_ON;
+    return calls_state(core->calls, call) == ATTEMPT_WAITING ? WAITING : GO_ON;
 }
 
 /* ---- refusals ---- */
@@ -319,16 +319,16 @@ bool attempt_refused(struct core *core, const struct request *r, enum core_reaso
         return false;
     if (open_attempt(core, &copy, r->uri_is_ours, &call) != OK)
         return cannot_record(core, reply);
-    enum call_state state = calls_state(core->calls, call);
-    if (!id_equal(calls_server(core->calls, call), r->server) || state == CALL_UP ||
-        state == CALL_OVER)
+    enum attempt_state state = calls_state(core->calls, call);
+    if (!id_equal(calls_server(core->calls, call), r->server) || state == ATTEMPT_UP ||
+        state == ATTEMPT_OVER)
         return false; /* it comes by once more: its record is another's business */
 
     struct refusal *refusal = NULL;
-    if (state != CALL_TRYING) {
+    if (state != ATTEMPT_TRYING) {
         refusal = keep_refusal(core, reply, stateless);
         if (refusal == NULL) {
-            if (state == CALL_NEW)
+            if (state == ATTEMPT_NEW)
                 calls_drop(core->calls, call);
             return cannot_record(core, reply);
         }
@@ -341,7 +341,7 @@ bool attempt_refused(struct core *core, const struct request *r, enum core_reaso
     if (refusal == NULL)
         return false;
     calls_set_note(core->calls, call, refusal);
-    if (state != CALL_NEW || calls_commit(core->calls, call, core->now_ms) == OK)
+    if (state != ATTEMPT_NEW || calls_commit(core->calls, call, core->now_ms) == OK)
         return true;
     free_refusal(core, refusal);
     return cannot_record(core, reply);
@@ -456,7 +456,7 @@ bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct i
         return false; /* the proxy ends it */
     if (end.reason.len == 0)
         end.reason = slice_of(sip_reason(487));
-    if (calls_state(core->calls, call) == CALL_WAITING) { /* and for a name: 487 with the receipt */
+    if (calls_state(core->calls, call) == ATTEMPT_WAITING) { /* and for a name: 487 with the receipt */
         struct sip_reply reply = {.status = 487};
         struct refusal *refusal = keep_refusal(core, &reply, false);
         calls_ended(core->calls, call, &end, core->now_ms);
@@ -478,7 +478,7 @@ void attempt_in_dialog(struct core *core, const struct request *r)
     if (!key_of(core, msg->call_id, caller_tag, &key))
         return;
     struct id call = calls_find(core->calls, &key);
-    if (calls_state(core->calls, call) != CALL_UP)
+    if (calls_state(core->calls, call) != ATTEMPT_UP)
         return;
     calls_heard(core->calls, call, core->now_ms);
     bool of_answer =

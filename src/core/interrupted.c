@@ -92,12 +92,21 @@ static void cancel_leg(struct core *core, struct ringing *ringing, const struct 
         outbox_commit(core->config.outbox, &b, &leg->flow);
 }
 
+/** He has not heard of its end, and sent his INVITE again: it goes on by that. */
+static bool goes_on(const struct core *core, const struct call_record *record)
+{
+    const struct call_key key = {.attempt = {record->attempt_hash_a, record->attempt_hash_b}};
+    struct id call = calls_find(core->calls, &key);
+
+    return calls_server(core->calls, call).generation != 0;
+}
+
 static void tell_caller(struct core *core, const struct ringing *ringing, bool again)
 {
     struct sip_reply reply = {.status = 500};
     const struct flow *flow = &ringing->record.flow;
 
-    if (is_usable(core, flow) && !(again && transport_reliable((enum transport)flow->transport)))
+    if (!goes_on(core, &ringing->record) && is_usable(core, flow) && !(again && transport_reliable((enum transport)flow->transport)))
         txn_reply_stateless(core->txns, &ringing->caller, flow, &reply);
 }
 

@@ -83,6 +83,7 @@ void watch_locate(struct sim *sim, struct served *served)
     served->located_ms = sim->now_ms;
     served->certain = true;
     unsigned user = watch_user_of_request(sim, served->text);
+    served->user = user;
     if (!served->in_dialog && user < SIM_PHONES_MAX)
         served->target_count =
             drop_targets(sim, served, served->targets,
