@@ -46,7 +46,7 @@ enum {
     SIM_MAX_EXPIRES = 300,
     SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
-    SIM_SILENCE_MS = 900000, /* of a call that is up */
+    SIM_SILENCE_MS = 600000, /* of a call that is up */
     SIM_OVERLOAD_TARGET_MS = 50,
     SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
     SIM_OVERLOAD_LAST_MS = 200,
