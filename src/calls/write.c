@@ -66,10 +66,10 @@ static void write_answered_by(struct builder *b, const struct call *call)
     }
 }
 
-struct slice call_write(struct call *call)
+/** `ringing`: with what is needed to end it after a restart. */
+static struct slice write_as(struct call *call, bool ringing)
 {
     struct builder b = builder_over(call->calls->scratch, sizeof call->calls->scratch);
-    bool ringing = call->answer_ms == 0 && call->end_ms == 0;
 
     call_block_begin(&b);
     call_field_number(&b, CALL_T_ID, call->id);
@@ -91,6 +91,14 @@ struct slice call_write(struct call *call)
         if (call->legs[i].start_ms != 0 || ringing)
             write_leg(&b, &call->legs[i], ringing);
     return b.overflow ? SLICE_EMPTY : builder_slice(&b);
+}
+
+struct slice call_write(struct call *call)
+{
+    bool ringing = call->answer_ms == 0 && call->end_ms == 0;
+    struct slice block = write_as(call, ringing);
+
+    return block.len == 0 && ringing ? write_as(call, false) : block;
 }
 
 void call_set_unwritten(struct call *call, bool unwritten)

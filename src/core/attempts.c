@@ -217,6 +217,30 @@ static void send_trying(struct core *core, struct request *r)
     (void)!txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms);
 }
 
+/** Nothing becomes of it, and nobody has ended it yet. */
+static void give_up(struct core *core, struct id call, uint16_t status)
+{
+    struct call_end end = {.sip_status = status,
+                           .party = CALL_P_SYSTEM,
+                           .reason = SLICE("it could not be carried on")};
+
+    if (calls_state(core->calls, call) == ATTEMPT_NEW)
+        calls_drop(core->calls, call);
+    else
+        calls_ended(core->calls, call, &end, core->now_ms);
+}
+
+void attempt_dropped(struct core *core, const struct request *r)
+{
+    struct call_key key;
+
+    if (!key_of(core, r->msg->call_id, r->msg->from.tag, &key))
+        return;
+    struct id call = calls_find(core->calls, &key);
+    if (id_equal(calls_server(core->calls, call), r->server))
+        give_up(core, call, 0);
+}
+
 enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_request *request,
                              const struct proxy_target *targets, uint32_t count)
 {
@@ -234,8 +258,12 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
     if (!waits && core->resolved == 0)
         send_trying(core, r);
     err = proxy_forward(core->proxy, request, targets, count, core->now_ms);
-    if (err)
-        return refuse_forward(core, r, err);
+    if (err) {
+        enum verdict verdict = refuse_forward(core, r, err);
+        if (own)
+            give_up(core, call, 503);
+        return verdict;
+    }
     if (state != ATTEMPT_NEW || calls_commit(core->calls, call, core->now_ms) == OK)
         return waits ? WAITING : ANSWERED;
     proxy_abandon(core->proxy, r->server);
@@ -422,7 +450,9 @@ static void on_begun(void *user, struct id call, enum err err, uint64_t now_ms)
     (void)now_ms;
     arena_reset(&core->scratch);
     calls_set_note(core->calls, call, NULL);
-    if (bytes.len > 0 && sip_parse(bytes, txn_server_framing(core->txns, server), msg) == OK) {
+    if (bytes.len == 0 || sip_parse(bytes, txn_server_framing(core->txns, server), msg) != OK) {
+        give_up(core, call, 0); /* its transaction is gone, with or without an answer */
+    } else {
         core_set_topic(core, msg);
         if (err)
             not_recorded(core, server, msg, err);

@@ -279,8 +279,11 @@ static void run_request(struct core *core, const struct sip_msg *msg, const stru
 
     arena_reset(&core->scratch);
     enum verdict verdict = core_run_stages(core, &r);
-    if (verdict == DROP && server.generation != 0)
-        txn_server_drop(core->txns, server, core->now_ms);
+    if (verdict != DROP || server.generation == 0)
+        return;
+    if (is_attempt(core, &r))
+        attempt_dropped(core, &r);
+    txn_server_drop(core->txns, server, core->now_ms);
 }
 
 void core_resume(struct core *core, struct id server, enum auth_verdict count)

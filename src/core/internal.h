@@ -377,6 +377,8 @@ bool attempt_refused(struct core *core, const struct request *r, enum core_reaso
                      struct sip_reply *reply, bool stateless);
 /** It has to wait for a name. GO_ON: its caller may be told so now, WAITING: he will be. */
 enum verdict attempt_waits(struct core *core, struct request *r);
+/** It is not answered at all: if its record has begun it is over. */
+void attempt_dropped(struct core *core, const struct request *r);
 /** The caller's CANCEL. True: what was cancelled will be answered by us later. */
 bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server);
 /** A request within a dialog passes. */
