@@ -12,13 +12,15 @@
 
 /** Fields of the interface that nothing fills yet: null. */
 static const char *const empty_fields[] = {
-    "node",           "number",         "location",       "department",    "campaign",
-    "trunk",          "gateway",        "codec",          "policy_version", "schedule_state",
-    "hold_ms",        "first_time_caller", "caller_country", "caller_region", "caller_city",
-    "caller_type",    "source",         "medium",         "keyword",       "landing_page",
-    "referrer",       "utm_source",     "utm_medium",     "utm_campaign",  "utm_term",
-    "utm_content",    "click_id",       "visitor",        "lead_status",   "spam",
-    "spam_reason",    "note",           "value",          "trunk_cost",
+    "node",           "number",         "location",    "department",
+    "campaign",       "trunk",          "gateway",     "codec",
+    "policy_version", "schedule_state", "hold_ms",     "first_time_caller",
+    "caller_country", "caller_region",  "caller_city", "caller_type",
+    "source",         "medium",         "keyword",     "landing_page",
+    "referrer",       "utm_source",     "utm_medium",  "utm_campaign",
+    "utm_term",       "utm_content",    "click_id",    "visitor",
+    "lead_status",    "spam",           "spam_reason", "note",
+    "value",          "trunk_cost",
 };
 
 static json_t *word_json(const char *word)
@@ -42,15 +44,15 @@ static json_t *span_json(uint64_t from_ms, uint64_t to_ms)
 
 static json_t *leg_json(const struct call_leg *leg, uint8_t direction)
 {
-    return json_pack(
-        "{s:o, s:o, s:o, s:n, s:n, s:o, s:n, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n}", "direction",
-        word_json(direction != 0 ? call_direction_name(direction) : NULL), "target",
-        api_string(leg->target), "user", api_string(leg->user), "trunk", "gateway", "address",
-        api_string(leg->address), "sip_call_id", "start_time", api_time(leg->start_ms),
-        "progress_time", api_time(leg->progress_ms), "answer_time", api_time(leg->answer_ms),
-        "end_time", api_time(leg->end_ms), "sip_status", known_number(leg->sip_status),
-        "q850_cause", known_number(leg->q850_cause), "disposition",
-        word_json(call_disposition_name(leg->disposition)), "cost");
+    return json_pack("{s:o, s:o, s:o, s:n, s:n, s:o, s:n, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n}",
+                     "direction", word_json(direction != 0 ? call_direction_name(direction) : NULL),
+                     "target", api_string(leg->target), "user", api_string(leg->user), "trunk",
+                     "gateway", "address", api_string(leg->address), "sip_call_id", "start_time",
+                     api_time(leg->start_ms), "progress_time", api_time(leg->progress_ms),
+                     "answer_time", api_time(leg->answer_ms), "end_time", api_time(leg->end_ms),
+                     "sip_status", known_number(leg->sip_status), "q850_cause",
+                     known_number(leg->q850_cause), "disposition",
+                     word_json(call_disposition_name(leg->disposition)), "cost");
 }
 
 static void set_parties(json_t *json, const struct call_record *record)
@@ -202,8 +204,8 @@ static bool take_filter(const char *name, const char *text, struct store_calls_q
     do {
         size_t comma = slice_find(rest, ',');
         if (filter->count == STORE_CALL_VALUES_MAX) {
-            *problem = api_problem(400, NULL, name, "%s may have %d values", name,
-                                   STORE_CALL_VALUES_MAX);
+            *problem =
+                api_problem(400, NULL, name, "%s may have %d values", name, STORE_CALL_VALUES_MAX);
             return false;
         }
         struct slice value = slice_take(&rest, comma == SIZE_MAX ? rest.len : comma);

@@ -20,16 +20,21 @@
 #include "base/flow.h"
 
 enum {
-    CALL_LEGS_MAX = 64,      /* of one record; more are not told */
-    CALL_BLOCK_MAX = 60000,  /* bytes */
-    CALL_TEXT_MAX = 255,     /* bytes of a name, number or phrase that is kept; the rest is cut */
-    CALL_URI_MAX = 512,      /* of a URI */
-    CALL_WAY_MAX = 4096,     /* of what is needed to answer or cancel; what is longer is not kept */
+    CALL_LEGS_MAX = 64,     /* of one record; more are not told */
+    CALL_BLOCK_MAX = 60000, /* bytes */
+    CALL_TEXT_MAX = 255,    /* bytes of a name, number or phrase that is kept; the rest is cut */
+    CALL_URI_MAX = 512,     /* of a URI */
+    CALL_WAY_MAX = 4096,    /* of what is needed to answer or cancel; what is longer is not kept */
     CALL_RECORD_FORMAT = 1,
     CALL_ID_DIGITS = 16,
 };
 
-enum call_direction { CALL_INBOUND = 1, CALL_OUTBOUND, CALL_INTERNAL, CALL_TRANSIT };
+enum call_direction {
+    CALL_INBOUND = 1,
+    CALL_OUTBOUND,
+    CALL_INTERNAL,
+    CALL_TRANSIT
+};
 
 /** NONE while it goes on. */
 enum call_disposition {
@@ -44,7 +49,12 @@ enum call_disposition {
     CALL_D_COUNT,
 };
 
-enum call_party { CALL_P_NONE = 0, CALL_P_CALLER, CALL_P_CALLEE, CALL_P_SYSTEM };
+enum call_party {
+    CALL_P_NONE = 0,
+    CALL_P_CALLER,
+    CALL_P_CALLEE,
+    CALL_P_SYSTEM
+};
 
 /** The tags of fields. They are in journals and databases: never change one. */
 enum call_tag {
@@ -143,6 +153,8 @@ void call_id_text(uint64_t id, char out[static CALL_ID_DIGITS + 1]);
 bool call_id_parse(struct slice text, uint64_t *out);
 
 /** An id begins with its time, so that ids grow: ms since 1970 UTC in the upper 43 bits. */
-enum { CALL_ID_TIME_SHIFT = 20 };
+enum {
+    CALL_ID_TIME_SHIFT = 20
+};
 
 #endif

@@ -81,20 +81,20 @@ struct call_end {
 
 /** How the attempt of an INVITE stands. */
 enum attempt_state {
-    ATTEMPT_NEW = 0,  /* it was opened just now: nothing is written */
-    ATTEMPT_WAITING,  /* for the receipt of its beginning */
-    ATTEMPT_TRYING,   /* it may be answered and forwarded */
-    ATTEMPT_UP,       /* 2xx */
+    ATTEMPT_NEW = 0, /* it was opened just now: nothing is written */
+    ATTEMPT_WAITING, /* for the receipt of its beginning */
+    ATTEMPT_TRYING,  /* it may be answered and forwarded */
+    ATTEMPT_UP,      /* 2xx */
     ATTEMPT_OVER,
 };
 
 struct calls_counters {
     uint64_t attempts; /* records begun */
     uint64_t ended[CALL_D_COUNT];
-    uint64_t answered;                    /* went up */
-    uint64_t effective;                   /* answered, busy, no answer, rejected by the callee */
-    uint64_t duration_ms;                 /* of those that were answered and have ended */
-    uint64_t pdd[CALLS_PDD_BUCKETS + 1];  /* by calls_pdd_limits_ms; the last: longer */
+    uint64_t answered;                   /* went up */
+    uint64_t effective;                  /* answered, busy, no answer, rejected by the callee */
+    uint64_t duration_ms;                /* of those that were answered and have ended */
+    uint64_t pdd[CALLS_PDD_BUCKETS + 1]; /* by calls_pdd_limits_ms; the last: longer */
     uint64_t pdd_ms, pdd_count;
     uint64_t written, write_failures; /* operations; those that are tried again */
     uint64_t full;                    /* attempts without room */

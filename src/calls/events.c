@@ -229,8 +229,7 @@ static void keep_reason(struct call *call, struct slice reason)
     call->late_len = (uint16_t)b.len;
 }
 
-void calls_cancelled(struct calls *calls, struct id id, const struct call_end *end,
-                     uint64_t now_ms)
+void calls_cancelled(struct calls *calls, struct id id, const struct call_end *end, uint64_t now_ms)
 {
     struct call *call = call_of(calls, id);
 

@@ -35,7 +35,7 @@ struct call {
     struct calls *calls;  /* borrowed */
     struct id self, server;
     uint64_t attempt_b;
-    uint64_t id;           /* of the record */
+    uint64_t id;            /* of the record */
     int64_t wall_offset_ms; /* UTC is now_ms plus this, all its life: durations are monotonic */
     uint64_t start_ms, progress_ms, answer_ms, end_ms; /* UTC */
     uint64_t heard_ms;                                 /* monotonic: its last sign of life */

@@ -8,12 +8,16 @@
 #include "base/call_record.h"
 #include "sip/sip.h"
 
-enum { Q850_NORMAL_CLEARING = 16, Q850_RECOVERY_ON_TIMER = 102 };
+enum {
+    Q850_NORMAL_CLEARING = 16,
+    Q850_RECOVERY_ON_TIMER = 102
+};
 
 /** 2xx ANSWERED; else by the status, but CANCELLED where the caller did it. */
 enum call_disposition outcome_disposition(uint16_t status, bool cancelled_by_caller);
 
-/** RFC 3398 §8.2.6.1 for 3xx to 6xx; 16 for 2xx; 0: the status has none (487: it is the caller's). */
+/** RFC 3398 §8.2.6.1 for 3xx to 6xx; 16 for 2xx; 0: the status has none (487: it is the caller's).
+ */
 uint8_t outcome_q850(uint16_t status);
 
 /** What the Reason fields of a message say (RFC 3326, and RFC 6432 for responses). */

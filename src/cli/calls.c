@@ -29,8 +29,8 @@ static bool add_parameter(char *path, size_t size, const char *name, const char 
 
     if (escaped == NULL)
         return false;
-    int len = snprintf(path + used, size - used, "%c%s=%s",
-                       strchr(path, '?') == NULL ? '?' : '&', name, escaped);
+    int len = snprintf(path + used, size - used, "%c%s=%s", strchr(path, '?') == NULL ? '?' : '&',
+                       name, escaped);
     free(escaped);
     return len >= 0 && (size_t)len < size - used;
 }
@@ -47,7 +47,8 @@ int cli_calls(const struct cli *cli)
     if (cli->until != NULL)
         fits = fits && add_parameter(path, sizeof path, "until", cli->until);
     for (size_t i = 0; i < cli->filter_count; i++)
-        fits = fits && add_parameter(path, sizeof path, cli->filters[i].name, cli->filters[i].value);
+        fits =
+            fits && add_parameter(path, sizeof path, cli->filters[i].name, cli->filters[i].value);
     if (!fits) {
         fprintf(stderr, "strowger: too many or too long filters\n");
         return CLI_USAGE;
@@ -58,11 +59,11 @@ int cli_calls(const struct cli *cli)
 /* ---- one call ---- */
 
 static const struct cli_column leg_columns[] = {
-    {"TARGET", "target"},     {"USER", "user"},
-    {"ADDRESS", "address"},   {"START", "start_time"},
+    {"TARGET", "target"},      {"USER", "user"},
+    {"ADDRESS", "address"},    {"START", "start_time"},
     {"RANG", "progress_time"}, {"ANSWERED", "answer_time"},
-    {"END", "end_time"},      {"STATUS", "sip_status"},
-    {"CAUSE", "q850_cause"},  {"DISPOSITION", "disposition"},
+    {"END", "end_time"},       {"STATUS", "sip_status"},
+    {"CAUSE", "q850_cause"},   {"DISPOSITION", "disposition"},
 };
 
 static void print_call(const json_t *call)
@@ -72,7 +73,8 @@ static void print_call(const json_t *call)
     char text[512];
 
     /* jansson's macro wants an object that is not constant */
-    json_object_foreach((json_t *)(uintptr_t)call, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)call, key, value)
+    {
         if (json_is_null(value) || json_is_array(value))
             continue;
         cli_value_text(value, text, sizeof text);

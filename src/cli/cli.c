@@ -248,10 +248,14 @@ static bool options_fit(const struct cli *cli, const struct command *command)
         bool given;
         const char *name;
     } options[] = {
-        {CLI_O_JSON, cli->json, "--json"},          {CLI_O_LIMIT, cli->limit != NULL, "--limit"},
-        {CLI_O_DRY_RUN, cli->dry_run, "--dry-run"}, {CLI_O_PRUNE, cli->prune != NULL, "--prune"},
-        {CLI_O_ROLE, cli->role != NULL, "--role"},  {CLI_O_CALLS, cli->live, "--live"},
-        {CLI_O_CALLS, cli->since != NULL, "--since"}, {CLI_O_CALLS, cli->until != NULL, "--until"},
+        {CLI_O_JSON, cli->json, "--json"},
+        {CLI_O_LIMIT, cli->limit != NULL, "--limit"},
+        {CLI_O_DRY_RUN, cli->dry_run, "--dry-run"},
+        {CLI_O_PRUNE, cli->prune != NULL, "--prune"},
+        {CLI_O_ROLE, cli->role != NULL, "--role"},
+        {CLI_O_CALLS, cli->live, "--live"},
+        {CLI_O_CALLS, cli->since != NULL, "--since"},
+        {CLI_O_CALLS, cli->until != NULL, "--until"},
     };
 
     for (size_t i = 0; i < COUNT_OF(options); i++)

@@ -2,8 +2,8 @@
 /*
  * core/attempts - what calls/ is told of, and what waits for its receipts.
  *
- * An attempt begins when its INVITE was let in and is about to be forwarded, refused, or to wait for
- * a name. Until the receipt of its record nothing is sent: proxy/ holds the request, with the
+ * An attempt begins when its INVITE was let in and is about to be forwarded, refused, or to wait
+ * for a name. Until the receipt of its record nothing is sent: proxy/ holds the request, with the
  * branches it will use; a refusal is kept here.
  */
 #include "core/internal.h"
@@ -165,8 +165,8 @@ static void on_told(struct core *core, const struct proxy_news *news, uint64_t n
     if (news->response != NULL)
         end = end_from(news->response, news->status, CALL_P_CALLEE);
     if (end.reason.len == 0)
-        end.reason = news->response != NULL ? news->response->reason
-                                            : slice_of(sip_reason(news->status));
+        end.reason =
+            news->response != NULL ? news->response->reason : slice_of(sip_reason(news->status));
     calls_ended(core->calls, call, &end, now_ms);
 }
 
@@ -287,9 +287,9 @@ enum verdict attempt_waits(struct core *core, struct request *r)
 
 /* What admission and bars refuse is counted by source, not recorded. */
 static const bool is_admission[CORE_R_COUNT] = {
-    [CORE_R_DRAINING] = true,   [CORE_R_FULL] = true,     [CORE_R_CALLS_FULL] = true,
-    [CORE_R_MEMORY] = true,     [CORE_R_STORE] = true,    [CORE_R_OVERLOAD] = true,
-    [CORE_R_USER_LIMIT] = true, [CORE_R_STRANGERS] = true, [CORE_R_STRANGER_CALLS] = true,
+    [CORE_R_DRAINING] = true,     [CORE_R_FULL] = true,      [CORE_R_CALLS_FULL] = true,
+    [CORE_R_MEMORY] = true,       [CORE_R_STORE] = true,     [CORE_R_OVERLOAD] = true,
+    [CORE_R_USER_LIMIT] = true,   [CORE_R_STRANGERS] = true, [CORE_R_STRANGER_CALLS] = true,
     [CORE_R_LOGIN_BARRED] = true,
 };
 
@@ -332,8 +332,7 @@ static void free_refusal(struct core *core, struct refusal *refusal)
 static bool cannot_record(struct core *core, struct sip_reply *reply)
 {
     core_count(core, CORE_R_STORE);
-    *reply =
-        (struct sip_reply){.status = 503, .reason = SLICE("Calls cannot be recorded")};
+    *reply = (struct sip_reply){.status = 503, .reason = SLICE("Calls cannot be recorded")};
     return false;
 }
 
@@ -486,7 +485,8 @@ bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct i
         return false; /* the proxy ends it */
     if (end.reason.len == 0)
         end.reason = slice_of(sip_reason(487));
-    if (calls_state(core->calls, call) == ATTEMPT_WAITING) { /* and for a name: 487 with the receipt */
+    if (calls_state(core->calls, call) ==
+        ATTEMPT_WAITING) { /* and for a name: 487 with the receipt */
         struct sip_reply reply = {.status = 487};
         struct refusal *refusal = keep_refusal(core, &reply, false);
         calls_ended(core->calls, call, &end, core->now_ms);

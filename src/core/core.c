@@ -411,13 +411,25 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     }
 }
 
+/** Does a branch of ours, of this run, name a worker? */
+static bool branch_names_worker(const struct core *core, struct slice text, unsigned *worker)
+{
+    struct txn_branch branch;
+
+    if (!txn_branch_parse(text, &branch) || branch.boot != core->config.boot ||
+        branch.worker >= core->config.workers)
+        return false;
+    *worker = branch.worker;
+    return true;
+}
+
 /** The worker in a branch of ours; this one when it is none. */
 static unsigned owner_by_branch(const struct core *core, struct slice text)
 {
-    struct txn_branch branch;
-    bool named = txn_branch_parse(text, &branch) && branch.boot == core->config.boot &&
-                 branch.worker < core->config.workers;
-    return named ? branch.worker : core->config.worker;
+    unsigned worker = core->config.worker;
+
+    (void)branch_names_worker(core, text, &worker);
+    return worker;
 }
 
 static unsigned owner_by_call_id(const struct core *core, struct slice call_id)
@@ -429,8 +441,13 @@ unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
 {
     if (core->config.workers == 1)
         return core->config.worker;
-    if (msg->is_response)
-        return owner_by_branch(core, msg->via.branch);
+    unsigned worker = core->config.worker;
+    if (msg->is_response && branch_names_worker(core, msg->via.branch, &worker))
+        return worker;
+    if (msg->is_response && core->calls == NULL)
+        return worker;
+    if (msg->is_response) /* of an earlier run: whose calls that rang are ended by their owner */
+        return owner_by_call_id(core, msg->call_id);
     if (msg->method == SIP_REGISTER)
         return register_owner(core, msg);
     return owner_by_call_id(core, msg->call_id);

@@ -110,10 +110,10 @@ struct core_config {
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
     uint32_t overload_interval_ms; /* for so long a queue must stand */
     uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
-    bool records;              /* calls are followed, and recorded by `durable` */
-    uint32_t calls_max;        /* at once, with those that ended lately; then 503 */
-    uint64_t call_id_floor;    /* the largest id of a record that there is */
-    uint64_t call_silence_ms;  /* a call without any request for so long is over */
+    bool records;                  /* calls are followed, and recorded by `durable` */
+    uint32_t calls_max;            /* at once, with those that ended lately; then 503 */
+    uint64_t call_id_floor;        /* the largest id of a record that there is */
+    uint64_t call_silence_ms;      /* a call without any request for so long is over */
     struct guard_config guard;     /* but for seed and trusted; zeroed: no limits */
     struct resolve_limits resolve; /* zeroed: the usual ones */
 

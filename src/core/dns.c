@@ -110,7 +110,8 @@ enum verdict dns_wait(struct core *core, struct request *r)
     struct dns_wait *wait = wait_new(core, r);
     if (wait != NULL &&
         resolver_wait(core->resolver, &core->dns_query, &wait->waiter, core->now_ms) == OK) {
-        if (r->msg->method == SIP_INVITE && told == GO_ON) { /* the wait may be longer than T1 (§17.2.1) */
+        if (r->msg->method == SIP_INVITE &&
+            told == GO_ON) { /* the wait may be longer than T1 (§17.2.1) */
             struct sip_reply trying = {.status = 100};
             (void)!txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms);
         }

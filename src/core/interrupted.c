@@ -2,15 +2,15 @@
 /*
  * core/interrupted - calls that rang when the node ended.
  *
- * Their transactions are gone, so what is sent here has none: a CANCEL to each target, by the branch
- * that the record names, and a 500 to the caller; sent again for a while on what may lose it. The
- * final responses to the INVITEs that are so ended get their ACK.
+ * Their transactions are gone, so what is sent here has none: a CANCEL to each target, by the
+ * branch that the record names, and a 500 to the caller; sent again for a while on what may lose
+ * it. The final responses to the INVITEs that are so ended get their ACK.
  */
 #include "core/internal.h"
 
 enum {
-    SENDS = 4,           /* at 0, 500, 1500 and 3500 ms, as Timer A (RFC 3261 §17.1.1.2) */
-    RESEND_MS = 500,     /* T1 */
+    SENDS = 4,             /* at 0, 500, 1500 and 3500 ms, as Timer A (RFC 3261 §17.1.1.2) */
+    RESEND_MS = 500,       /* T1 */
     REMEMBERED_MS = 32000, /* 64*T1: for responses that wait for an ACK */
     REQUEST_MAX = 8192,
 };
@@ -106,7 +106,8 @@ static void tell_caller(struct core *core, const struct ringing *ringing, bool a
     struct sip_reply reply = {.status = 500};
     const struct flow *flow = &ringing->record.flow;
 
-    if (!goes_on(core, &ringing->record) && is_usable(core, flow) && !(again && transport_reliable((enum transport)flow->transport)))
+    if (!goes_on(core, &ringing->record) && is_usable(core, flow) &&
+        !(again && transport_reliable((enum transport)flow->transport)))
         txn_reply_stateless(core->txns, &ringing->caller, flow, &reply);
 }
 
@@ -136,8 +137,8 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
         cancel_leg(core, ringing, &ringing->record.legs[i], again);
     tell_caller(core, ringing, again);
     interrupted->sent++;
-    uint64_t wait_ms = interrupted->sent == SENDS ? REMEMBERED_MS
-                                                  : (uint64_t)RESEND_MS << (interrupted->sent - 1);
+    uint64_t wait_ms =
+        interrupted->sent == SENDS ? REMEMBERED_MS : (uint64_t)RESEND_MS << (interrupted->sent - 1);
     timer_start(&core->wheel, &interrupted->timer, now_ms + wait_ms);
 }
 

@@ -89,7 +89,8 @@ static enum core_log_level level_of(enum core_reason reason)
 {
     if (reason == CORE_R_CHALLENGED || reason == CORE_R_STALE)
         return CORE_LOG_DEBUG;
-    if (reason == CORE_R_FULL || reason == CORE_R_CALLS_FULL || reason == CORE_R_MEMORY || reason == CORE_R_STORE)
+    if (reason == CORE_R_FULL || reason == CORE_R_CALLS_FULL || reason == CORE_R_MEMORY ||
+        reason == CORE_R_STORE)
         return CORE_LOG_ERROR;
     return CORE_LOG_INFO;
 }

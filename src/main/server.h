@@ -82,7 +82,7 @@ struct server {
     char control_path[512];
     struct server_memory memory; /* what the configuration allows */
     uint64_t started_wall_ms, started_ms;
-    uint64_t last_call; /* the largest id of a call that was there at the start */
+    uint64_t last_call;           /* the largest id of a call that was there at the start */
     _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };
 

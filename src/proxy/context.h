@@ -48,10 +48,10 @@ struct branch {
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
-    bool done;      /* started or given up */
-    bool by_udp;    /* a stream could not be had: whatever its size */
+    bool done;        /* started or given up */
+    bool by_udp;      /* a stream could not be had: whatever its size */
     struct id client; /* reserved for it, while the request waits; zero: none */
-    uint8_t branch; /* that tries or tried it; PROXY_BRANCHES_MAX: none */
+    uint8_t branch;   /* that tries or tried it; PROXY_BRANCHES_MAX: none */
 };
 
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */

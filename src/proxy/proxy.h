@@ -146,8 +146,8 @@ MUST_CHECK enum err proxy_forward(struct proxy *proxy, const struct proxy_reques
 
 /**
  * An INVITE that was to wait goes on its way, or is answered when it was cancelled meanwhile. `msg`
- * is txn_server_request(), parsed again. An error, as of proxy_forward(): nothing was sent and it is
- * forgotten. ERR_CONFLICT: none waits.
+ * is txn_server_request(), parsed again. An error, as of proxy_forward(): nothing was sent and it
+ * is forgotten. ERR_CONFLICT: none waits.
  */
 MUST_CHECK enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_msg *msg,
                                   uint64_t now_ms);

@@ -13,7 +13,9 @@
 #include "base/call_record.h"
 #include "store/internal.h"
 
-enum { SQL_TEXT_MAX = 8192 };
+enum {
+    SQL_TEXT_MAX = 8192
+};
 
 struct field {
     const char *name;
@@ -21,10 +23,10 @@ struct field {
 };
 
 static const struct field fields[] = {
-    {"direction", false},   {"disposition", false},    {"release_party", false},
-    {"sip_status", true},   {"q850_cause", true},      {"sip_call_id", false},
-    {"calling_uri", false}, {"calling_number", false}, {"called_uri", false},
-    {"called_number", false}, {"answered_by", false},  {"source_address", false},
+    {"direction", false},     {"disposition", false},    {"release_party", false},
+    {"sip_status", true},     {"q850_cause", true},      {"sip_call_id", false},
+    {"calling_uri", false},   {"calling_number", false}, {"called_uri", false},
+    {"called_number", false}, {"answered_by", false},    {"source_address", false},
 };
 static_assert(COUNT_OF(fields) == STORE_CALL_FILTERS_MAX, "each may be asked for");
 
@@ -117,8 +119,7 @@ static unsigned first_parameter(const struct store_calls_query *query, unsigned 
     return number;
 }
 
-static void add_condition(struct builder *b, const struct store_calls_query *query,
-                          unsigned filter)
+static void add_condition(struct builder *b, const struct store_calls_query *query, unsigned filter)
 {
     unsigned number = first_parameter(query, filter);
 
@@ -147,7 +148,8 @@ static void add_branch(struct builder *b, const struct store_calls_query *query,
     }
     for (unsigned i = 1; i < query->filter_count; i++)
         add_condition(b, query, i);
-    builder_add(b, query->up ? SLICE(" ORDER BY id LIMIT ?3)") : SLICE(" ORDER BY id DESC LIMIT ?3)"));
+    builder_add(b,
+                query->up ? SLICE(" ORDER BY id LIMIT ?3)") : SLICE(" ORDER BY id DESC LIMIT ?3)"));
 }
 
 static void write_sql(struct builder *b, const struct store_calls_query *query)
@@ -160,7 +162,8 @@ static void write_sql(struct builder *b, const struct store_calls_query *query)
             builder_text(b, " UNION ALL ");
         add_branch(b, query, i);
     }
-    builder_add(b, query->up ? SLICE(") ORDER BY id LIMIT ?3") : SLICE(") ORDER BY id DESC LIMIT ?3"));
+    builder_add(b,
+                query->up ? SLICE(") ORDER BY id LIMIT ?3") : SLICE(") ORDER BY id DESC LIMIT ?3"));
 }
 
 static void bind_values(sqlite3_stmt *row, const struct store_calls_query *query)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes -> call_record_unpack(). What it accepts lies within the bytes, has sound enums, and can
- * be written and read again.
+ * Any bytes -> call_record_unpack(). What it accepts lies within the bytes, has sound enums, and
+ * can be written and read again.
  */
 #include "base/call_record.h"
 

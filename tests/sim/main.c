@@ -276,7 +276,8 @@ static void print_knobs(const struct sim *sim)
            "crashes %u, auth %d, store %s fail %u%% full %u%%, dead %u%%, mailbox %u%%%s\n",
            (unsigned long long)sim->seed, k->workers, k->phones, k->calls, k->loss_pct, k->dup_pct,
            k->delay_max_ms, k->crashes, k->auth, k->memory_store ? "memory" : "journal",
-           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct, k->records ? ", records" : "");
+           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct,
+           k->records ? ", records" : "");
 }
 
 static struct sim *sim_open(uint64_t seed, unsigned calls, unsigned legs)

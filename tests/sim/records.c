@@ -23,10 +23,10 @@ enum {
 struct sim_attempt {
     struct sim_attempt *next;
     char call_id[128], tag[96];
-    unsigned told;     /* the last final status; 0: none */
-    bool forwarded;    /* somebody was asked */
-    bool up;           /* a 2xx went to the caller */
-    unsigned records;  /* that were found */
+    unsigned told;    /* the last final status; 0: none */
+    bool forwarded;   /* somebody was asked */
+    bool up;          /* a 2xx went to the caller */
+    unsigned records; /* that were found */
     uint64_t first_ms;
 };
 
@@ -114,13 +114,11 @@ bool records_interrupted(const struct sim *sim, const char *text)
 
 static struct sim_attempt *find(struct sim *sim, struct slice call_id, uint64_t a, uint64_t b)
 {
-    struct sim_attempt *at =
-        sim->attempts[hash_bytes(3, call_id) % COUNT_OF(sim->attempts)];
+    struct sim_attempt *at = sim->attempts[hash_bytes(3, call_id) % COUNT_OF(sim->attempts)];
     char scratch[256];
 
     for (; at != NULL; at = at->next) {
-        struct call_key key =
-            call_key_of(77, slice_of(at->call_id), slice_of(at->tag), scratch);
+        struct call_key key = call_key_of(77, slice_of(at->call_id), slice_of(at->tag), scratch);
         if (key.attempt.a == a && key.attempt.b == b)
             return at;
     }

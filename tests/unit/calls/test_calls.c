@@ -9,7 +9,12 @@
 
 #include "calls/calls.h"
 
-enum { START_MS = 1000, SILENCE_MS = 600000, APPENDS_MAX = 64, CALLS_MAX = 2 };
+enum {
+    START_MS = 1000,
+    SILENCE_MS = 600000,
+    APPENDS_MAX = 64,
+    CALLS_MAX = 2
+};
 #define WALL_MS UINT64_C(1700000000000)
 
 /** A worker without a router: what would be in the journal, and what was said. */

@@ -17,11 +17,14 @@ static void every_status_has_its_disposition(void **state)
         bool cancelled;
         enum call_disposition wanted;
     } rows[] = {
-        {200, false, CALL_D_ANSWERED},  {202, true, CALL_D_ANSWERED},   {486, false, CALL_D_BUSY},
-        {600, false, CALL_D_BUSY},      {408, false, CALL_D_NO_ANSWER}, {480, false, CALL_D_NO_ANSWER},
-        {403, false, CALL_D_REJECTED},  {603, false, CALL_D_REJECTED},  {607, false, CALL_D_REJECTED},
-        {404, false, CALL_D_FAILED},    {302, false, CALL_D_FAILED},    {487, false, CALL_D_FAILED},
-        {487, true, CALL_D_CANCELLED},  {503, false, CALL_D_FAILED},    {0, false, CALL_D_FAILED},
+        {200, false, CALL_D_ANSWERED},  {202, true, CALL_D_ANSWERED},
+        {486, false, CALL_D_BUSY},      {600, false, CALL_D_BUSY},
+        {408, false, CALL_D_NO_ANSWER}, {480, false, CALL_D_NO_ANSWER},
+        {403, false, CALL_D_REJECTED},  {603, false, CALL_D_REJECTED},
+        {607, false, CALL_D_REJECTED},  {404, false, CALL_D_FAILED},
+        {302, false, CALL_D_FAILED},    {487, false, CALL_D_FAILED},
+        {487, true, CALL_D_CANCELLED},  {503, false, CALL_D_FAILED},
+        {0, false, CALL_D_FAILED},
     };
     (void)state;
 
@@ -36,7 +39,7 @@ static void statuses_map_to_causes_as_rfc_3398_says(void **state)
     static const struct {
         uint16_t status;
         uint8_t cause;
-    } rows[] = {{200, 16}, {404, 1},   {410, 22}, {480, 18}, {484, 28}, {486, 17}, {487, 0},
+    } rows[] = {{200, 16}, {404, 1},   {410, 22}, {480, 18}, {484, 28}, {486, 17},  {487, 0},
                 {500, 41}, {504, 102}, {600, 17}, {603, 21}, {604, 1},  {499, 127}, {0, 0}};
     (void)state;
 
@@ -75,8 +78,7 @@ static void reason_fields_are_read(void **state)
                            rows[i].lines);
         assert_int_equal(OK, sip_parse((struct slice){text, (size_t)len}, SIP_DATAGRAM, &msg));
         struct outcome_reason reason = outcome_reason(&msg);
-        if (reason.q850_cause != rows[i].cause ||
-            !slice_equal(reason.text, slice_of(rows[i].text)))
+        if (reason.q850_cause != rows[i].cause || !slice_equal(reason.text, slice_of(rows[i].text)))
             fail_msg("%s gives %u and '%.*s'", rows[i].lines, reason.q850_cause,
                      SLICE_ARG(reason.text));
     }

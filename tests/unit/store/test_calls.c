@@ -21,7 +21,9 @@
 
 #define START_MS UINT64_C(1700000000000)
 
-enum { CALLS = 100 };
+enum {
+    CALLS = 100
+};
 
 struct world {
     char folder[64], path[96];
