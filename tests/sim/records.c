@@ -76,7 +76,7 @@ void records_out(struct sim *sim, uint32_t to, const char *text)
 {
     unsigned status = text_status(text);
 
-    if (!sim->knobs.records || sim->knobs.starved)
+    if (!sim->knobs.records || sim->knobs.starved || sim->knobs.memory_store)
         return;
     if (is_new_invite(text))
         attempt_of(sim, text)->forwarded = true;
@@ -165,6 +165,9 @@ void records_check(struct sim *sim)
         free(record);
         return;
     }
+    for (size_t i = 0; i < COUNT_OF(sim->attempts); i++) /* of the shift before, too */
+        for (struct sim_attempt *at = sim->attempts[i]; at != NULL; at = at->next)
+            at->records = 0;
     for (size_t i = 0; i < COUNT_OF(sim->records.heads); i++)
         for (struct stored *at = sim->records.heads[i]; at != NULL && !sim->failed; at = at->next) {
             if (call_record_unpack((struct slice){at->block, at->block_len}, record) != OK)
