@@ -80,8 +80,8 @@ const struct setting settings[] = {
     {KEY("store"), SETTING_STORE, 0, "sqlite:./strowger.db", 0, 0,
      "sqlite:PATH, or memory: keeps nothing"},
     {KEY("records"), SETTING_BOOL, AT(records), "on", 0, 0,
-     "call records: each attempt has one, begun in the journal before anybody hears of the call; off"
-     " is for measuring; with store: memory there are none"},
+     "call records: each attempt has one, begun in the journal before anybody hears of the call;"
+     " off is for measuring; with store: memory there are none"},
     {KEY("calls.silence"), SETTING_MS, AT(calls_silence_ms), "12h", 60000, 7 * DAY_MS,
      "a call that is up, and in which no request has passed for so long, is taken for over"},
     {KEY("log.format"), SETTING_LOG_FORMAT, AT(log.format), "text", 0, 0, "text or json"},

@@ -65,7 +65,8 @@ def a_call_that_was_answered(env):
     found = only(router, disposition="ANSWERED", sip_status=200, q850_cause=16, release_party="caller",
                  direction="internal", answered_by="bob", calling_uri="sip:alice@example.com",
                  called_uri="sip:bob@example.com", transport="udp", source_address=env.address(2) + ":5060")
-    check(found["start_time"] <= found["progress_time"] <= found["answer_time"] <= found["end_time"], "times: %s", found)
+    times = [found[name] for name in ("start_time", "progress_time", "answer_time", "end_time")]
+    equal(sorted(times), times, "times")
     check(found["setup_ms"] == found["pdd_ms"] + found["ring_ms"], "spans: %s", found)
     check(found["duration_ms"] >= 0, "duration: %s", found)
     equal(1, len(found["legs"]), "legs")
