@@ -129,15 +129,15 @@ static bool has_name(const struct core *core, const struct sip_uri *uri)
            core->config.ops.ask_dns != NULL;
 }
 
-/** The way to a target of core->dns_query; false: no listener can send there. */
-static bool target_flow(struct core *core, const struct resolve_target *target, uint8_t listener,
-                        struct flow *to)
+/** The way to a target of `host`; false: no listener can send there. */
+static bool target_flow(struct core *core, struct slice host, const struct resolve_target *target,
+                        uint8_t listener, struct flow *to)
 {
     *to =
         (struct flow){.transport = target->transport, .remote = target->addr, .name = target->name};
     to->listener = pick_listener(core, (enum transport)to->transport, to->remote.family, listener);
     if (to->name != 0 && core->config.ops.name_host != NULL)
-        core->config.ops.name_host(core->config.ops.user, to->name, core->dns_query.host);
+        core->config.ops.name_host(core->config.ops.user, to->name, host);
     return to->listener != LISTENER_ANY;
 }
 
@@ -154,7 +154,8 @@ static bool edge_address(struct core *core, const struct sip_uri *uri, uint8_t l
     *ask |= verdict == RESOLVE_ASK;
     for (uint32_t i = 0; verdict == RESOLVE_DONE && i < targets->count; i++) {
         const struct resolve_target *target = &targets->items[i];
-        if (!is_our_address(core, &target->addr) && target_flow(core, target, listener, to))
+        if (!is_our_address(core, &target->addr) &&
+            target_flow(core, query.host, target, listener, to))
             return true;
     }
     return false;
@@ -446,9 +447,10 @@ bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint
  * The targets of a name, in their order: each is tried when the one before has failed. Whoever has
  * the name may let it lead to us, though we do not serve it: what is sent there would come back.
  */
-static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
-                            uint8_t listener, struct slice text, struct proxy_target *out,
-                            uint32_t max, enum core_reason *reason)
+static uint32_t hop_targets(struct core *core, struct slice host,
+                            const struct resolve_targets *found, uint8_t listener,
+                            struct slice text, struct proxy_target *out, uint32_t max,
+                            enum core_reason *reason)
 {
     uint32_t count = 0, group = ++core->hop_groups;
 
@@ -459,7 +461,7 @@ static uint32_t hop_targets(struct core *core, const struct resolve_targets *fou
             *reason = CORE_R_LOOP;
             continue;
         }
-        if (target_flow(core, target, listener, &to))
+        if (target_flow(core, host, target, listener, &to))
             out[count++] = (struct proxy_target){
                 .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};
     }
@@ -483,7 +485,7 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
     struct resolve_query query = hop_query(uri);
     switch (dns_find(core, &query, &targets)) {
     case RESOLVE_DONE:
-        return hop_targets(core, targets, listener, text, out, max, reason);
+        return hop_targets(core, query.host, targets, listener, text, out, max, reason);
     case RESOLVE_ASK:
         return LOCATE_ASK;
     case RESOLVE_NO_ANSWER:

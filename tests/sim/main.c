@@ -73,6 +73,7 @@ static void draw_knobs(struct sim *sim)
         knobs->store_delay_max_ms = (unsigned)sim_range(sim, 500, 2500);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
     /* Drawn without the dice, so that the other seeds stay what they were. */
+    knobs->records = sim->seed % 2 == 0;
     knobs->overload = !knobs->starved && sim->seed % 6 == 5;
     if (knobs->overload)
         knobs->crashes = 0; /* what was refused is forgotten by them */
@@ -279,16 +280,19 @@ static void run(struct sim *sim)
         check_calls(sim);
     if (!sim->failed)
         check_node_empty(sim);
+    if (!sim->failed)
+        records_check(sim);
 }
 
 static void print_knobs(const struct sim *sim)
 {
     const struct sim_knobs *k = &sim->knobs;
     printf("seed %llu: %u workers, %u phones, %u calls, loss %u%%, doubled %u%%, delay %u ms, "
-           "crashes %u, auth %d, store %s fail %u%% full %u%%, dead %u%%, mailbox %u%%\n",
+           "crashes %u, auth %d, store %s fail %u%% full %u%%, dead %u%%, mailbox %u%%%s\n",
            (unsigned long long)sim->seed, k->workers, k->phones, k->calls, k->loss_pct, k->dup_pct,
            k->delay_max_ms, k->crashes, k->auth, k->memory_store ? "memory" : "journal",
-           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct);
+           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct,
+           k->records ? ", records" : "");
 }
 
 static struct sim *sim_open(uint64_t seed, unsigned calls, unsigned legs)
@@ -317,6 +321,7 @@ static void sim_close(struct sim *sim)
     far_close(sim);
     watch_close(sim);
     nonces_close(sim);
+    records_close(sim);
     free(sim->seen);
     free(sim->calls);
     free(sim->legs);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/call_record.h"
 #include "core/internal.h"
 #include "sim.h"
 
@@ -196,6 +197,7 @@ static enum err store_append(void *user, const struct durable_op *op, struct id 
     *made = (struct store_op){
         .number = ++sim->op_number,
         .worker = who->worker,
+        .kind = op->kind,
         .token = token,
         .key = copy_of(op->key),
         .key_len = op->key.len,
@@ -230,10 +232,10 @@ static struct store_op *sync_first(struct sim *sim)
     if (sim->ops == NULL)
         sim->ops_end = &sim->ops;
     struct slice key = {op->key, op->key_len};
+    struct sim_map *map = op->kind == DURABLE_CALL ? &sim->records : &sim->durable;
     if (!op->fails)
-        map_put(&sim->durable, key, node_key_hash(sim, key),
-                (struct slice){op->block, op->block_len});
-    map_end_turn(&sim->durable);
+        map_put(map, key, node_key_hash(sim, key), (struct slice){op->block, op->block_len});
+    map_end_turn(map);
     return op;
 }
 
@@ -540,6 +542,20 @@ void node_prepare(struct sim *sim)
     }
 }
 
+static uint64_t last_call(const struct sim *sim)
+{
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < COUNT_OF(sim->records.heads); i++)
+        for (const struct stored *at = sim->records.heads[i]; at != NULL; at = at->next) {
+            uint64_t id;
+            memcpy(&id, at->key, sizeof id);
+            if (id > last)
+                last = id;
+        }
+    return last;
+}
+
 static struct core_config core_config_of(struct sim *sim, unsigned worker)
 {
     static const struct hash_key key = {{1, 2}};
@@ -601,6 +617,10 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                      .remove = table_remove,
                      .places = table_places,
                      .at = table_at},
+        .records = sim->knobs.records,
+        .calls_max = 4096,
+        .call_id_floor = last_call(sim),
+        .call_silence_ms = SIM_SILENCE_MS,
         .durable = {.user = &append_users[worker],
                     .append = sim->knobs.memory_store ? NULL : store_append},
         .ops = {.user = sim,
@@ -613,6 +633,25 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
     for (unsigned i = 0; i < sim->algorithm_counts[SIM_PHONES_MAX]; i++)
         config.algorithms[i] = (uint8_t)sim->algorithms[SIM_PHONES_MAX][i];
     return config;
+}
+
+/** Those that go on, and those that ended lately. */
+static void restore_calls(struct sim *sim)
+{
+    struct call_record *record = malloc(sizeof *record);
+
+    if (record == NULL)
+        abort();
+    for (size_t i = 0; i < COUNT_OF(sim->records.heads); i++)
+        for (struct stored *at = sim->records.heads[i]; at != NULL; at = at->next) {
+            struct slice block = {at->block, at->block_len};
+            if (call_record_unpack(block, record) != OK)
+                sim_fail(sim, "a record that cannot be read");
+            else if (record->end_ms == 0 || record->end_ms + CALLS_REMEMBERED_MS >= sim_wall(sim))
+                for (unsigned w = 0; w < sim->knobs.workers; w++)
+                    core_restore_call(sim->workers[w].core, block, sim->now_ms, sim_wall(sim));
+        }
+    free(record);
 }
 
 static void restore(struct sim *sim)
@@ -642,6 +681,7 @@ void node_start(struct sim *sim)
     sim->node_up = true;
     aors_restore(sim);
     restore(sim);
+    restore_calls(sim);
     end_turn(sim);
     sim_trace(sim, "    node up, boot %u", sim->boot);
 }
@@ -673,6 +713,7 @@ void node_release(struct sim *sim)
 {
     node_stop(sim, false);
     map_clear(&sim->durable);
+    map_clear(&sim->records);
     for (unsigned i = 0; i < SIM_WORKERS_MAX; i++)
         free(sim->workers[i].buffer);
     policy_free(sim->policy);

@@ -22,6 +22,7 @@
  *   router.c  somebody else's proxy beside the node
  *   stream.c  what the node reads from a connection: pieces of messages
  *   far.c     domains that are found by name, and who calls them; far.h names its other files
+ *   records.c what the journal must say of calls
  *   check.c   what must hold
  *   main.c    the runs
  */
@@ -50,6 +51,7 @@ enum {
     SIM_MAX_EXPIRES = 300,
     SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
+    SIM_SILENCE_MS = 600000, /* of a call that is up */
     SIM_OVERLOAD_TARGET_MS = 50,
     SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
     SIM_OVERLOAD_LAST_MS = 200,
@@ -119,6 +121,7 @@ struct sim_knobs {
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool names;    /* there are far domains */
+    bool records;  /* calls are recorded */
     bool overload; /* queues stand at times, and new requests are refused */
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
     bool scarce;  /* starved: of memory and room */
@@ -274,6 +277,7 @@ struct stored {
 
 struct store_op {
     uint64_t number;
+    uint16_t kind; /* enum durable_kind */
     uint32_t worker;
     struct id token;
     char *key, *block;
@@ -335,6 +339,7 @@ struct sim_nonce {
 };
 
 struct watch;
+struct sim_attempt;
 
 struct seen_bytes {
     uint64_t hash;
@@ -378,7 +383,8 @@ struct sim {
     uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
     char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
-    struct sim_map location, durable;
+    struct sim_map location, durable, records;
+    struct sim_attempt *attempts[SIM_HEADS];
     struct store_op *ops, **ops_end; /* appended, not synced */
     struct sim_refused *refused;     /* in this turn */
     uint64_t op_number;
@@ -414,6 +420,19 @@ struct sim {
     uint32_t leg_serials[SIM_LEGS_LONG];
     uint64_t messages_sent, messages_answered;
 };
+
+/* records.c */
+/** The node sends this. */
+void records_out(struct sim *sim, uint32_t to, const char *text);
+/** All is over: is everything recorded, once, and right? */
+void records_check(struct sim *sim);
+void records_close(struct sim *sim);
+/** May an INVITE be refused because its record cannot be written? */
+bool records_refuse(const struct sim *sim, const char *method, unsigned status);
+/** For so long an INVITE may wait for its record. */
+uint32_t records_delay_ms(const struct sim *sim);
+/** Is it the CANCEL, the ACK, or the 500, of a call that rang when the node ended? */
+bool records_interrupted(const struct sim *sim, const char *text);
 
 /* world.c */
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
