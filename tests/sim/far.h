@@ -118,6 +118,7 @@ struct far {
     struct far_health health[SIM_WORKERS_MAX][FAR_HOSTS][FAR_PORTS][FAR_TRANSPORTS];
     struct far_call calls[FAR_CALLS];
     struct far_leg legs[FAR_CALLS];
+    uint64_t learned_ms[SIM_WORKERS_MAX]; /* a worker, last: of a name or of a target */
     uint32_t leg_next, numbers;
     uint64_t swept_ms;
     unsigned checked, failovers; /* so that one can see that something was looked at */

@@ -133,7 +133,7 @@ static void note_failed(struct sim *sim, const struct far_call *call,
     h->vague = said_s == 0 && was_dead && !exact &&
                sim->now_ms <= h->failed_ms + FAR_DEAD_MOST_MS; /* it may be dead still, or anew */
     h->vague |= call->cancelled;                               /* then nobody asks any more */
-    h->failed_ms = sim->now_ms;
+    h->failed_ms = sim->far->learned_ms[call->worker] = sim->now_ms;
     h->said = said_s > 0;
     h->dead_until_ms = sim->now_ms + (said_s > 0 ? said_s * UINT64_C(1000) : FAR_DEAD_MS);
 }
@@ -144,7 +144,14 @@ static void note_answered(struct sim *sim, const struct far_call *call,
     struct far_health *h = health_of(sim, call, branch->host, branch->port, branch->tcp);
 
     h->vague = h->failed_ms == sim->now_ms || call->cancelled; /* then nobody asks any more */
-    h->answered_ms = sim->now_ms;
+    h->answered_ms = sim->far->learned_ms[call->worker] = sim->now_ms;
+}
+
+/** A call that is recorded waits for its receipt between being decided and being sent. */
+static bool is_decided_earlier(const struct sim *sim, const struct far_call *call)
+{
+    return sim->knobs.records && call->invite &&
+           sim->far->learned_ms[call->worker] >= call->taken_ms;
 }
 
 static void make_list(struct sim *sim, struct far_call *call)
@@ -152,6 +159,7 @@ static void make_list(struct sim *sim, struct far_call *call)
     unsigned port = call->number % FAR_PORTS;
 
     call->listed = true;
+    call->vague |= is_decided_earlier(sim, call);
     call->list_count = 0;
     if (call->form == FORM_HOST)
         add_addresses(sim, call, zone_host(call->domain),
@@ -327,6 +335,10 @@ static void response_out(struct sim *sim, const char *text)
     if (call == NULL || status < 200 || strcmp(method, "CANCEL") == 0)
         return;
     call->due_ms = 0;
+    if (records_refuse(sim, method, status)) {
+        call->final = status;
+        return;
+    }
     if (call->client == FAR_STRANGER && status != 403 && status != 407)
         sim_fail(sim, "call %u: a stranger is answered %u", call->number, status);
     if (call->client == FAR_STRANGER || call->doubtful || call->final != 0)

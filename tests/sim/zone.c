@@ -202,5 +202,6 @@ void far_dns(struct sim *sim, const struct sim_event *event)
     sim_trace(sim, "    worker %u is told of %s, type %d: %u records%s", event->to,
               far->names[name], (int)type, answer.count, failed ? ", failed" : "");
     note_told(&far->told[event->to][name][type], set, answer.ttl_s, failed, sim->now_ms);
+    far->learned_ms[event->to] = sim->now_ms;
     node_dns_answer(sim, event->to, question, &answer);
 }
