@@ -101,7 +101,8 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
     const struct sent *best = best_child(served, false);
 
     /* RFC 5626 section 11.5: nobody is told which flow of a user's phone is gone. */
-    if (best != NULL && best->final == 430 && status == 480 && best->target >= 0)
+    bool located = !served->in_dialog && served->user < SIM_PHONES_MAX;
+    if (best != NULL && best->final == 430 && status == 480 && (best->target >= 0 || located))
         return;
     if (best != NULL && best->final != 503) {
         if (!is_best(served, best, false, text) &&

@@ -368,6 +368,8 @@ static const struct {
      "f.yaml:2:15: error: a byte that is no text (0xff); save the file as UTF-8\n"},
     {"a directive", "%YAML 1.2\n---\nworkers: 1\n",
      "f.yaml:1:1: error: a directive; remove the line, or indent it\n"},
+    {"a key of several lines", "users:\n  - &x ? name:\t:\n",
+     "f.yaml:2:8: error: a `?` before a key; write `key: value`, or put the text in quotes\n"},
     {"no domain", "domains: []\n", "f.yaml:1:10: error: domains: has 0 items; give 1 to 1024\n"},
 };
 
