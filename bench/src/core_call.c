@@ -59,10 +59,11 @@ static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
     return SLICE_EMPTY;
 }
 
-static enum err put(void *user, struct slice key, uint64_t hash, struct slice block)
+static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
 {
     (void)user;
     (void)key;
+    (void)note;
     struct entry *entry = entry_of(hash);
     free(entry->block);
     entry->block = malloc(block.len);
@@ -87,12 +88,10 @@ static uint64_t places(void *user, unsigned worker)
     return 0; /* nothing expires here */
 }
 
-static struct slice at(void *user, unsigned worker, uint64_t place, struct slice *key,
-                       uint64_t *hash)
+static struct slice next(void *user, struct table_search *search, struct slice *key, uint64_t *hash)
 {
     (void)user;
-    (void)worker;
-    (void)place;
+    (void)search;
     (void)key;
     (void)hash;
     return SLICE_EMPTY;
@@ -348,7 +347,7 @@ int main(int argc, char **argv)
         .overload_interval_ms = 100,
         .overload_last_ms = 200,
         .outbox = outbox,
-        .location = {NULL, find, find_hash, put, discard, places, at},
+        .location = {NULL, find, find_hash, put, discard, places, next},
         .policy = policy,
     };
     if (strcmp(what, "records") == 0) {

@@ -713,8 +713,7 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
 
     arena_reset(&core->scratch);
     struct slice restored = mark_streams_lost(core, block);
-    if (restored.len == 0 ||
-        core->config.location.put(core->config.location.user, aor, hash, restored) != OK) {
+    if (restored.len == 0 || location_put(core, aor, hash, restored) != OK) {
         core_count(core, CORE_R_MEMORY);
         core_logf(core, CORE_LOG_ERROR, "restore", "bindings of %.*s could not be restored",
                   SLICE_ARG(aor));

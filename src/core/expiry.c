@@ -3,9 +3,9 @@
  * core/expiry - takes expired bindings out of the location table.
  *
  * Nothing depends on it: an expired binding is not used in any case. So it may be coarse and
- * cheap: the worker goes round and round over its part of the table, a few places at a time, once
- * in about 64 s. That costs a REGISTER nothing, keeps nothing per binding, and does not
- * mind how often a phone refreshes or what the wall clock does.
+ * cheap: the worker goes round and round over the notes of its part of the table, once in about
+ * 64 s, and touches only those entries that have expired. That does not mind how often a phone
+ * refreshes or what the wall clock does.
  */
 #include "core/internal.h"
 
@@ -34,9 +34,31 @@ static void expire_aor(struct core *core, struct slice aor, uint64_t hash, struc
         return;
     if (rest.len == 0)
         table->remove(table->user, aor, hash);
-    else if (table->put(table->user, aor, hash, rest) != OK)
+    else if (location_put(core, aor, hash, rest) != OK)
         return;
     core->counters.expired++;
+}
+
+/** One look from where the last one ended. True: the next one must not wait. */
+static bool look(struct core *core, uint64_t places)
+{
+    const struct table_ops *table = &core->config.location;
+    struct expiry *expiry = &core->expiry;
+    uint64_t begin = expiry->place < places ? expiry->place : 0;
+    uint64_t end = begin + EXPIRY_PLACES < places ? begin + EXPIRY_PLACES : places;
+    struct table_search search = location_search(core, begin, end);
+    unsigned found = 0;
+    struct slice aor, block;
+    uint64_t hash;
+
+    search_expired(&search, core->wall_ms);
+    while (found < EXPIRY_AT_ONCE &&
+           (block = table->next(table->user, &search, &aor, &hash)).len > 0) {
+        expire_aor(core, aor, hash, block);
+        found++;
+    }
+    expiry->place = search.place;
+    return found == EXPIRY_AT_ONCE;
 }
 
 static void on_expiry_timer(struct timer *timer, uint64_t now_ms)
@@ -45,18 +67,9 @@ static void on_expiry_timer(struct timer *timer, uint64_t now_ms)
     struct core *core = CONTAINER_OF(expiry, struct core, expiry);
     const struct table_ops *table = &core->config.location;
     uint64_t places = table->places(table->user, core->config.worker);
-
-    if (expiry->place >= places)
-        expiry->place = 0;
-    for (unsigned i = 0; i < EXPIRY_PLACES && expiry->place < places; i++) {
-        struct slice aor;
-        uint64_t hash;
-        struct slice block =
-            table->at(table->user, core->config.worker, expiry->place++, &aor, &hash);
-        if (block.len > 0)
-            expire_aor(core, aor, hash, block);
-    }
     uint64_t wait_ms = (uint64_t)EXPIRY_ROUND_MS * EXPIRY_PLACES / (places + 1) + 1;
-    timer_start(&core->wheel, timer,
-                now_ms + (wait_ms < EXPIRY_WAIT_MS ? wait_ms : EXPIRY_WAIT_MS));
+
+    if (wait_ms > EXPIRY_WAIT_MS)
+        wait_ms = EXPIRY_WAIT_MS;
+    timer_start(&core->wheel, timer, now_ms + (look(core, places) ? EXPIRY_GO_ON_MS : wait_ms));
 }

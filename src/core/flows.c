@@ -56,7 +56,7 @@ static void mark_lost(struct core *core, uint64_t aor_hash, struct conn_id conn)
     struct slice marked;
     arena_reset(&core->scratch);
     if (registrar_flow_lost(block, conn, &core->scratch, &marked, &changed) == OK && changed &&
-        table->put(table->user, aor, aor_hash, marked) != OK)
+        location_put(core, aor, aor_hash, marked) != OK)
         core_count(core, CORE_R_MEMORY);
 }
 

@@ -19,7 +19,9 @@ enum {
     CORE_TIMERS_PER_RUN = 256,
     EXPIRY_ROUND_MS = 64000,     /* over the whole location table */
     EXPIRY_WAIT_MS = 16000,      /* at most, between two looks */
-    EXPIRY_PLACES = 128,         /* of the table, in one look */
+    EXPIRY_PLACES = 4096,        /* of the table, in one look */
+    EXPIRY_AT_ONCE = 16,         /* AORs that one look changes, at most */
+    EXPIRY_GO_ON_MS = 1,         /* until the next look after one that changed so many */
     OVERLOAD_REMEMBERED = 16384, /* requests refused lately, per worker; 64 KiB */
     REGISTERS_INITIAL = 1024,    /* buckets */
     CONN_BINDINGS_INITIAL = 256,
@@ -524,8 +526,10 @@ enum err ping_open(struct core *core);
 void ping_close(struct core *core);
 /** Bytes of its tables. */
 size_t ping_memory_max(void);
-/** These bindings are in the table from now on: if one needs pings, the rounds go on. */
-void ping_registered(struct core *core, struct slice block);
+/** Is it one that is asked, as long as it has not expired? */
+bool ping_is_for(const struct binding *binding);
+/** Such a binding is in the table from now on: the rounds go on. */
+void ping_wanted(struct core *core);
 /** Is the context of a client transaction that of a ping? Else it is the proxy's. */
 bool ping_is_number(uint64_t context);
 void ping_answered(struct core *core, uint64_t context, struct id client, unsigned status);
@@ -536,6 +540,20 @@ void ping_stop(struct core *core);
 /* expiry.c */
 void expiry_open(struct core *core);
 void expiry_close(struct core *core);
+
+/* notes.c */
+enum {
+    NOTE_PING = 1 /* in the note of an AOR: ping_is_for() one of its bindings */
+};
+/** Puts the bindings of an AOR into the location table, with their note. As table_ops.put. */
+MUST_CHECK enum err location_put(struct core *core, struct slice aor, uint64_t hash,
+                                 struct slice block);
+/** A search of this worker's places, for what one of the two functions below says. */
+struct table_search location_search(const struct core *core, uint64_t place, uint64_t end);
+/** AORs with a binding that has expired, for a few seconds at least. */
+void search_expired(struct table_search *search, uint64_t wall_ms);
+/** AORs with a binding that ping_is_for(). */
+void search_pinged(struct table_search *search);
 
 /* flows.c */
 void flows_close(struct core *core);

@@ -3,11 +3,11 @@
  * core/ping - keeps the way to phones behind a NAT open that do not do so themselves.
  *
  * A NAT forgets a phone that is silent for half a minute, and no call reaches it. So the worker
- * goes round and round over its part of the location table, each round in config.ping.every_ms,
- * evenly (when two rounds found nobody it rests, until somebody registers who needs it), and sends
- * something to each phone on UDP that is behind a NAT: an OPTIONS, whose answer shows that the
- * phone is there, or an empty line, which costs a tenth of it and shows nothing. Phones that
- * register flows (RFC 5626) are left alone: they ask us by STUN.
+ * goes round and round over the notes of its part of the location table, each round in
+ * config.ping.every_ms, evenly (when two rounds found nobody it rests, until somebody registers who
+ * needs it), and sends something to each phone on UDP that is behind a NAT: an OPTIONS, whose
+ * answer shows that the phone is there, or an empty line, which costs a tenth of it and shows
+ * nothing. Phones that register flows (RFC 5626) are left alone: they ask us by STUN.
  *
  * Only of phones that are being asked, or did not answer, something is kept. A phone that has not
  * answered for several rounds is reported, and that it answers again; its binding stays, as the
@@ -17,7 +17,7 @@
 
 enum {
     TICK_MS = 100,
-    EMPTY_ROUNDS = 2, /* one alone may miss an entry that moves: see table_ops.at */
+    EMPTY_ROUNDS = 2, /* one alone may miss an entry that moves: see table_ops.next */
     KEPT_ROUNDS = 3,  /* after so many rounds without a ping a phone is gone, or registered anew */
     LOG_EVERY_MS = 1000,
     REQUEST_MAX = 4096, /* bytes of an OPTIONS */
@@ -212,14 +212,13 @@ static void send_empty_line(struct core *core, const struct flow *to)
     outbox_send(core->config.outbox, SLICE("\r\n\r\n"), to);
 }
 
-static bool wants_ping(const struct core *core, const struct binding *binding)
+bool ping_is_for(const struct binding *binding)
 {
     struct slice scheme = {binding->contact.data,
                            binding->contact.len < 3 ? binding->contact.len : 3};
 
-    return slice_equal_nocase(scheme, SLICE("sip")) && binding->nat &&
-           binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
-           binding->path.len == 0 && binding->expires_ms > core->wall_ms;
+    return binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
+           binding->path.len == 0 && slice_equal_nocase(scheme, SLICE("sip"));
 }
 
 static bool is_resting(const struct pings *pings)
@@ -227,22 +226,15 @@ static bool is_resting(const struct pings *pings)
     return pings->timer.fn != NULL && !timer_armed(&pings->timer);
 }
 
-void ping_registered(struct core *core, struct slice block)
+void ping_wanted(struct core *core)
 {
     struct pings *pings = &core->pings;
-    struct binding binding;
-    uint32_t cursor = 0;
 
     if (!is_resting(pings) || core->draining)
         return;
-    while (block.len > 0 && binding_next(block, &cursor, &binding)) {
-        if (!wants_ping(core, &binding))
-            continue;
-        pings->empty_rounds = 0;
-        pings->round_ms = core->now_ms;
-        timer_start(&core->wheel, &pings->timer, core->now_ms + TICK_MS);
-        return;
-    }
+    pings->empty_rounds = 0;
+    pings->round_ms = core->now_ms;
+    timer_start(&core->wheel, &pings->timer, core->now_ms + TICK_MS);
 }
 
 /** True: something was sent. */
@@ -250,7 +242,7 @@ static bool ping_binding(struct core *core, uint64_t aor_hash, const struct bind
 {
     struct flow to = binding->flow;
 
-    if (!wants_ping(core, binding))
+    if (!ping_is_for(binding) || binding->expires_ms <= core->wall_ms)
         return false;
     core->pings.found = true;
     if (!listener_fits(core, &to))
@@ -278,16 +270,18 @@ static void on_tick(struct timer *timer, uint64_t now_ms)
     uint64_t past_ms = now_ms - pings->round_ms;
     uint64_t due = past_ms < every_ms ? places * past_ms / every_ms : places;
     uint32_t budget = core->config.ping.rate * TICK_MS / 1000 + 1;
+    struct table_search search = location_search(core, pings->place, due);
+    struct slice aor, block;
+    uint64_t hash;
 
-    for (; pings->place < due && budget > 0; pings->place++) {
-        struct slice aor;
-        uint64_t hash;
-        struct slice block = table->at(table->user, core->config.worker, pings->place, &aor, &hash);
+    search_pinged(&search);
+    while (budget > 0 && (block = table->next(table->user, &search, &aor, &hash)).len > 0) {
         struct binding binding;
         uint32_t cursor = 0;
         while (binding_next(block, &cursor, &binding))
             budget -= ping_binding(core, hash, &binding) && budget > 0;
     }
+    pings->place = search.place;
     if (pings->place >= places && past_ms >= every_ms) {
         pings->place = 0;
         pings->round_ms = now_ms;

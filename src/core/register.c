@@ -143,10 +143,7 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
         table->remove(table->user, aor, hash);
         return OK;
     }
-    enum err err = table->put(table->user, aor, hash, block);
-    if (err == OK)
-        ping_registered(core, block);
-    return err;
+    return location_put(core, aor, hash, block);
 }
 
 static struct registration *find_pending(const struct core *core, struct slice aor, uint64_t hash)

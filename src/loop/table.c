@@ -10,6 +10,7 @@ enum {
     FULL_TENTHS = 8,      /* an array with more than 8/10 of its slots used is replaced */
     MOVES_PER_CHANGE = 8, /* slots of the old array that a change looks at */
     RETIRED_PER_BATCH = 60,
+    NOTES_AT_ONCE = 16, /* compared without a branch between them */
     TAG_SHIFT = 48,
 };
 
@@ -30,7 +31,8 @@ enum {
 };
 
 struct array {
-    uint64_t mask; /* slots - 1 */
+    uint64_t mask;   /* slots - 1 */
+    uint32_t *notes; /* one for each slot, behind the slots; 0: no entry. The owner's alone */
     _Atomic uint64_t slots[];
 };
 
@@ -140,17 +142,25 @@ static size_t entry_bytes(const struct entry *entry)
     return ENTRY_HEAD + (size_t)entry_key_len(entry) + entry->block_len;
 }
 
+static size_t array_size(uint64_t slots)
+{
+    return sizeof(struct array) + slots * (sizeof(uint64_t) + sizeof(uint32_t));
+}
+
 static struct array *array_new(uint64_t slots)
 {
-    struct array *array = calloc(1, sizeof *array + slots * sizeof array->slots[0]);
-    if (array != NULL)
-        array->mask = slots - 1;
+    struct array *array = calloc(1, array_size(slots));
+    if (array == NULL)
+        return NULL;
+    array->mask = slots - 1;
+    void *behind = (char *)array + sizeof *array + slots * sizeof array->slots[0];
+    array->notes = behind;
     return array;
 }
 
 static uint64_t array_bytes(const struct array *array)
 {
-    return array != NULL ? sizeof *array + (array->mask + 1) * sizeof array->slots[0] : 0;
+    return array != NULL ? array_size(array->mask + 1) : 0;
 }
 
 /* The slot of a key (or, with `key` NULL, of the hash alone); NULL: not in this array. */
@@ -286,19 +296,29 @@ static void shard_stamp(struct shard *shard, struct quiesce *quiesce)
 /* --- Changing ------------------------------------------------------------------------------- */
 
 /* Puts an entry into the first slot of the array that holds none. There is one. */
-static void array_insert(struct shard *shard, struct array *array, const struct entry *entry)
+static void array_insert(struct shard *shard, struct array *array, const struct entry *entry,
+                         uint32_t note)
 {
     for (uint64_t n = 0;; n++) {
         assert(n <= array->mask);
-        _Atomic uint64_t *at = &array->slots[(place_of(entry->hash) + n) & array->mask];
+        uint64_t place = (place_of(entry->hash) + n) & array->mask;
+        _Atomic uint64_t *at = &array->slots[place];
         uint64_t slot = atomic_load_explicit(at, memory_order_relaxed);
         if (slot_holds(slot))
             continue;
         if (slot == 0)
             shard->used++;
+        array->notes[place] = note;
         atomic_store_explicit(at, slot_make(entry), memory_order_release);
         return;
     }
+}
+
+/* Empties a slot. Who searches goes on behind it. */
+static void array_clear(struct array *array, _Atomic uint64_t *at)
+{
+    array->notes[at - array->slots] = 0;
+    atomic_store_explicit(at, SLOT_GONE, memory_order_release);
 }
 
 /* Moves a few entries on; retires the old array when it is empty. Needs room to retire. */
@@ -314,8 +334,8 @@ static void shard_move(struct shard *shard, unsigned slots)
         uint64_t slot = atomic_load_explicit(at, memory_order_relaxed);
         if (!slot_holds(slot))
             continue;
-        array_insert(shard, array, slot_entry(slot));
-        atomic_store_explicit(at, SLOT_GONE, memory_order_release);
+        array_insert(shard, array, slot_entry(slot), old->notes[shard->move_at]);
+        array_clear(old, at);
     }
     if (shard->move_at > old->mask) {
         atomic_store_explicit(&shard->old, NULL, memory_order_release);
@@ -342,8 +362,7 @@ static enum err shard_make_room(struct shard *shard)
     uint64_t wanted = SLOTS_MIN;
     while (wanted * 5 / 10 <= entries)
         wanted *= 2;
-    size_t more = sizeof *array + wanted * sizeof array->slots[0];
-    bool fits = array_bytes(array) + more <= shard->arrays_max;
+    bool fits = array_bytes(array) + array_size(wanted) <= shard->arrays_max;
     struct array *fresh = fits ? array_new(wanted) : NULL;
     if (fresh == NULL)
         return shard->used < slots - 1 ? OK : ERR_MEMORY; /* one free slot ends every search */
@@ -359,22 +378,24 @@ static enum err shard_make_room(struct shard *shard)
     return OK;
 }
 
-/* Where the owner finds a key, in either array. */
+/* Where the owner finds a key: the slot, and in which of the two arrays. */
 static _Atomic uint64_t *shard_slot(struct shard *shard, struct slice key, uint64_t hash,
-                                    struct entry **entry)
+                                    struct entry **entry, struct array **array)
 {
-    struct array *old = atomic_load_explicit(&shard->old, memory_order_relaxed);
-    _Atomic uint64_t *at = old != NULL ? array_find(old, &key, hash, entry) : NULL;
-    if (at == NULL)
-        at = array_find(atomic_load_explicit(&shard->array, memory_order_relaxed), &key, hash,
-                        entry);
-    return at;
+    *array = atomic_load_explicit(&shard->old, memory_order_relaxed);
+    _Atomic uint64_t *at = *array != NULL ? array_find(*array, &key, hash, entry) : NULL;
+    if (at != NULL)
+        return at;
+    *array = atomic_load_explicit(&shard->array, memory_order_relaxed);
+    return array_find(*array, &key, hash, entry);
 }
 
-enum err table_put(struct table *table, struct slice key, uint64_t hash, struct slice block)
+enum err table_put(struct table *table, struct slice key, uint64_t hash, struct slice block,
+                   uint32_t note)
 {
     struct shard *shard = shard_of(table, hash);
     assert(block.len > 0);
+    assert(note != 0);
 
     if (key.len > KEY_MAX || block.len > UINT16_MAX ||
         ENTRY_HEAD + key.len + block.len > MEM_MAX_ALLOC)
@@ -397,15 +418,17 @@ enum err table_put(struct table *table, struct slice key, uint64_t hash, struct 
     memcpy(fresh->bytes + key.len, block.data, block.len);
 
     struct entry *before;
-    _Atomic uint64_t *at = shard_slot(shard, key, hash, &before);
+    struct array *array;
+    _Atomic uint64_t *at = shard_slot(shard, key, hash, &before, &array);
     if (at == NULL) {
-        array_insert(shard, atomic_load_explicit(&shard->array, memory_order_relaxed), fresh);
+        array_insert(shard, array, fresh, note);
         count_add(&shard->entries, 1);
     } else {
         if (entry_gone(before)) {
             count_add(&shard->entries, 1);
             shard->gone--;
         }
+        array->notes[at - array->slots] = note;
         atomic_store_explicit(at, slot_make(fresh), memory_order_release);
         shard_retire(shard, before, entry_bytes(before));
     }
@@ -422,17 +445,19 @@ void table_remove(struct table *table, struct slice key, uint64_t hash)
         shard_move(shard, MOVES_PER_CHANGE);
         can_retire = shard_can_retire(shard, true);
     }
-    _Atomic uint64_t *at = shard_slot(shard, key, hash, &entry);
+    struct array *array;
+    _Atomic uint64_t *at = shard_slot(shard, key, hash, &entry, &array);
     if (at == NULL || entry_gone(entry))
         return;
     count_add(&shard->entries, UINT64_MAX);
     if (!can_retire) {
+        array->notes[at - array->slots] = 0;
         atomic_store_explicit(&entry->key_len, entry_key_len(entry) | ENTRY_GONE,
                               memory_order_relaxed);
         shard->gone++;
         return;
     }
-    atomic_store_explicit(at, SLOT_GONE, memory_order_release);
+    array_clear(array, at);
     shard_retire(shard, entry, entry_bytes(entry));
 }
 
@@ -445,7 +470,7 @@ static void shard_sweep(struct shard *shard, struct array *array)
             continue;
         if (!shard_can_retire(shard, true))
             return;
-        atomic_store_explicit(&array->slots[i], SLOT_GONE, memory_order_release);
+        array_clear(array, &array->slots[i]);
         shard_retire(shard, slot_entry(slot), entry_bytes(slot_entry(slot)));
         shard->gone--;
     }
@@ -506,7 +531,7 @@ static void shard_release(struct shard *shard)
 /* Entries that matter are several times as large as their slots. */
 static size_t arrays_max(const struct table_config *config)
 {
-    return config->memory_max / 2 + sizeof(struct array) + SLOTS_MIN * sizeof(uint64_t);
+    return config->memory_max / 2 + array_size(SLOTS_MIN);
 }
 
 size_t table_memory_max(const struct table_config *config)
@@ -646,14 +671,60 @@ uint64_t table_places(const struct table *table, unsigned worker)
     return (old != NULL ? old->mask + 1 : 0) + array->mask + 1;
 }
 
-struct slice table_at(const struct table *table, unsigned worker, uint64_t place, struct slice *key,
-                      uint64_t *hash)
+static bool is_wanted(uint32_t note, const struct table_search *search)
 {
-    assert(worker < table->workers);
-    uint64_t slot = 0;
-    if (!shard_nth(&table->shards[worker], place, &slot) || !slot_holds(slot))
+    return (note & search->mask) - 1 < search->max; /* 0 becomes the largest */
+}
+
+/* The first place from `from` on and before `end` with a note that is wanted; `end`: none. */
+static uint64_t notes_find(const uint32_t *notes, uint64_t from, uint64_t end,
+                           const struct table_search *search)
+{
+    for (; from + NOTES_AT_ONCE <= end; from += NOTES_AT_ONCE) {
+        unsigned any = 0;
+        for (unsigned i = 0; i < NOTES_AT_ONCE; i++)
+            any |= is_wanted(notes[from + i], search);
+        if (any != 0)
+            break;
+    }
+    while (from < end && !is_wanted(notes[from], search))
+        from++;
+    return from;
+}
+
+/* The same over both arrays. */
+static const struct entry *shard_next(const struct shard *shard, struct table_search *search)
+{
+    const struct array *old = atomic_load_explicit(&shard->old, memory_order_relaxed);
+    const struct array *array = atomic_load_explicit(&shard->array, memory_order_relaxed);
+    const struct array *both[] = {old, array};
+    uint64_t begin = 0; /* of the array at hand */
+
+    for (unsigned i = 0; i < COUNT_OF(both); i++) {
+        uint64_t slots = both[i] != NULL ? both[i]->mask + 1 : 0;
+        uint64_t end = search->end < begin + slots ? search->end : begin + slots;
+        if (search->place < end) {
+            uint64_t n = notes_find(both[i]->notes, search->place - begin, end - begin, search);
+            search->place = begin + n;
+            if (search->place < end) {
+                search->place++;
+                return slot_entry(atomic_load_explicit(&both[i]->slots[n], memory_order_relaxed));
+            }
+        }
+        begin += slots;
+    }
+    if (search->place < search->end)
+        search->place = search->end; /* the arrays are smaller than they were */
+    return NULL;
+}
+
+struct slice table_next(const struct table *table, struct table_search *search, struct slice *key,
+                        uint64_t *hash)
+{
+    assert(search->worker < table->workers);
+    const struct entry *entry = shard_next(&table->shards[search->worker], search);
+    if (entry == NULL)
         return SLICE_EMPTY;
-    const struct entry *entry = slot_entry(slot);
     *key = entry_key(entry);
     *hash = entry->hash;
     return entry_block(entry);
@@ -669,9 +740,10 @@ static struct slice op_find_hash(void *user, uint64_t hash, struct slice *key)
     return table_find_hash(user, hash, key);
 }
 
-static enum err op_put(void *user, struct slice key, uint64_t hash, struct slice block)
+static enum err op_put(void *user, struct slice key, uint64_t hash, struct slice block,
+                       uint32_t note)
 {
-    return table_put(user, key, hash, block);
+    return table_put(user, key, hash, block, note);
 }
 
 static void op_remove(void *user, struct slice key, uint64_t hash)
@@ -684,10 +756,10 @@ static uint64_t op_places(void *user, unsigned worker)
     return table_places(user, worker);
 }
 
-static struct slice op_at(void *user, unsigned worker, uint64_t place, struct slice *key,
-                          uint64_t *hash)
+static struct slice op_next(void *user, struct table_search *search, struct slice *key,
+                            uint64_t *hash)
 {
-    return table_at(user, worker, place, key, hash);
+    return table_next(user, search, key, hash);
 }
 
 struct table_ops table_interface(struct table *table)
@@ -699,6 +771,6 @@ struct table_ops table_interface(struct table *table)
         .put = op_put,
         .remove = op_remove,
         .places = op_places,
-        .at = op_at,
+        .next = op_next,
     };
 }

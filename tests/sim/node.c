@@ -58,7 +58,8 @@ static char *copy_of(struct slice s)
     return copy;
 }
 
-static void map_put(struct sim_map *map, struct slice key, uint64_t hash, struct slice block)
+static void map_put(struct sim_map *map, struct slice key, uint64_t hash, struct slice block,
+                    uint32_t note)
 {
     struct stored **slot = map_slot(map, key, hash);
     struct stored *fresh = NULL;
@@ -71,7 +72,8 @@ static void map_put(struct sim_map *map, struct slice key, uint64_t hash, struct
                                  .key_len = key.len,
                                  .block = copy_of(block),
                                  .block_len = block.len,
-                                 .hash = hash};
+                                 .hash = hash,
+                                 .note = note};
     }
     if (*slot != NULL)
         map_retire(map, slot);
@@ -118,7 +120,8 @@ static struct slice table_find_hash(void *user, uint64_t hash, struct slice *key
     return SLICE_EMPTY;
 }
 
-static enum err table_put(void *user, struct slice key, uint64_t hash, struct slice block)
+static enum err table_put(void *user, struct slice key, uint64_t hash, struct slice block,
+                          uint32_t note)
 {
     struct sim *sim = user;
     struct slice durable = sim_map_find(&sim->durable, key, hash);
@@ -126,14 +129,14 @@ static enum err table_put(void *user, struct slice key, uint64_t hash, struct sl
     if (block.len == 0)
         sim_fail(sim, "an empty block was put");
     (void)durable;
-    map_put(&sim->location, key, hash, block);
+    map_put(&sim->location, key, hash, block, note);
     return OK;
 }
 
 static void table_remove(void *user, struct slice key, uint64_t hash)
 {
     struct sim *sim = user;
-    map_put(&sim->location, key, hash, SLICE_EMPTY);
+    map_put(&sim->location, key, hash, SLICE_EMPTY, 0);
 }
 
 static uint64_t table_places(void *user, unsigned worker)
@@ -144,19 +147,30 @@ static uint64_t table_places(void *user, unsigned worker)
 }
 
 /** Place n: the entry number n / heads of its list. */
-static struct slice table_at(void *user, unsigned worker, uint64_t place, struct slice *key,
-                             uint64_t *hash)
+static const struct stored *stored_at(const struct sim *sim, uint64_t place)
 {
-    const struct sim *sim = user;
     const struct stored *at = sim->location.heads[place % COUNT_OF(sim->location.heads)];
 
     for (uint64_t n = place / COUNT_OF(sim->location.heads); at != NULL && n > 0; n--)
         at = at->next;
-    if (at == NULL || table_owner(at->hash, sim->knobs.workers) != worker)
-        return SLICE_EMPTY;
-    *key = (struct slice){at->key, at->key_len};
-    *hash = at->hash;
-    return (struct slice){at->block, at->block_len};
+    return at;
+}
+
+static struct slice table_next(void *user, struct table_search *search, struct slice *key,
+                               uint64_t *hash)
+{
+    const struct sim *sim = user;
+
+    while (search->place < search->end) {
+        const struct stored *at = stored_at(sim, search->place++);
+        if (at == NULL || table_owner(at->hash, sim->knobs.workers) != search->worker ||
+            (at->note & search->mask) == 0 || (at->note & search->mask) > search->max)
+            continue;
+        *key = (struct slice){at->key, at->key_len};
+        *hash = at->hash;
+        return (struct slice){at->block, at->block_len};
+    }
+    return SLICE_EMPTY;
 }
 
 uint64_t node_key_hash(const struct sim *sim, struct slice key)
@@ -234,7 +248,7 @@ static struct store_op *sync_first(struct sim *sim)
     struct slice key = {op->key, op->key_len};
     struct sim_map *map = op->kind == DURABLE_CALL ? &sim->records : &sim->durable;
     if (!op->fails)
-        map_put(map, key, node_key_hash(sim, key), (struct slice){op->block, op->block_len});
+        map_put(map, key, node_key_hash(sim, key), (struct slice){op->block, op->block_len}, 0);
     map_end_turn(map);
     return op;
 }
@@ -616,7 +630,7 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                      .put = table_put,
                      .remove = table_remove,
                      .places = table_places,
-                     .at = table_at},
+                     .next = table_next},
         .records = sim->knobs.records,
         .calls_max = 4096,
         .call_id_floor = last_call(sim),

@@ -272,6 +272,7 @@ struct stored {
     char *key, *block;
     size_t key_len, block_len;
     uint64_t hash;
+    uint32_t note; /* in the location table */
     struct stored *next;
 };
 

@@ -348,5 +348,5 @@ void bind_aor(struct world *world, const char *aor, unsigned count)
     assert_int_equal(OK, binding_set_pack(set, &b));
     free(set);
     assert_int_equal(OK, table_put(world->table, slice_of(aor),
-                                   hash_bytes(HASH_SEED, slice_of(aor)), builder_slice(&b)));
+                                   hash_bytes(HASH_SEED, slice_of(aor)), builder_slice(&b), 1));
 }

@@ -64,6 +64,26 @@ static void expired_bindings_leave_the_table_and_others_stay(void **state)
     world_close(&w);
 }
 
+static void what_of_an_aor_expires_first_leaves_first(void **state)
+{
+    (void)state;
+    static struct world w;
+    const struct flow sources[] = {world_flow(5070, NULL), world_flow(5071, NULL),
+                                   world_flow(5072, NULL)};
+    const unsigned expires[] = {3600, 100, 300};
+
+    world_open(&w, 1, NULL, 0);
+    for (unsigned i = 0; i < COUNT_OF(sources); i++)
+        world_register(&w, "alice", i + 1, expires[i], &sources[i]);
+    const struct world_entry *entry = &w.entries[0];
+    for (unsigned left = 3; left > 0; left--) {
+        assert_int_equal(left, binding_count((struct slice){entry->block, entry->block_len}));
+        world_pass(&w, left == 2 ? 200000 : left == 1 ? 3300000 : 169000);
+    }
+    assert_int_equal(0, world_aors(&w));
+    world_close(&w);
+}
+
 static void a_clock_that_is_set_back_or_far_on_harms_nothing(void **state)
 {
     (void)state;
@@ -86,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_phone_that_refreshes_often_takes_no_more_memory),
         cmocka_unit_test(expired_bindings_leave_the_table_and_others_stay),
+        cmocka_unit_test(what_of_an_aor_expires_first_leaves_first),
         cmocka_unit_test(a_clock_that_is_set_back_or_far_on_harms_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

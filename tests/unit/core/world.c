@@ -35,7 +35,8 @@ static struct slice table_find_hash(void *user, uint64_t hash, struct slice *key
     return block_of(entry);
 }
 
-static enum err table_put(void *user, struct slice key, uint64_t hash, struct slice block)
+static enum err table_put(void *user, struct slice key, uint64_t hash, struct slice block,
+                          uint32_t note)
 {
     struct world *w = user;
     struct world_entry *entry = entry_of(w, hash);
@@ -47,6 +48,7 @@ static enum err table_put(void *user, struct slice key, uint64_t hash, struct sl
     assert_in_range(key.len, 1, sizeof entry->key);
     assert_in_range(block.len, 1, sizeof entry->block);
     entry->hash = hash;
+    entry->note = note;
     memmove(entry->key, key.data, key.len);
     memmove(entry->block, block.data, block.len);
     entry->key_len = key.len;
@@ -69,16 +71,21 @@ static uint64_t table_places(void *user, unsigned worker)
     return WORLD_AORS;
 }
 
-static struct slice table_at(void *user, unsigned worker, uint64_t place, struct slice *key,
-                             uint64_t *hash)
+static struct slice table_next(void *user, struct table_search *search, struct slice *key,
+                               uint64_t *hash)
 {
     const struct world *w = user;
-    const struct world_entry *entry = &w->entries[place];
 
-    (void)worker;
-    *key = (struct slice){entry->key, entry->key_len};
-    *hash = entry->hash;
-    return block_of(entry);
+    while (search->place < search->end) {
+        const struct world_entry *entry = &w->entries[search->place++];
+        uint32_t note = entry->note & search->mask;
+        if (entry->block_len == 0 || note == 0 || note > search->max)
+            continue;
+        *key = (struct slice){entry->key, entry->key_len};
+        *hash = entry->hash;
+        return block_of(entry);
+    }
+    return SLICE_EMPTY;
 }
 
 static bool post(void *user, unsigned to, const struct core_mail *mail)
@@ -154,7 +161,7 @@ void world_open(struct world *w, unsigned workers, const struct user *users, siz
         .timer_c_ms = 180000,
         .outbox = &w->outbox,
         .location = {w, table_find, table_find_hash, table_put, table_remove, table_places,
-                     table_at},
+                     table_next},
         .ops = {.user = w, .post = post},
         .policy = w->policy,
     };

@@ -17,6 +17,7 @@ enum {
 
 struct world_entry {
     uint64_t hash;
+    uint32_t note;
     char key[64];
     char block[2048];
     size_t key_len, block_len; /* block_len 0: free */

@@ -23,6 +23,7 @@ enum {
 struct twin {
     uint16_t len; /* 0: absent */
     uint8_t mark;
+    uint32_t note;
 };
 
 static struct slice key_of(unsigned n, char text[static 32])
@@ -67,22 +68,54 @@ static void check_walk(struct table *table, const struct twin *twins, unsigned e
     assert_int_equal(expected, count);
 }
 
-/* The same by places, as the owners see it. */
-static void check_places(struct table *table, unsigned expected)
+static bool is_wanted(const struct twin *twin, const struct table_search *search)
 {
-    unsigned count = 0;
+    uint32_t note = twin->note & search->mask;
+    return twin->len > 0 && note != 0 && note <= search->max;
+}
 
-    for (unsigned worker = 0; worker < WORKERS; worker++)
-        for (uint64_t n = 0; n <= table_places(table, worker); n++) { /* and one past the end */
-            struct slice key;
+/* The same as its owner sees it, by the notes: a few places at a time, each that is wanted once. */
+static void check_search(struct table *table, const struct twin *twins, uint32_t mask, uint32_t max)
+{
+    static bool met[KEYS];
+    struct table_search search = {.mask = mask, .max = max};
+    struct rng rng;
+
+    memset(met, 0, sizeof met);
+    rng_seed(&rng, max);
+    for (; search.worker < WORKERS; search.worker++) {
+        uint64_t places = table_places(table, search.worker);
+        search.place = search.end = 0;
+        while (search.end < places + 100) { /* past the end, too */
+            struct slice key, block;
             uint64_t hash;
-            if (table_at(table, worker, n, &key, &hash).len == 0)
-                continue;
-            assert_int_equal(hash_of(key), hash);
-            assert_int_equal(worker, table_owner(hash, WORKERS));
-            count++;
+            search.end += 1 + rng_below(&rng, 100);
+            while ((block = table_next(table, &search, &key, &hash)).len > 0) {
+                unsigned n;
+                char text[32];
+                snprintf(text, sizeof text, "%.*s", SLICE_ARG(key));
+                assert_int_equal(1, sscanf(text, "sip:%u@", &n));
+                assert_int_equal(hash_of(key), hash);
+                assert_int_equal(search.worker, table_owner(hash, WORKERS));
+                assert_true(is_wanted(&twins[n], &search));
+                assert_false(met[n]);
+                met[n] = true;
+                check_block(block, &twins[n]);
+                assert_true(search.place <= search.end);
+            }
+            assert_int_equal(search.end, search.place);
         }
-    assert_int_equal(expected, count);
+    }
+    for (unsigned n = 0; n < KEYS; n++)
+        assert_int_equal(is_wanted(&twins[n], &search), met[n]);
+}
+
+static void check_searches(struct table *table, const struct twin *twins)
+{
+    check_search(table, twins, UINT32_MAX, UINT32_MAX - 1); /* all; no note here is larger */
+    check_search(table, twins, 1, 1);
+    check_search(table, twins, UINT32_MAX - 1, UINT32_MAX / 3);
+    check_search(table, twins, UINT32_MAX - 1, 0); /* none */
 }
 
 static struct table *open_table(struct quiesce *q, unsigned workers, size_t memory_max)
@@ -127,8 +160,10 @@ static void the_table_does_what_an_array_does(void **state)
             count += twins[n].len == 0;
             twins[n].len = (uint16_t)(rng_below(&rng, BLOCK_MAX) + 1);
             twins[n].mark = (uint8_t)step;
+            twins[n].note = (uint32_t)rng_below(&rng, UINT32_MAX - 1) + 1;
             memset(bytes, (int)(uint8_t)step, sizeof bytes);
-            assert_int_equal(OK, ops.put(ops.user, key, hash, (struct slice){bytes, twins[n].len}));
+            assert_int_equal(OK, ops.put(ops.user, key, hash, (struct slice){bytes, twins[n].len},
+                                         twins[n].note));
         }
         struct slice found_key;
         struct slice found = ops.find_hash(ops.user, hash, &found_key);
@@ -140,7 +175,7 @@ static void the_table_does_what_an_array_does(void **state)
         table_turn(table, worker);
         if (step % 5000 == 0) {
             check_walk(table, twins, count);
-            check_places(table, count);
+            check_searches(table, twins);
         }
     }
     for (unsigned n = 0; n < KEYS; n++) {
@@ -166,9 +201,9 @@ static void a_block_stays_until_every_reader_has_passed(void **state)
 
     quiesce_online(&q, writer);
     quiesce_online(&q, reader);
-    assert_int_equal(OK, table_put(table, key, 5, SLICE("before")));
+    assert_int_equal(OK, table_put(table, key, 5, SLICE("before"), 1));
     struct slice held = table_find(table, key, 5);
-    assert_int_equal(OK, table_put(table, key, 5, SLICE("after")));
+    assert_int_equal(OK, table_put(table, key, 5, SLICE("after"), 1));
     for (int i = 0; i < 3; i++) {
         quiesce_pass(&q, writer);
         table_turn(table, 0);
@@ -196,7 +231,7 @@ static void without_memory_a_put_changes_nothing_and_a_remove_still_removes(void
     quiesce_online(&q, quiesce_join(&q)); /* a reader that never passes: nothing is freed */
     for (;; n++) {
         struct slice key = key_of(n, text);
-        enum err err = table_put(table, key, hash_of(key), (struct slice){block, sizeof block});
+        enum err err = table_put(table, key, hash_of(key), (struct slice){block, sizeof block}, 1);
         if (err == ERR_MEMORY)
             break;
         assert_int_equal(OK, err);
@@ -204,7 +239,7 @@ static void without_memory_a_put_changes_nothing_and_a_remove_still_removes(void
     }
     struct slice key = key_of(n, text);
     assert_int_equal(0, table_find(table, key, hash_of(key)).len);
-    while (table_put(table, key_of(0, text), hash_of(key_of(0, text)), SLICE("x")) == OK)
+    while (table_put(table, key_of(0, text), hash_of(key_of(0, text)), SLICE("x"), 1) == OK)
         continue;
     for (unsigned i = 0; i < n; i++) {
         key = key_of(i, text);
@@ -212,6 +247,9 @@ static void without_memory_a_put_changes_nothing_and_a_remove_still_removes(void
         table_remove(table, key, hash_of(key));
         assert_int_equal(0, table_find(table, key, hash_of(key)).len);
     }
+    struct table_search search = {.end = table_places(table, 0), .mask = 1, .max = 1};
+    uint64_t hash;
+    assert_int_equal(0, table_next(table, &search, &key, &hash).len);
     struct table_status status;
     table_status(table, &status);
     assert_int_equal(0, status.entries);
@@ -220,8 +258,8 @@ static void without_memory_a_put_changes_nothing_and_a_remove_still_removes(void
         table_turn(table, 0);
     for (unsigned i = 0; i < n; i++) {
         key = key_of(i, text);
-        assert_int_equal(OK,
-                         table_put(table, key, hash_of(key), (struct slice){block, sizeof block}));
+        assert_int_equal(
+            OK, table_put(table, key, hash_of(key), (struct slice){block, sizeof block}, 1));
         table_turn(table, 0);
     }
     table_status(table, &status);
@@ -236,15 +274,15 @@ static void keys_and_blocks_have_their_largest_size(void **state)
     struct table *table = open_table(&q, 1, 1 << 20);
     static char big[UINT16_MAX + 1];
 
-    assert_int_equal(OK, table_put(table, SLICE("k"), 1, (struct slice){big, UINT16_MAX}));
+    assert_int_equal(OK, table_put(table, SLICE("k"), 1, (struct slice){big, UINT16_MAX}, 1));
     assert_int_equal(UINT16_MAX, table_find(table, SLICE("k"), 1).len);
     assert_int_equal(ERR_TOO_BIG,
-                     table_put(table, SLICE("k"), 1, (struct slice){big, UINT16_MAX + 1}));
+                     table_put(table, SLICE("k"), 1, (struct slice){big, UINT16_MAX + 1}, 1));
     assert_int_equal(ERR_TOO_BIG,
-                     table_put(table, (struct slice){big, INT16_MAX + 1}, 1, SLICE("b")));
+                     table_put(table, (struct slice){big, INT16_MAX + 1}, 1, SLICE("b"), 1));
     assert_int_equal(UINT16_MAX, table_find(table, SLICE("k"), 1).len);
     struct slice long_key = {big, INT16_MAX};
-    assert_int_equal(OK, table_put(table, long_key, 2, SLICE("b")));
+    assert_int_equal(OK, table_put(table, long_key, 2, SLICE("b"), 1));
     assert_int_equal(1, table_find(table, long_key, 2).len);
     table_close(table);
 }
@@ -301,7 +339,7 @@ static void player_change(struct player *p, unsigned n, struct rng *rng)
     if (n % 2 == 1 && rng_below(rng, 2) == 0)
         table_remove(p->table, key, hash);
     else
-        p->wrong += table_put(p->table, key, hash, (struct slice){(char *)block, len}) != OK;
+        p->wrong += table_put(p->table, key, hash, (struct slice){(char *)block, len}, 1) != OK;
 }
 
 static void *player_run(void *user)
@@ -384,7 +422,7 @@ static void a_full_table_is_within_what_was_computed(void **state)
     for (unsigned n = 0; n < 200000; n++) {
         struct slice key = {(const char *)&n, sizeof n};
         size_t len = n < 5000 ? sizeof block : 60;
-        bool fits = table_put(table, key, hash_of(key), (struct slice){block, len}) == OK;
+        bool fits = table_put(table, key, hash_of(key), (struct slice){block, len}, 1) == OK;
         put += fits;
         refused += !fits;
         if (n % 64 == 0) {
