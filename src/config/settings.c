@@ -47,7 +47,8 @@ const struct setting settings[] = {
      "how long an answer to one challenge is taken"},
     {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
      "networks that are never challenged, may call anywhere through us, in any name, and whose"
-     " Path, P-Asserted-Identity and Remote-Party-ID are believed"},
+     " Path, P-Asserted-Identity and Remote-Party-ID are believed; not by WebSocket, where any"
+     " page speaks that a browser there shows"},
     {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
      10, 365 * DAY_S, "for phones that name no time"},
     {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",

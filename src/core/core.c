@@ -402,7 +402,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     }
     core->counters.responses_received++;
-    core->response_trusted = core_is_trusted(core, &source->remote);
+    core->response_trusted = core_trusts(core, source);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
     switch (txn_receive_response(core->txns, msg, source, core->now_ms)) {
     case TXN_FROM_TARGET: /* he has our branch, which went to that address only: it is his */

@@ -275,6 +275,8 @@ const struct user *access_like(const struct core *core, struct slice name);
 /** Parses From once. */
 void request_from(struct core *core, struct request *r);
 bool core_is_trusted(const struct core *core, const struct addr *source);
+/** The same of who has sent by this flow: a WebSocket is any page's that a browser there shows. */
+bool core_trusts(const struct core *core, const struct flow *source);
 
 /* refuse.c */
 /** Answers (unless it is an ACK), counts, logs. `fields`: further lines, or empty. */
