@@ -126,7 +126,7 @@ const struct setting settings[] = {
     {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
      "per worker; then new ones are closed at once"},
     {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
-     "1000", 1, 10000000, "of one address, in all workers; then refused"},
+     "1000", 1, 10000000, "of one address, or the /64 of an IPv6 one, in all workers; then refused"},
     {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,
      "bytes the store's journal may take; then registrations are refused"},
     {KEY("guard.exempt"), SETTING_NETWORKS, AT(guard.exempt), "[127.0.0.0/8, \"::1\"]", 0,

@@ -53,12 +53,11 @@ static uint64_t remote_hash(const struct net *net, const struct flow *to)
     return hash_bytes(net->config.hash_seed + to->transport, remote) ^ to->name;
 }
 
-/* One more connection from this host, over all workers. False (counted): there are too many. */
+/* One more connection from this source, over all workers. False (counted): there are too many. */
 static bool source_take(struct net *net, const struct addr *remote, uint32_t *place)
 {
-    struct addr host = *remote;
-    host.port = 0;
-    uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&host, sizeof host));
+    struct addr source = addr_source(remote);
+    uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&source, sizeof source));
     enum live_answer answer =
         live_take(net->config.sources, hash, net->config.limits.connections_per_source_max, place);
     if (answer != LIVE_TAKEN)
