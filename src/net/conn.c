@@ -863,9 +863,7 @@ static bool conn_handle(struct conn *conn, enum framing_kind kind, struct slice 
 
     if (kind == FRAMING_PING) {
         net->counters.stream_pings++;
-        conn->heard = true;
-        if (conn->out_bytes == 0)
-            conn_send(conn, SLICE("\r\n"));
+        conn->heard = conn->asked = true;
     }
     if (lost)
         net_count(net, NET_R_FRAMING);
@@ -949,6 +947,14 @@ static void conn_framed(struct conn *conn, struct slice bytes)
     conn->begun = false;
 }
 
+/* One pong for all pings of a read: each is a system call, and thousands fit into one. */
+static void conn_pong(struct conn *conn)
+{
+    if (conn->asked && conn->state == CONN_OPEN && conn->out_bytes == 0)
+        conn_send(conn, SLICE("\r\n"));
+    conn->asked = false;
+}
+
 /* Some bytes have arrived behind the incomplete ones. */
 static void conn_arrived(struct conn *conn, struct slice bytes)
 {
@@ -1016,6 +1022,7 @@ static bool conn_read(struct conn *conn)
     conn->active_ms = now_of(conn);
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
+    conn_pong(conn);
     return conn->state != CONN_DEAD &&
            (got == capacity - have || conn_pending(conn) == PENDING_BYTES);
 }
