@@ -85,10 +85,8 @@ static struct bar *bar_take(struct guard *guard, const struct addr *source, stru
                 bar = &set[way];
     }
     size_t len = user.len < GUARD_USER_MAX ? user.len : GUARD_USER_MAX;
-    *bar = (struct bar){.hash = hash,
-                        .window_ms = now_ms,
-                        .source = addr_source(source),
-                        .user_len = (uint8_t)len};
+    *bar = (struct bar){
+        .hash = hash, .window_ms = now_ms, .source = addr_source(source), .user_len = (uint8_t)len};
     if (len > 0)
         memcpy(bar->user, user.data, len);
     return bar;
