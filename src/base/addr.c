@@ -180,6 +180,11 @@ bool addr_is_any(const struct addr *a)
     return a->family != ADDR_NONE && memcmp(a->bytes, zeros, V6_BYTES) == 0;
 }
 
+static bool is_link_local_v6(const struct addr *a)
+{
+    return a->family == ADDR_V6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
 bool addr_is_unicast(const struct addr *a)
 {
     if (a->port == 0 || addr_is_any(a))
@@ -188,7 +193,17 @@ bool addr_is_unicast(const struct addr *a)
         return a->bytes[0] != 0 && a->bytes[0] < 224; /* RFC 1122 §3.2.1.3, RFC 1112 §4 */
     if (a->family != ADDR_V6 || mapped_v4(a) != NULL || a->bytes[0] == 0xff)
         return false;
-    return a->scope != 0 || a->bytes[0] != 0xfe || (a->bytes[1] & 0xc0) != 0x80;
+    return a->scope != 0 || !is_link_local_v6(a);
+}
+
+struct addr addr_source(const struct addr *a)
+{
+    struct addr source = *a;
+
+    source.port = 0;
+    if (a->family == ADDR_V6 && !is_link_local_v6(a))
+        memset(source.bytes + V6_BYTES / 2, 0, V6_BYTES / 2);
+    return source;
 }
 
 bool addr_is_private(const struct addr *a)
@@ -198,8 +213,7 @@ bool addr_is_private(const struct addr *a)
         return v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
                (v4[0] == 192 && v4[1] == 168) || (v4[0] == 100 && (v4[1] & 0xc0) == 64) ||
                (v4[0] == 169 && v4[1] == 254);
-    return a->family == ADDR_V6 &&
-           ((a->bytes[0] & 0xfe) == 0xfc || (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80));
+    return a->family == ADDR_V6 && ((a->bytes[0] & 0xfe) == 0xfc || is_link_local_v6(a));
 }
 
 enum err addr_parse(struct slice text, uint16_t port, struct addr *out)

@@ -33,6 +33,12 @@ static inline bool addr_equal(const struct addr *a, const struct addr *b)
 /** Without the port. */
 bool addr_same_host(const struct addr *a, const struct addr *b);
 
+/**
+ * Whose it is, for what one may have of us: without the port, of IPv6 the /64 (who has one address
+ * of it has them all), but a link-local address itself.
+ */
+struct addr addr_source(const struct addr *a);
+
 /** 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104. */
 bool addr_is_loopback(const struct addr *a);
 

@@ -47,7 +47,8 @@ const struct setting settings[] = {
      "how long an answer to one challenge is taken"},
     {KEY("auth.trusted"), SETTING_NETWORKS, AT(auth.trusted), "[]", 0, CONFIG_ITEMS_MAX,
      "networks that are never challenged, may call anywhere through us, in any name, and whose"
-     " Path, P-Asserted-Identity and Remote-Party-ID are believed"},
+     " Path, P-Asserted-Identity and Remote-Party-ID are believed; not by WebSocket, where any"
+     " page speaks that a browser there shows"},
     {KEY("registrar.default_expires"), SETTING_SECONDS, AT(registrar.default_expires_s), "1h",
      10, 365 * DAY_S, "for phones that name no time"},
     {KEY("registrar.min_expires"), SETTING_SECONDS, AT(registrar.min_expires_s), "60s",
@@ -129,7 +130,8 @@ const struct setting settings[] = {
     {KEY("limits.connections"), SETTING_COUNT, AT(limits.connections), "100000", 1, 10000000,
      "per worker; then new ones are closed at once"},
     {KEY("limits.connections_per_address"), SETTING_COUNT, AT(limits.connections_per_address),
-     "1000", 1, 10000000, "of one address, in all workers; then refused"},
+     "1000", 1, 10000000,
+     "of one address, or the /64 of an IPv6 one, in all workers; then refused"},
     {KEY("limits.calls"), SETTING_COUNT, AT(limits.calls), "500000", 100, 10000000,
      "calls at once, with those that ended in the last half minute, per worker; then 503"},
     {KEY("limits.journal"), SETTING_SIZE, AT(limits.journal), "1GiB", 1 << 20, UINT64_C(1) << 40,

@@ -8,6 +8,8 @@
  *    are goes to its registrar, which asks for credentials itself.
  *  - Everybody may call our users; nobody unknown gets anywhere else through us.
  *  - ACK and CANCEL are never challenged.
+ *  - An address that we trust says who is there, but not by WebSocket: a browser there connects for
+ *    whatever page its user has come upon.
  */
 #include "core/internal.h"
 
@@ -17,6 +19,12 @@ bool core_is_trusted(const struct core *core, const struct addr *source)
         if (addr_net_contains(&core->config.trusted[i], source))
             return true;
     return false;
+}
+
+bool core_trusts(const struct core *core, const struct flow *source)
+{
+    return source->transport != TRANSPORT_WS && source->transport != TRANSPORT_WSS &&
+           core_is_trusted(core, &source->remote);
 }
 
 static bool is_sip(const struct sip_uri *uri)
@@ -78,7 +86,7 @@ static bool is_register(const struct request *r)
 
 static bool needs_credentials(struct core *core, struct request *r)
 {
-    if (!core->config.auth_required || core_is_trusted(core, &r->source->remote))
+    if (!core->config.auth_required || core_trusts(core, r->source))
         return false;
     if (is_register(r))
         return true;
@@ -315,7 +323,7 @@ enum verdict stage_authenticate(struct core *core, struct request *r)
         return GO_ON;
 
     /* Without authentication From proves nothing: only our own networks get out. */
-    if (core_is_trusted(core, &r->source->remote))
+    if (core_trusts(core, r->source))
         return GO_ON;
     return refuse(core, r, CORE_R_RELAY, 403, "Relaying denied", SLICE_EMPTY);
 }

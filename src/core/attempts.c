@@ -468,18 +468,18 @@ static void on_begun(void *user, struct id call, enum err err, uint64_t now_ms)
 
 /* ---- CANCEL, and what passes within a call ---- */
 
-bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server)
+static bool given_up(struct core *core, const struct sip_msg *msg, struct id server,
+                     struct call_end end)
 {
     struct call_key key;
 
-    if (!key_of(core, cancel->call_id, cancel->from.tag, &key))
+    if (!key_of(core, msg->call_id, msg->from.tag, &key))
         return false;
     struct id call = calls_find(core->calls, &key);
     if (call.generation == 0 || !id_equal(calls_server(core->calls, call), server))
         return false;
     if (calls_note(core->calls, call) != NULL)
         return true; /* it is refused already, and will be told so */
-    struct call_end end = end_from(cancel, 487, CALL_P_CALLER);
     calls_cancelled(core->calls, call, &end, core->now_ms);
     if (txn_server_context_get(core->txns, server) != 0)
         return false; /* the proxy ends it */
@@ -496,6 +496,23 @@ bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct i
     }
     calls_ended(core->calls, call, &end, core->now_ms);
     return false;
+}
+
+bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server)
+{
+    return given_up(core, cancel, server, end_from(cancel, 487, CALL_P_CALLER));
+}
+
+bool attempt_caller_lost(struct core *core, struct id server)
+{
+    struct slice bytes = txn_server_request(core->txns, server);
+    struct sip_msg *msg = &core->resumed;
+    struct call_end end = {
+        .sip_status = 487, .party = CALL_P_CALLER, .reason = SLICE("its connection was lost")};
+
+    arena_reset(&core->scratch);
+    return bytes.len > 0 && sip_parse(bytes, txn_server_framing(core->txns, server), msg) == OK &&
+           given_up(core, msg, server, end);
 }
 
 void attempt_in_dialog(struct core *core, const struct request *r)

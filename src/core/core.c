@@ -54,6 +54,30 @@ static void on_client_end(void *user, struct id client, uint64_t context, uint64
 
 /* ---- open and close ---- */
 
+/** An INVITE that its caller does not want any more. `reason`: lines for those who ring. */
+static void give_up(struct core *core, struct id server, struct slice reason)
+{
+    struct sip_reply terminated = {.status = 487};
+
+    if (txn_server_context_get(core->txns, server) != 0)
+        proxy_cancel_with(core->proxy, server, reason, core->now_ms);
+    else if (txn_reply(core->txns, server, &terminated, core->now_ms) != OK)
+        txn_server_drop(core->txns, server, core->now_ms); /* it waited for something of ours */
+}
+
+/** A page was closed or loaded anew while its call rang. To the callee it is a call missed. */
+static void on_caller_lost(void *user, struct id server, uint64_t now_ms)
+{
+    struct core *core = user;
+
+    (void)now_ms;
+    if (txn_server_answered(core->txns, server))
+        return;
+    core->counters.callers_lost++;
+    if (core->calls == NULL || !attempt_caller_lost(core, server))
+        give_up(core, server, SLICE("Reason: SIP;cause=503;text=\"Caller's connection lost\"\r\n"));
+}
+
 static enum err open_txns(struct core *core)
 {
     struct txn_config config = {
@@ -73,6 +97,7 @@ static enum err open_txns(struct core *core)
                      .on_response = on_response,
                      .on_failure = on_failure,
                      .on_server_end = on_server_end,
+                     .on_caller_lost = on_caller_lost,
                      .on_client_end = on_client_end},
     };
     return txn_table_open(&config, &core->txns);
@@ -352,15 +377,8 @@ static void handle_cancel(struct core *core, const struct sip_msg *msg,
         txn_server_drop(core->txns, got->id, core->now_ms);
     if (got->cancelled.generation == 0 || txn_server_answered(core->txns, got->cancelled))
         return;
-    if (core->calls != NULL && attempt_cancelled(core, msg, got->cancelled))
-        return;
-    if (txn_server_context_get(core->txns, got->cancelled) != 0) {
-        proxy_cancel_with(core->proxy, got->cancelled, reason_lines(msg), core->now_ms);
-        return;
-    }
-    struct sip_reply terminated = {.status = 487}; /* it still waits for something of ours */
-    if (txn_reply(core->txns, got->cancelled, &terminated, core->now_ms) != OK)
-        txn_server_drop(core->txns, got->cancelled, core->now_ms);
+    if (core->calls == NULL || !attempt_cancelled(core, msg, got->cancelled))
+        give_up(core, got->cancelled, reason_lines(msg));
 }
 
 static void handle_request(struct core *core, const struct sip_msg *msg, const struct flow *source)
@@ -414,7 +432,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     }
     core->counters.responses_received++;
-    core->response_trusted = core_is_trusted(core, &source->remote);
+    core->response_trusted = core_trusts(core, source);
     arena_reset(&core->scratch); /* a redirection finds targets in it */
     switch (txn_receive_response(core->txns, msg, source, core->now_ms)) {
     case TXN_FROM_TARGET: /* he has our branch, which went to that address only: it is his */

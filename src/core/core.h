@@ -215,6 +215,7 @@ struct core_counters {
     uint64_t bars; /* that this worker found to be due */
     uint64_t location_hits, location_misses;
     uint64_t stun_answers;
+    uint64_t callers_lost; /* their WebSockets were, while their calls rang */
     uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
 };
 

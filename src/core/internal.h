@@ -303,6 +303,8 @@ const struct user *access_like(const struct core *core, struct slice name);
 /** Parses From once. */
 void request_from(struct core *core, struct request *r);
 bool core_is_trusted(const struct core *core, const struct addr *source);
+/** The same of who has sent by this flow: a WebSocket is any page's that a browser there shows. */
+bool core_trusts(const struct core *core, const struct flow *source);
 
 /* refuse.c */
 /** Answers (unless it is an ACK), counts, logs. `fields`: further lines, or empty. */
@@ -439,6 +441,8 @@ enum verdict attempt_waits(struct core *core, struct request *r);
 void attempt_dropped(struct core *core, const struct request *r);
 /** The caller's CANCEL. True: what was cancelled will be answered by us later. */
 bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server);
+/** The caller's connection is gone, which is as good as a CANCEL. */
+bool attempt_caller_lost(struct core *core, struct id server);
 /** A request within a dialog passes. */
 void attempt_in_dialog(struct core *core, const struct request *r);
 /** As config.news of the proxy. */

@@ -122,7 +122,7 @@ static bool is_stateless(const struct core *core, const struct request *r, enum 
     bool open = reason == CORE_R_NOT_FOUND && !core->config.auth_required; /* until he registers */
 
     return r->user == NULL && !r->in_dialog && !asked && !open && is_lasting[reason] &&
-           !core_is_trusted(core, &r->source->remote);
+           !core_trusts(core, r->source);
 }
 
 enum verdict refuse(struct core *core, struct request *r, enum core_reason reason, unsigned status,

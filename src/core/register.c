@@ -284,8 +284,7 @@ enum verdict register_request(struct core *core, struct request *r)
         return stand_in_line(core, r, pending);
 
     struct registrar_result result;
-    bool path_ok =
-        core_is_trusted(core, &r->source->remote) || edge_is_ours(core, &r->source->remote);
+    bool path_ok = core_trusts(core, r->source) || edge_is_ours(core, &r->source->remote);
     if (registrar_process(&core->config.registrar, r->msg, aor, location_find(core, aor, hash),
                           r->source, path_ok, core->wall_ms, &core->scratch, &result) != OK)
         return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);

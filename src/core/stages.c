@@ -311,7 +311,7 @@ static bool reaches_outside(const struct core *core, const struct request *r)
 {
     if (r->in_dialog && r->token_frees)
         return true;
-    return r->user != NULL || core_is_trusted(core, &r->source->remote);
+    return r->user != NULL || core_trusts(core, r->source);
 }
 
 /** The targets of a Request-URI by the location table or the DNS. */
@@ -396,8 +396,7 @@ static bool leaves_dialog(struct core *core, const struct request *r, const stru
 {
     const struct proxy_side *side = r->from_caller ? &r->token.callee : &r->token.caller;
 
-    if (!r->in_dialog || r->token_frees || r->user != NULL ||
-        core_is_trusted(core, &r->source->remote))
+    if (!r->in_dialog || r->token_frees || r->user != NULL || core_trusts(core, r->source))
         return false;
     if (!r->has_route && (side->has_flow || r->uri_is_ours))
         return false; /* to the token's flow, or to one of our users */
@@ -506,7 +505,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .route_last_drop = r->route_last_drop,
         .credentials = r->credentials,
         .record_route = record_route,
-        .trusted = core_is_trusted(core, &r->source->remote), /* a dialog makes nobody so */
+        .trusted = core_trusts(core, r->source), /* a dialog makes nobody so */
         .reaches_outside = reaches_outside(core, r),
         .loop = r->loop,
         .in_dialog = r->in_dialog,
@@ -560,7 +559,7 @@ bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const s
         txn_reply_stateless(core->txns, msg, source, &reply);
         return true;
     }
-    if (!core->config.auth_required || core_is_trusted(core, &source->remote) ||
+    if (!core->config.auth_required || core_trusts(core, source) ||
         sip_field_first(msg, SIP_F_AUTHORIZATION) != NULL)
         return false;
 

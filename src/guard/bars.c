@@ -25,7 +25,7 @@ const char *guard_reason_name(enum guard_reason reason)
 
 uint64_t guard_pair_hash(const struct guard *guard, const struct addr *addr, struct slice user)
 {
-    struct addr source = guard_source(addr);
+    struct addr source = addr_source(addr);
     uint64_t hash =
         hash_bytes(guard->config.seed, (struct slice){(const char *)&source, sizeof source});
 
@@ -85,10 +85,8 @@ static struct bar *bar_take(struct guard *guard, const struct addr *source, stru
                 bar = &set[way];
     }
     size_t len = user.len < GUARD_USER_MAX ? user.len : GUARD_USER_MAX;
-    *bar = (struct bar){.hash = hash,
-                        .window_ms = now_ms,
-                        .source = guard_source(source),
-                        .user_len = (uint8_t)len};
+    *bar = (struct bar){
+        .hash = hash, .window_ms = now_ms, .source = addr_source(source), .user_len = (uint8_t)len};
     if (len > 0)
         memcpy(bar->user, user.data, len);
     return bar;

@@ -42,16 +42,6 @@ static uint64_t key_of(const struct addr *source)
     return key != 0 ? key : 1;
 }
 
-struct addr guard_source(const struct addr *addr)
-{
-    struct addr source = *addr;
-
-    source.port = 0;
-    if (addr->family == ADDR_V6 && !is_link_local(addr))
-        memset(source.bytes + 8, 0, 8);
-    return source;
-}
-
 /* ---- buckets ---- */
 
 static struct bucket_rate bucket_rate(struct guard_rate rate)

@@ -66,9 +66,6 @@ struct guard {
     uint64_t bar_mask; /* of sets of GUARD_WAYS */
 };
 
-/** The source as it is counted: without port, of IPv6 the /64. */
-struct addr guard_source(const struct addr *addr);
-
 /** The place of a source, or NULL. */
 struct cell *guard_find(struct guard *guard, const struct addr *source);
 

@@ -434,6 +434,9 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
     api_metric(out, "strowger_stun_answers_total", "counter",
                "Phones told by which address they are seen (STUN).");
     api_sample(out, "strowger_stun_answers_total", NULL, counters->stun_answers);
+    api_metric(out, "strowger_callers_lost_total", "counter",
+               "Calls given up because the caller's WebSocket was lost while they rang.");
+    api_sample(out, "strowger_callers_lost_total", NULL, counters->callers_lost);
     static const char *const pings[] = {"sent", "answered", "unanswered"};
     const uint64_t ping_values[] = {counters->pings, counters->pings_answered,
                                     counters->pings_unanswered};

@@ -53,12 +53,11 @@ static uint64_t remote_hash(const struct net *net, const struct flow *to)
     return hash_bytes(net->config.hash_seed + to->transport, remote) ^ to->name;
 }
 
-/* One more connection from this host, over all workers. False (counted): there are too many. */
+/* One more connection from this source, over all workers. False (counted): there are too many. */
 static bool source_take(struct net *net, const struct addr *remote, uint32_t *place)
 {
-    struct addr host = *remote;
-    host.port = 0;
-    uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&host, sizeof host));
+    struct addr source = addr_source(remote);
+    uint64_t hash = hash_bytes(net->config.hash_seed, bytes_of(&source, sizeof source));
     enum live_answer answer =
         live_take(net->config.sources, hash, net->config.limits.connections_per_source_max, place);
     if (answer != LIVE_TAKEN)
@@ -864,9 +863,7 @@ static bool conn_handle(struct conn *conn, enum framing_kind kind, struct slice 
 
     if (kind == FRAMING_PING) {
         net->counters.stream_pings++;
-        conn->heard = true;
-        if (conn->out_bytes == 0)
-            conn_send(conn, SLICE("\r\n"));
+        conn->heard = conn->asked = true;
     }
     if (lost)
         net_count(net, NET_R_FRAMING);
@@ -950,6 +947,14 @@ static void conn_framed(struct conn *conn, struct slice bytes)
     conn->begun = false;
 }
 
+/* One pong for all pings of a read: each is a system call, and thousands fit into one. */
+static void conn_pong(struct conn *conn)
+{
+    if (conn->asked && conn->state == CONN_OPEN && conn->out_bytes == 0)
+        conn_send(conn, SLICE("\r\n"));
+    conn->asked = false;
+}
+
 /* Some bytes have arrived behind the incomplete ones. */
 static void conn_arrived(struct conn *conn, struct slice bytes)
 {
@@ -1017,6 +1022,7 @@ static bool conn_read(struct conn *conn)
     conn->active_ms = now_of(conn);
     if (conn->state == CONN_OPEN)
         conn_arrived(conn, bytes_of(buffer, have + got));
+    conn_pong(conn);
     return conn->state != CONN_DEAD &&
            (got == capacity - have || conn_pending(conn) == PENDING_BYTES);
 }

@@ -91,6 +91,7 @@ struct conn {
     bool outgoing;
     bool heard; /* at least one whole message */
     bool ready; /* the filters' own beginnings are over */
+    bool asked; /* for a sign of life, with what is being read */
     bool begun; /* a part of a record or message has been there since begun_ms */
     bool tls;   /* counted in net.tls_connections */
     struct net *net;

@@ -13,7 +13,9 @@
 
 enum {
     SESSIONS_MAX = 64, /* kept per worker, of peers that we dialled; a newer one takes its place */
-    CERTIFICATE_NAME_MAX = 128, /* bytes of a certificate's subject in a log line */
+    CERTIFICATE_NAME_MAX = 128,  /* bytes of a certificate's subject in a log line */
+    READS_PER_CALL = 2,          /* of the stream below; then the others have their turn */
+    FRUITLESS_BYTES_MAX = 65536, /* read in a row of which nothing came out: see bio_read() */
 };
 
 /** What the next connection to the same peer may begin with. */
@@ -39,6 +41,8 @@ struct tls_filter {
     bool ended;          /* the stream below has */
     bool spoilt;         /* after an error OpenSSL wants no more of it */
     bool drained;        /* the last read found nothing whole */
+    uint8_t reads;       /* of the stream below in this call */
+    uint32_t fruitless;  /* bytes read since the last that were the peer's data */
     unsigned long error; /* OpenSSL's, when it was spoilt by one */
     X509 *refused;       /* a certificate of the peer's that was not taken; NULL: none */
     long refused_for;    /* X509_V_ERR_*; X509_V_OK: it does not speak for who was dialled */
@@ -61,6 +65,16 @@ static const struct tls_filter *look_at(const struct filter *filter)
 
 /* --- Below ----------------------------------------------------------------------------------- */
 
+static bool is_fruitless(const struct tls_filter *self)
+{
+    return self->fruitless > FRUITLESS_BYTES_MAX;
+}
+
+/*
+ * OpenSSL reads on until there is data: new keys (RFC 8446 §4.6.3), tickets and alerts one after
+ * the other would keep it, and with it the worker, for as long as the peer sends them. A handshake
+ * and the largest record are far below what a peer may send without any.
+ */
 static int bio_read(BIO *bio, char *out, int len)
 {
     struct tls_filter *self = BIO_get_data(bio);
@@ -68,8 +82,16 @@ static int bio_read(BIO *bio, char *out, int len)
     size_t got = 0;
 
     BIO_clear_retry_flags(bio);
+    if (is_fruitless(self))
+        return -1;
+    if (self->reads == READS_PER_CALL) { /* the socket will say again that there is more */
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    self->reads++;
     switch (below->ops->read(below, out, (size_t)len, &got)) {
     case IO_DONE:
+        self->fruitless += (uint32_t)got;
         return (int)got;
     case IO_AGAIN:
         BIO_set_retry_read(bio);
@@ -298,6 +320,8 @@ bool tls_filter_explain(const struct filter *top, struct builder *b)
     const char *reason = ERR_reason_error_string(self->error);
     if (self->refused != NULL)
         say_certificate(self, b);
+    else if (is_fruitless(self))
+        builder_text(b, "the peer has sent records in a row that bear no data");
     else
         builder_add(b, slice_of(reason != NULL ? reason : "the peer has closed the connection"));
     return true;
@@ -328,7 +352,7 @@ static enum io tls_answer(struct tls_filter *self, int result)
         return IO_FAULT;
     default:
         self->spoilt = true;
-        return IO_BROKEN;
+        return is_fruitless(self) ? IO_FAULT : IO_BROKEN;
     }
 }
 
@@ -362,6 +386,7 @@ static enum io tls_begin(struct tls_filter *self)
 {
     ERR_clear_error();
     self->wants_write = false;
+    self->reads = 0;
     if (self->spoilt)
         return IO_BROKEN;
     return self->established ? IO_DONE : tls_shake_hands(self);
@@ -376,6 +401,8 @@ static enum io tls_read(struct filter *filter, char *buffer, size_t capacity, si
 
     int result = SSL_read_ex(self->ssl, buffer, capacity, got);
     self->drained = result != 1;
+    if (result == 1)
+        self->fruitless = 0;
     return result == 1 ? IO_DONE : tls_answer(self, result);
 }
 

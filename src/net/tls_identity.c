@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whom a certificate speaks for (RFC 5922 §7.1, §7.2): SIP URIs without a user and DNS names among
- * its subjectAltNames, compared whole and without wildcards; the common name only where there are
- * no subjectAltNames at all.
+ * Whom a certificate speaks for (RFC 5922 §7.1, §7.2): the hosts of SIP URIs without a user among
+ * its subjectAltNames, or, where there are none of those, its DNS names, compared whole and without
+ * wildcards; the common name only where there are no subjectAltNames at all.
  */
 #include "net/tls_internal.h"
 
@@ -20,15 +20,30 @@ static struct slice text_of(const ASN1_STRING *string)
                           (size_t)ASN1_STRING_length(string)};
 }
 
-/* "sip:example.com" speaks for example.com; with a user it speaks for that user only. */
-static bool uri_is(struct slice uri, struct slice name)
+/* The host of "sip:example.com:5061"; with a user it speaks for that user only: empty. */
+static struct slice domain_of(const GENERAL_NAME *entry)
 {
     const struct slice scheme = SLICE("sip:");
 
+    if (entry->type != GEN_URI)
+        return SLICE_EMPTY;
+    struct slice uri = text_of(entry->d.uniformResourceIdentifier);
     if (uri.len < scheme.len || !slice_equal_nocase((struct slice){uri.data, scheme.len}, scheme) ||
         slice_find(uri, '@') != SIZE_MAX)
-        return false;
-    return slice_equal_nocase(slice_from(uri, scheme.len), name);
+        return SLICE_EMPTY;
+    struct slice host = slice_from(uri, scheme.len);
+    for (size_t i = 0; i < host.len; i++)
+        if (memchr(":;?", host.data[i], 3) != NULL)
+            return (struct slice){host.data, i};
+    return host;
+}
+
+static bool names_domains(const GENERAL_NAMES *names)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+        if (domain_of(sk_GENERAL_NAME_value(names, i)).len > 0)
+            return true;
+    return false;
 }
 
 static bool address_is(const ASN1_STRING *string, const struct addr *addr)
@@ -40,13 +55,14 @@ static bool address_is(const ASN1_STRING *string, const struct addr *addr)
            memcmp(bytes.data, addr->bytes, len) == 0;
 }
 
-static bool name_is(const GENERAL_NAME *entry, struct slice name, const struct addr *addr)
+static bool name_is(const GENERAL_NAME *entry, struct slice name, const struct addr *addr,
+                    bool domains)
 {
     if (name.len == 0)
         return entry->type == GEN_IPADD && address_is(entry->d.iPAddress, addr);
-    if (entry->type == GEN_DNS)
-        return slice_equal_nocase(text_of(entry->d.dNSName), name);
-    return entry->type == GEN_URI && uri_is(text_of(entry->d.uniformResourceIdentifier), name);
+    if (domains)
+        return slice_equal_nocase(domain_of(entry), name);
+    return entry->type == GEN_DNS && slice_equal_nocase(text_of(entry->d.dNSName), name);
 }
 
 static bool common_name_is(const X509 *certificate, struct slice name)
@@ -60,13 +76,15 @@ static bool common_name_is(const X509 *certificate, struct slice name)
 
 bool tls_speaks_for(X509 *certificate, struct slice name, const struct addr *addr)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    int how; /* -1: there are none; else they cannot be read, or are there twice */
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &how, NULL);
     bool found = false;
 
     if (names == NULL)
-        return common_name_is(certificate, name);
+        return how == -1 && common_name_is(certificate, name);
+    bool domains = names_domains(names);
     for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++)
-        found = name_is(sk_GENERAL_NAME_value(names, i), name, addr);
+        found = name_is(sk_GENERAL_NAME_value(names, i), name, addr, domains);
     GENERAL_NAMES_free(names);
     return found;
 }

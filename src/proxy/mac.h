@@ -22,6 +22,7 @@ enum mac_purpose {
     MAC_GRUU = 5,
     MAC_GRUU_STREAM = 6,
     MAC_GRUU_INSTANCE = 7,
+    MAC_TOKEN_STREAM = 8,
 };
 
 struct mac {

@@ -16,6 +16,8 @@
  *     aor        varint length, bytes, if SIDE_AOR
  *   behind       4 or 16 address, 2 port, if behind
  *
+ * What follows the MAC is XORed with SipHash in counter mode over the MAC, as in gruu.c.
+ *
  * Which of the two tags is the caller's needs no bytes: the MAC is right with that one only.
  * So a dialog whose sides need no flow has a token of 15 characters.
  */
@@ -128,6 +130,20 @@ static uint64_t token_mac(const struct hash_key *key, struct slice token, struct
     return mac_value(&mac);
 }
 
+/* What follows the MAC; the same XOR again gives the bytes back. */
+static void mask_sides(const struct hash_key *key, uint64_t sealed, char *bytes, size_t len)
+{
+    for (size_t at = 0; at < len; at += sizeof(uint64_t)) {
+        const uint64_t where[2] = {sealed, at};
+        struct mac mac;
+        mac_init(&mac, key, MAC_TOKEN_STREAM);
+        mac_bytes(&mac, where, sizeof where);
+        uint64_t word = mac_value(&mac);
+        for (size_t i = 0; i < sizeof word && at + i < len; i++)
+            bytes[at + i] = (char)((unsigned char)bytes[at + i] ^ (word >> (8 * i) & 0xff));
+    }
+}
+
 enum err proxy_token_write(struct builder *b, const struct hash_key *key,
                            const struct proxy_token *token, struct slice call_id,
                            struct slice caller_tag)
@@ -156,6 +172,7 @@ enum err proxy_token_write(struct builder *b, const struct hash_key *key,
     uint64_t mac = token_mac(key, builder_slice(&raw), call_id, caller_tag);
     for (unsigned i = 0; i < TOKEN_MAC_BYTES; i++)
         bytes[1 + i] = (char)(mac >> (8 * i));
+    mask_sides(key, mac, bytes + TOKEN_HEAD, raw.len - TOKEN_HEAD);
     base32hex_write(b, builder_slice(&raw));
     return b->overflow ? ERR_TOO_BIG : OK;
 }
@@ -293,6 +310,7 @@ enum err proxy_token_read(struct slice text, const struct hash_key *key, struct 
 
     struct slice bytes = {scratch, len};
     uint64_t mac = read_mac(scratch + 1);
+    mask_sides(key, mac, scratch + TOKEN_HEAD, len - TOKEN_HEAD);
     bool caller = (token_mac(key, bytes, call_id, from_tag) ^ mac) == 0;
     if (!caller && (token_mac(key, bytes, call_id, to_tag) ^ mac) != 0)
         return ERR_DENIED;

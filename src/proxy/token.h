@@ -10,6 +10,9 @@
  *   per side (caller, callee), when needed: transport, listener, remote address, connection,
  *   AOR key and instance hash. `local` of a flow is not kept.
  *
+ * The sides are masked: each party sees the token, and is not to read in it where the other is, or
+ * who, when that one calls by a temporary GRUU (RFC 5627 §3.1.2) or without a name.
+ *
  * The MAC is right with the caller's tag only, so the direction is known without more bytes.
  * Written as lower-case base32hex (digits and a-v): tokens are compared without case by some.
  * 15 characters when no side needs its flow.

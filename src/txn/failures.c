@@ -5,6 +5,9 @@
  * When a connection is lost, the client transactions that wait on it fail and nobody else is looked
  * at: a watch lists them, and is there only while somebody waits. Failures come with the wheel's
  * next run, because the errors may be found while something is being sent.
+ *
+ * A response has a way back without its connection (RFC 3261 §18.2.2), but not to a browser: what
+ * an INVITE by WebSocket has set ringing is given up with its connection.
  */
 #include "txn/ict.h"
 #include "txn/table.h"
@@ -32,21 +35,39 @@ static struct watch *watch_find(const struct txn_table *table, struct conn_id co
     return NULL;
 }
 
-enum err watch_add(struct client *client, struct conn_id conn)
+/* That of a connection, made if there is none; NULL: out of memory. */
+static struct watch *watch_get(struct txn_table *table, struct conn_id conn)
 {
-    struct txn_table *table = client->table;
     uint64_t hash = conn_hash(table, conn);
     struct watch *watch = watch_find(table, conn, hash);
 
+    if (watch != NULL)
+        return watch;
+    watch = mem_alloc(table->config.mem, sizeof *watch);
+    if (watch == NULL)
+        return NULL;
+    watch->conn = conn;
+    list_init(&watch->clients);
+    list_init(&watch->servers);
+    map_add(&table->watches, &watch->node, hash);
+    return watch;
+}
+
+static void watch_free_if_idle(struct txn_table *table, struct watch *watch)
+{
+    if (!list_empty(&watch->clients) || !list_empty(&watch->servers))
+        return;
+    map_remove(&table->watches, &watch->node);
+    mem_free(table->config.mem, watch, sizeof *watch);
+}
+
+enum err watch_add(struct client *client, struct conn_id conn)
+{
+    struct watch *watch = watch_get(client->table, conn);
+
     assert(client->watch == NULL);
-    if (watch == NULL) {
-        watch = mem_alloc(table->config.mem, sizeof *watch);
-        if (watch == NULL)
-            return ERR_MEMORY;
-        watch->conn = conn;
-        list_init(&watch->clients);
-        map_add(&table->watches, &watch->node, hash);
-    }
+    if (watch == NULL)
+        return ERR_MEMORY;
     client->watch = watch;
     list_push(&watch->clients, &client->by_watch);
     return OK;
@@ -61,15 +82,51 @@ void watch_remove(struct client *client)
         return;
     client->watch = NULL;
     list_remove(&client->by_watch);
-    if (!list_empty(&watch->clients))
+    watch_free_if_idle(table, watch);
+}
+
+void watch_server(struct server *server)
+{
+    uint8_t transport = server->source.transport;
+    bool by_websocket = transport == TRANSPORT_WS || transport == TRANSPORT_WSS;
+    struct watch *watch = NULL;
+
+    if (by_websocket && server_is_invite(server))
+        watch = watch_get(server->table, server->source.conn);
+    if (watch != NULL)
+        list_push(&watch->servers, &server->by_watch);
+}
+
+void unwatch_server(struct server *server)
+{
+    struct txn_table *table = server->table;
+    struct conn_id conn = server->source.conn;
+
+    if (server->by_watch.next == NULL)
         return;
-    map_remove(&table->watches, &watch->node);
-    mem_free(table->config.mem, watch, sizeof *watch);
+    list_remove(&server->by_watch);
+    struct watch *watch = watch_find(table, conn, conn_hash(table, conn));
+    if (watch != NULL) /* else its connection is lost, just now */
+        watch_free_if_idle(table, watch);
+}
+
+/* Any of them may end, and take itself off the list, while the user hears of one. */
+static void tell_callers_lost(struct txn_table *table, struct list *servers, uint64_t now_ms)
+{
+    const struct txn_user *user = &table->config.handlers;
+    struct list *node;
+
+    while ((node = list_pop(servers)) != NULL) {
+        const struct server *server = CONTAINER_OF(node, struct server, by_watch);
+        if (user->on_caller_lost != NULL)
+            user->on_caller_lost(user->user, server->id, now_ms);
+    }
 }
 
 void txn_conn_lost(struct txn_table *table, struct conn_id conn, uint64_t now_ms)
 {
     struct watch *watch = watch_find(table, conn, conn_hash(table, conn));
+    struct list servers, *node;
 
     if (watch == NULL)
         return;
@@ -78,6 +135,11 @@ void txn_conn_lost(struct txn_table *table, struct conn_id conn, uint64_t now_ms
         client->conn_lost = true;
         timer_start(table->config.wheel, &client->timer, now_ms);
     }
+    list_init(&servers);
+    while ((node = list_pop(&watch->servers)) != NULL)
+        list_push(&servers, node);
+    watch_free_if_idle(table, watch);
+    tell_callers_lost(table, &servers, now_ms);
 }
 
 /* ---- bytes that were not delivered ---- */

@@ -42,6 +42,7 @@ static void set_answered(struct server *server)
     if (server->pending)
         server->table->pending--;
     server->pending = false;
+    unwatch_server(server);
 }
 
 void server_free(struct server *server)
@@ -284,6 +285,7 @@ static void enter(struct server *server, const struct server_key *key, uint64_t 
 
     if (server_is_invite(server)) {
         server->state = IST_PROCEEDING;
+        watch_server(server);
         return;
     }
     server->state = NIST_TRYING;

@@ -24,6 +24,7 @@ struct server {
     struct timer timer;      /* armed for the earlier of resend_ms and end_ms */
     struct map_node by_key;  /* in table->by_key: key.a */
     struct map_node by_call; /* in table->by_call, if in_by_call */
+    struct list by_watch;    /* a pending INVITE by WebSocket: in the watch of its connection */
     uint64_t key_b;          /* the other half of the key */
     uint64_t resend_ms;      /* Timer G, or NEVER */
     uint64_t end_ms;         /* H, I, J, L, or the 100 of RFC 4320; or NEVER */
@@ -75,11 +76,12 @@ struct client {
     bool conn_lost : 1;   /* likewise the end of the connection */
 };
 
-/** The client transactions that wait on one connection. There only while there are some. */
+/** Who waits on one connection. There only while there is somebody. */
 struct watch {
     struct map_node node;
     struct conn_id conn;
     struct list clients;
+    struct list servers; /* pending INVITEs of a WebSocket: they end with it */
 };
 
 struct txn_table {
@@ -160,7 +162,11 @@ void cancel_resend(struct client *client, uint64_t now_ms);
 /** It is not resent any more. */
 void cancel_stop(struct client *client);
 
-/* ---- failures.c: connections that clients wait on ---- */
+/* ---- failures.c: connections that somebody waits on ---- */
+
+/** Without memory its caller is not known to be gone: it rings until somebody answers. */
+void watch_server(struct server *server);
+void unwatch_server(struct server *server);
 
 MUST_CHECK enum err watch_add(struct client *client, struct conn_id conn);
 void watch_remove(struct client *client);

@@ -67,6 +67,12 @@ struct txn_user {
     /** The client transaction is over (also after final responses), its id is stale. Called exactly
      * once, by the timer wheel's run or from within txn_client_fail(). */
     void (*on_client_end)(void *user, struct id client, uint64_t context, uint64_t now_ms);
+    /**
+     * The caller of a pending INVITE is gone: it came by WebSocket, whose end nobody can be reached
+     * at (RFC 7118 §5), and that connection is lost. From within txn_conn_lost(); NULL: nobody
+     * asks.
+     */
+    void (*on_caller_lost)(void *user, struct id server, uint64_t now_ms);
 };
 
 struct txn_config {
@@ -254,7 +260,7 @@ enum txn_response txn_receive_response(struct txn_table *table, const struct sip
  */
 void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms);
 
-/** A connection is gone: client transactions that wait on it fail. */
+/** A connection is gone: client transactions that wait on it fail, callers are lost. */
 void txn_conn_lost(struct txn_table *table, struct conn_id conn, uint64_t now_ms);
 
 /* ---- branches ---- */

@@ -71,6 +71,12 @@ static void read_genuine(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < 8; i++)
         bytes[1 + i] = (uint8_t)(value >> (8 * i));
     memcpy(bytes + 9, data + 1, size - 1);
+    for (size_t i = 0; i < size - 1; i++) {
+        const uint64_t where[2] = {value, i / 8 * 8};
+        mac_init(&mac, &key, MAC_TOKEN_STREAM);
+        mac_bytes(&mac, where, sizeof where);
+        bytes[9 + i] ^= (uint8_t)(mac_value(&mac) >> (8 * (i % 8)));
+    }
     encode(&b, bytes, size + 8);
     if (read_token(builder_slice(&b), scratch, &token) != OK)
         return;

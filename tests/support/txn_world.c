@@ -67,6 +67,11 @@ static void on_client_end(void *user, struct id client, uint64_t context, uint64
     tell(user, (struct told){now_ms, TOLD_CLIENT_END, client, context, 0}, NULL);
 }
 
+static void on_caller_lost(void *user, struct id server, uint64_t now_ms)
+{
+    tell(user, (struct told){now_ms, TOLD_CALLER_LOST, server, 0, 0}, NULL);
+}
+
 struct world *world_open(uint32_t transactions_max)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -91,7 +96,7 @@ struct world *world_open(uint32_t transactions_max)
         .hash_seed = 99,
         .is_our_sent_by = is_our_sent_by,
         .is_our_sent_by_user = w,
-        .handlers = {w, on_response, on_failure, on_server_end, on_client_end},
+        .handlers = {w, on_response, on_failure, on_server_end, on_client_end, on_caller_lost},
     };
     enum err err = txn_table_open(&w->config, &w->table);
     assert_true(err == OK);

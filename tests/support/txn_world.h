@@ -19,7 +19,8 @@ enum told_kind {
     TOLD_RESPONSE = 1,
     TOLD_FAILURE,
     TOLD_SERVER_END,
-    TOLD_CLIENT_END
+    TOLD_CLIENT_END,
+    TOLD_CALLER_LOST
 };
 
 struct sent {

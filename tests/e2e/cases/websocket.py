@@ -294,6 +294,37 @@ def a_lost_connection_is_noticed(env):
 
 
 @case()
+def a_page_that_ends_while_its_call_rings_gives_it_up(env):
+    """Nothing that the callee says has a way to it any more. A phone on TCP may come back for the answer."""
+    router, context = prepared(env)
+    bob = UA(router, "bob", address=env.address(3))
+    bob.register()
+    for port, tls in ((WS, None), (WSS, context)):
+        alice = WebSocketUA(router, "alice", port, tls, address=env.address(2))
+        alice.register()
+        sent = alice.invite(bob.aor)
+        came = bob.request_in("INVITE", call_id=sent.call_id)
+        bob.reply(came, 180, to_tag="b")
+        alice.response_in(sent, final=False, least=180)
+        alice.close()
+        cancel = bob.request_in("CANCEL", call_id=sent.call_id, seconds=3)
+        check("connection lost" in cancel.get("reason"), "Reason: %s", cancel.get("reason"))
+        bob.reply(cancel, 200)
+        bob.reply(came, 487, to_tag="b")
+        bob.request_in("ACK", call_id=sent.call_id)
+    equal(2, router.metrics()["strowger_callers_lost_total"], "callers lost")
+
+    alice = UA(router, "alice", transport="tcp", address=env.address(2))
+    alice.register()
+    sent = alice.invite(bob.aor)
+    came = bob.request_in("INVITE", call_id=sent.call_id)
+    bob.reply(came, 180, to_tag="b")
+    alice.close()
+    bob.nothing("alice may come back", lambda m: m.method == "CANCEL", seconds=1)
+    equal(2, router.metrics()["strowger_callers_lost_total"], "callers lost")
+
+
+@case()
 def a_call_to_a_page_that_ends_fails_at_once(env):
     """As a transport error (RFC 3261 §16.9): nobody waits for Timer C."""
     router, _ = prepared(env)

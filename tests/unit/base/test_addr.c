@@ -296,6 +296,28 @@ static void the_host_is_compared_without_the_port(void **state)
     assert_string_equal("-", addr_text(&(struct addr){0}, text));
 }
 
+static void who_has_an_ipv6_address_has_its_64(void **state)
+{
+    static const char *const cases[][2] = {
+        {"192.0.2.1", "192.0.2.1"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+        {"::1", "::"},
+        {"fe80::1", "fe80::1"},
+        {"febf::1", "febf::1"},
+        {"fec0::1", "fec0::"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct addr a = parsed(cases[i][0]), wanted = parsed(cases[i][1]);
+        a.port = 5060;
+        wanted.port = 0;
+        struct addr source = addr_source(&a);
+        if (!addr_equal(&wanted, &source))
+            fail_msg("%s", cases[i][0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +329,7 @@ int main(void)
         cmocka_unit_test(what_one_host_may_have_is_known),
         cmocka_unit_test(a_network_contains_what_its_prefix_says),
         cmocka_unit_test(the_host_is_compared_without_the_port),
+        cmocka_unit_test(who_has_an_ipv6_address_has_its_64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

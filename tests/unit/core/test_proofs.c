@@ -203,12 +203,54 @@ static void a_proof_that_found_a_mailbox_full_is_told_with_the_next_one(void **s
     world_close(&w);
 }
 
+static const char *call_outside(struct world *w, enum transport transport)
+{
+    static unsigned n;
+    struct conn_id conn = {.id = {.slot = 1, .generation = 1}};
+    struct flow source = world_flow(5060, &conn);
+    char text[512];
+
+    source.transport = (uint8_t)transport;
+    snprintf(text, sizeof text,
+             "INVITE sip:x@203.0.113.9 SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKp%u\r\n"
+             "Max-Forwards: 70\r\nFrom: <sip:a@example.org>;tag=1\r\nTo: <sip:x@203.0.113.9>\r\n"
+             "Call-ID: page%u\r\nCSeq: 1 INVITE\r\nContact: <sip:a@192.0.2.1>\r\n"
+             "Content-Length: 0\r\n\r\n",
+             n, n);
+    n++;
+    world_feed(w, text, &source);
+    assert_true(w->sent_count > 0);
+    return w->sent[0].text;
+}
+
+static void a_page_in_a_browser_is_not_trusted_for_its_address(void **state)
+{
+    static const struct {
+        enum transport transport;
+        const char *answer;
+    } cases[] = {
+        {TRANSPORT_TCP, "SIP/2.0 100 "},
+        {TRANSPORT_TLS, "SIP/2.0 100 "},
+        {TRANSPORT_WS, "SIP/2.0 403 Relaying denied"},
+        {TRANSPORT_WSS, "SIP/2.0 403 Relaying denied"},
+    };
+    struct world w;
+
+    (void)state;
+    open_guarded(&w, 1, true);
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_ptr_equal(strstr(call_outside(&w, cases[i].transport), cases[i].answer),
+                         w.sent[0].text);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_called_is_known_when_he_has_answered),
         cmocka_unit_test(a_token_proves_the_callee_and_a_caller_who_had_a_password),
         cmocka_unit_test(a_proof_that_found_a_mailbox_full_is_told_with_the_next_one),
+        cmocka_unit_test(a_page_in_a_browser_is_not_trusted_for_its_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -818,6 +818,27 @@ static void pings_on_a_stream_are_answered(void **state)
     fixture_close(f);
 }
 
+static void a_thousand_pings_at_once_are_answered_once(void **state)
+{
+    enum {
+        PINGS = 1000
+    };
+    char pings[4 * PINGS + sizeof PING] = "";
+
+    (void)state;
+    struct fixture *f = fixture_open(NULL);
+    int fd = peer_connect(f, TCP4);
+    f->echo = true;
+    for (size_t i = 0; i < PINGS; i++)
+        memcpy(pings + 4 * i, "\r\n\r\n", 4);
+    memcpy(pings + (size_t)4 * PINGS, PING, sizeof PING);
+    peer_send(fd, pings);
+    peer_expect(fd, "\r\n" PING);
+    assert_int_equal(PINGS, sum_counters(f).stream_pings);
+    close(fd);
+    fixture_close(f);
+}
+
 static void a_lost_framing_hands_over_the_head_and_ends_the_stream_after_the_answer(void **state)
 {
     (void)state;
@@ -1340,6 +1361,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_sent_at_all_is_reported_at_once),
         cmocka_unit_test(a_stream_is_cut_into_messages_and_answered_on_the_same_connection),
         cmocka_unit_test(pings_on_a_stream_are_answered),
+        cmocka_unit_test(a_thousand_pings_at_once_are_answered_once),
         cmocka_unit_test(a_lost_framing_hands_over_the_head_and_ends_the_stream_after_the_answer),
         cmocka_unit_test(an_outgoing_connection_is_opened_once_whoever_sends),
         cmocka_unit_test(a_request_written_to_a_peer_that_hangs_up_unheard_has_failed),

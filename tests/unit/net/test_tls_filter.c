@@ -211,8 +211,17 @@ static void a_certificate_speaks_for_whom_it_names_and_nobody_else(void **state)
         {"a", "DNS:*.example.com", "sip.example.com", false},     /* RFC 5922 §7.2: no wildcards */
         {"a", "URI:sip:alice@example.com", "example.com", false}, /* a user's */
         {"a", "URI:sips:example.com", "example.com", false},
-        {"a", "URI:sip:example.com:5061", "example.com", false},
-        {"a", "DNS:192.0.2.1", "", false}, /* an address is no name */
+        {"a", "URI:sip:example.com:5061", "example.com", true}, /* §7.1: its host */
+        {"a", "URI:sip:example.com;transport=tls", "example.com", true},
+        {"a", "URI:sip:example.community", "example.com", false},
+        {"a", "URI:sip:", "", false},
+        {"a", "URI:sip:example.com,DNS:sip.example.com", "example.com", true},
+        {"a", "URI:sip:example.com,DNS:sip.example.com", "sip.example.com",
+         false}, /* §7.1: DNS names count only where no URI is a domain's */
+        {"a", "URI:sip:alice@example.com,DNS:example.com", "example.com", true},
+        {"a", "URI:sips:other.test,DNS:example.com", "example.com", true},
+        {"sip.example.com", "DER:05:00", "sip.example.com", false}, /* names that cannot be read */
+        {"a", "DNS:192.0.2.1", "", false},                          /* an address is no name */
         {"a", "IP:192.0.2.2", "", false},
         {"a", "IP:192.0.2.1", "sip.example.com", false},
         {"a", "DNS:sip.example.com", "", false},
@@ -236,7 +245,7 @@ static void a_certificate_speaks_for_whom_it_names_and_nobody_else(void **state)
         if (ready != cases[i].right)
             fail_msg("case %zu: %s for %s", i, cases[i].names, cases[i].dialled);
         if (!ready)
-            expect_why(w->client, "signed by /CN=authority: it speaks for ");
+            expect_why(w->client, "signed by /CN=authority: ");
     }
 }
 

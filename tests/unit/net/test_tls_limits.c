@@ -475,6 +475,40 @@ static void one_line_a_second_tells_of_all_that_failed(void **state)
     fixture_close(f);
 }
 
+/* Changes its keys until it is not wanted any more, or `most` times. */
+static unsigned change_keys(SSL *ssl, unsigned most)
+{
+    for (unsigned n = 0; n < most; n++)
+        if (SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(ssl) != 1)
+            return n;
+    return most;
+}
+
+static void who_sends_nothing_but_new_keys_is_cut_off_and_others_have_their_turn(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_open(NULL, true);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    const unsigned most = 1000000;
+    int fd = dial(f);
+
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(1, SSL_connect(ssl));
+    for (unsigned i = 0; i < 8; i++) { /* between messages there may be some */
+        assert_int_equal(1000, change_keys(ssl, 1000));
+        assert_int_equal(strlen(PING), SSL_write(ssl, PING, (int)strlen(PING)));
+    }
+    assert_in_range(change_keys(ssl, most), 1000, most - 1);
+    wait_refused(f, NET_R_FRAMING, 1);
+    assert_non_null(strstr(f->lines[0], "records in a row that bear no data"));
+    assert_int_equal(8, f->received);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+    fixture_close(f);
+}
+
 /* --- The end of a handshake ------------------------------------------------------------------ */
 
 static void who_is_refused_with_the_last_of_his_handshake_gets_his_answer(void **state)
@@ -566,6 +600,7 @@ int main(void)
         cmocka_unit_test(memory_for_so_many_connections_and_not_for_one_more),
         cmocka_unit_test(without_a_certificate_nobody_gets_in_and_it_is_said),
         cmocka_unit_test(one_line_a_second_tells_of_all_that_failed),
+        cmocka_unit_test(who_sends_nothing_but_new_keys_is_cut_off_and_others_have_their_turn),
         cmocka_unit_test(who_is_refused_with_the_last_of_his_handshake_gets_his_answer),
         cmocka_unit_test(a_connection_is_for_the_name_that_was_proved),
         cmocka_unit_test(a_name_that_is_not_known_is_not_dialled),

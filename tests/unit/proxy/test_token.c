@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens: round trip, size, direction, and that nothing but what we wrote is accepted. */
+#include "proxy/base32hex.h"
 #include "proxy/gruu.h"
 #include "world.h"
 
@@ -159,6 +160,30 @@ static void tokens_are_short(void **state)
     flow.callee.flow.conn = (struct conn_id){1, {1000, 100000}};
     flow.callee.instance = 0x12345678;
     assert_true(write_token(&flow, text).len <= 60);
+}
+
+/* Each party sees the token: it does not say where the other is, or who. */
+static void a_token_does_not_show_what_is_in_it(void **state)
+{
+    static const struct slice secrets[] = {{"alice@example.com", 17}, {"\xc0\x00\x02\x01", 4}};
+    struct proxy_token token = {.caller = side_of("192.0.2.1:5060", TRANSPORT_UDP)};
+    char text[PROXY_TOKEN_MAX], other[PROXY_TOKEN_MAX], bytes[PROXY_TOKEN_SCRATCH];
+    size_t len, same = 0;
+
+    (void)state;
+    token.caller.aor = SLICE("alice@example.com");
+    token.caller.instance = 0xdeadbeef;
+    struct slice written = write_token(&token, text);
+    assert_true(base32hex_read(written, bytes, sizeof bytes, &len));
+    for (size_t i = 0; i < COUNT_OF(secrets); i++)
+        assert_null(memmem(bytes, len, secrets[i].data, secrets[i].len));
+
+    struct builder b = builder_over(other, sizeof other); /* the same phone in another call */
+    assert_int_equal(proxy_token_write(&b, &world_key, &token, SLICE("call-2"), caller_tag), OK);
+    assert_int_equal(written.len, b.len);
+    for (size_t i = 15; i < b.len; i++)
+        same += text[i] == other[i];
+    assert_true(same < b.len / 4);
 }
 
 static void every_changed_character_is_refused(void **state)
@@ -443,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_guarded_token_knows_where_the_callee_is),
         cmocka_unit_test(a_token_knows_who_is_behind_a_path),
         cmocka_unit_test(tokens_are_short),
+        cmocka_unit_test(a_token_does_not_show_what_is_in_it),
         cmocka_unit_test(every_changed_character_is_refused),
         cmocka_unit_test(upper_case_is_the_same_token),
         cmocka_unit_test(a_token_cut_or_lengthened_is_refused),

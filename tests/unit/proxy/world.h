@@ -187,7 +187,7 @@ static inline struct world *world_open(struct world_options options)
         .hash_seed = 99,
         .is_our_sent_by = world_is_ours,
         .handlers = {w, world_on_response, world_on_failure, world_on_server_end,
-                     world_on_client_end},
+                     world_on_client_end, NULL},
     };
     assert_int_equal(txn_table_open(&txn_config, &w->txns), OK);
     const struct proxy_config proxy_config = {

@@ -235,6 +235,89 @@ static void a_connection_that_was_opened_for_a_request_is_known_by_its_answer(vo
     world_close(w);
 }
 
+static struct flow websocket(enum transport transport, uint32_t conn)
+{
+    struct flow flow = world_tcp(30, 49152, conn);
+
+    flow.transport = (uint8_t)transport;
+    return flow;
+}
+
+/* Another call by this connection. */
+static struct id call_by(struct world *w, const struct flow *source, const char *method)
+{
+    static unsigned n;
+    char branch[32];
+    struct request request = {.method = method, .branch = branch, .call_id = branch};
+
+    snprintf(branch, sizeof branch, "z9hG4bKcall%u", n++);
+    return world_receive(w, &request, source).id;
+}
+
+static void a_browser_that_is_gone_gives_its_calls_up(void **unused)
+{
+    struct flow page = websocket(TRANSPORT_WS, 9), other = websocket(TRANSPORT_WSS, 10);
+    struct flow phone = world_tcp(30, 5060, 9);
+    struct world *w = world_open(20);
+    (void)unused;
+
+    phone.conn.worker = 5;
+    struct id rings = call_by(w, &page, "INVITE");
+    struct id answered = call_by(w, &page, "INVITE");
+    struct id dropped = call_by(w, &page, "INVITE");
+    struct id waits = call_by(w, &page, "INVITE");
+    struct id by_wss = call_by(w, &other, "INVITE");
+    call_by(w, &page, "MESSAGE");
+    call_by(w, &phone, "INVITE");
+    world_reply(w, rings, 180);
+    world_reply(w, answered, 486);
+    txn_server_drop(w->table, dropped, w->now_ms);
+    world_forget(w);
+    txn_conn_lost(w->table, page.conn, w->now_ms);
+    txn_conn_lost(w->table, page.conn, w->now_ms);
+    txn_conn_lost(w->table, phone.conn, w->now_ms); /* its answer has another way (§18.2.2) */
+    assert_int_equal(w->told_count, 2);
+    for (uint32_t i = 0; i < w->told_count; i++)
+        assert_int_equal(w->told[i].kind, TOLD_CALLER_LOST);
+    assert_true(id_equal(rings, w->told[0].id));
+    assert_true(id_equal(waits, w->told[1].id));
+    txn_conn_lost(w->table, other.conn, w->now_ms);
+    assert_true(id_equal(by_wss, w->told[2].id));
+    world_close(w); /* and nothing is left */
+}
+
+/* What the user does with one of the calls ends the others. */
+static void end_all(struct world *w, const struct told *told, const struct sip_msg *response)
+{
+    const struct id *ids = w->hook_user;
+
+    (void)response;
+    for (unsigned i = 0; told->kind == TOLD_CALLER_LOST && i < 3; i++)
+        if (!txn_server_answered(w->table, ids[i]))
+            world_reply(w, ids[i], 487);
+}
+
+static void calls_of_a_lost_browser_may_end_while_one_is_told(void **unused)
+{
+    struct flow page = websocket(TRANSPORT_WS, 9);
+    struct flow to = websocket(TRANSPORT_WS, 9); /* it calls itself */
+    struct world *w = world_open(20);
+    struct id ids[3];
+    (void)unused;
+
+    for (unsigned i = 0; i < 3; i++)
+        ids[i] = call_by(w, &page, "INVITE");
+    world_send(w, &invite, &to, 1);
+    world_forget(w);
+    w->hook = end_all;
+    w->hook_user = ids;
+    txn_conn_lost(w->table, page.conn, w->now_ms);
+    assert_int_equal(world_told(w, TOLD_CALLER_LOST), 1);
+    world_run(w, 0);
+    assert_int_equal(world_told(w, TOLD_FAILURE), 1);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_refused_ack_ends_what_waits_in_completed_quietly),
         cmocka_unit_test(a_lost_connection_fails_those_who_wait_on_it_and_no_others),
         cmocka_unit_test(a_connection_that_was_opened_for_a_request_is_known_by_its_answer),
+        cmocka_unit_test(a_browser_that_is_gone_gives_its_calls_up),
+        cmocka_unit_test(calls_of_a_lost_browser_may_end_while_one_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

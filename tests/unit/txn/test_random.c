@@ -125,6 +125,8 @@ static void hook(struct world *w, const struct told *told, const struct sip_msg 
         assert_int_equal(txn_server_context_get(w->table, told->id), 0);
         twin->ends++;
         break;
+    case TOLD_CALLER_LOST:
+        fail_msg("nobody calls by WebSocket here");
     }
     for (uint64_t more = below(r, 3); more > 0 && r->depth < DEPTH_MAX; more--) {
         r->depth++;
