@@ -524,6 +524,11 @@ enum verdict stage_forward(struct core *core, struct request *r)
         request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }
+    if (record_route && method == SIP_INVITE && media_concerns(r, targets, count)) {
+        verdict = media_offer(core, r, targets, count, &request.watch);
+        if (verdict != GO_ON)
+            return verdict;
+    }
     if (method == SIP_INVITE && core->resolved == 0) { /* else it has been told */
         struct sip_reply trying = {.status = 100};
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)

@@ -573,6 +573,7 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     c->breadth = incoming_breadth(request->msg);
     c->by_flow = request->by_flow;
     c->registers = request->path;
+    c->watch = request->watch;
     return c;
 }
 
@@ -779,6 +780,28 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     context_advance(c, now_ms);
 }
 
+/** Is this branch all that is left: no other is pending, and no target waits for its turn? */
+static bool is_last(const struct context *c)
+{
+    if (c->pending > 1)
+        return false;
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (!plan->targets[i].done)
+                return false;
+    return true;
+}
+
+static void let_hear(struct context *c, const struct sip_msg *response)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    bool success = response->status >= 200 && response->status < 300;
+
+    if (response->status > 100 && (success || is_last(c)) &&
+        config->heard(config->user, c->server, response, c->watch))
+        c->watch = 0;
+}
+
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
                        const struct sip_msg *response, bool trusted, uint64_t now_ms)
 {
@@ -792,6 +815,8 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     proxy->response_trusted = trusted;
+    if (c->watch != 0)
+        let_hear(c, response);
     if (branch->group != 0 && response->status == 503)
         hop_failed(c, index, now_ms);
     else if (branch->group != 0)

@@ -59,9 +59,10 @@ struct proxy_request {
     bool outside;                        /* for the token, of targets without an AOR */
     uint32_t loop;                       /* hash of RFC 5393 §4.2 */
     bool in_dialog;                      /* routed by Route and token: one target, no recursion */
-    bool path;    /* a REGISTER that we pass on as an edge: put us into Path (RFC 3327 §5.2), */
-    bool path_ob; /* as the first hop, so that `source` is the phone's flow (RFC 5626 §5.1) */
-    bool by_flow; /* one target, bound to its flow: when that is gone the answer is 430 */
+    bool path;     /* a REGISTER that we pass on as an edge: put us into Path (RFC 3327 §5.2), */
+    bool path_ob;  /* as the first hop, so that `source` is the phone's flow (RFC 5626 §5.1) */
+    bool by_flow;  /* one target, bound to its flow: when that is gone the answer is 430 */
+    uint8_t watch; /* given to heard() with responses to it; 0: nobody listens */
 };
 
 struct proxy_config {
@@ -100,6 +101,11 @@ struct proxy_config {
     void (*hop_answered)(void *user, const struct flow *to);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
+    /**
+     * A response to the INVITE of `server` that has a `watch`, before it is forwarded: a 2xx, or
+     * another one of the only branch that is left. True: nothing more is to be heard.
+     */
+    bool (*heard)(void *user, struct id server, const struct sip_msg *response, unsigned watch);
     uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
