@@ -29,7 +29,7 @@ static const struct gap gaps[CORE_MEDIA_COUNT] = {
         "private_offer",
         "the caller is behind a NAT and offers a private address: ICE or STUN in the phone, or a "
         "media relay",
-        "399 strowger \"Media address is private and cannot be reached: ICE or a relay is missing\""},
+        "399 strowger \"Media address is private and out of reach: ICE or a relay is missing\""},
     [CORE_MEDIA_PRIVATE_ANSWER] = {
         "private_answer",
         "the callee is behind a NAT and answers with a private address: ICE or STUN in the phone, "
@@ -37,8 +37,8 @@ static const struct gap gaps[CORE_MEDIA_COUNT] = {
         ""},
     [CORE_MEDIA_TO_BROWSER] = {
         "plain_to_browser",
-        "a browser takes only DTLS-SRTP with ICE, and the other side has neither: a phone that has, "
-        "or a media relay",
+        "a browser takes only DTLS-SRTP with ICE, and the other side has neither: a phone that "
+        "has, or a media relay",
         "302 strowger \"The callee is a browser: DTLS-SRTP with ICE is missing\""},
     [CORE_MEDIA_FROM_BROWSER] = {
         "browser_to_plain",
@@ -47,7 +47,8 @@ static const struct gap gaps[CORE_MEDIA_COUNT] = {
         "302 strowger \"The callee takes no DTLS-SRTP with ICE\""},
     [CORE_MEDIA_SRTP] = {
         "srtp_to_plain",
-        "one side has SRTP and the other has not: the same setting in both phones, or a media relay",
+        "one side has SRTP and the other has not: the same setting in both phones, or a media "
+        "relay",
         ""},
 };
 // clang-format on
