@@ -84,8 +84,7 @@ without_starting() {
     )
 }
 
-# Services of the packages $@, which have just been installed, shall not start with the machine
-# either.
+# Services of the packages $@, just installed, shall not start with the machine either.
 disable_services() {
     local package
     for package in "$@"; do

@@ -5,7 +5,9 @@
  * A call's six messages (INVITE, 180, 200, ACK, BYE, 200) go straight into one core, as the load
  * generator makes them. Run it under callgrind, or by the clock:
  *
- *     core_call [TIMES] [call|register|options|refuse]
+ *     core_call [TIMES] [call|records|register|options|refuse]
+ *
+ * records: a call with its record; each operation is copied, and its receipt comes at once.
  *
  * refuse: an INVITE that an overloaded core refuses, and the ACK of its 503.
  */
@@ -110,6 +112,19 @@ static void flush(struct outbox *outbox, void *user)
     outbox->used = 0;
 }
 
+/** What is to be kept: copied as into the ring of the store. */
+static char journal[1 << 16];
+static struct id receipts[8];
+static unsigned receipt_count;
+
+static enum err append(void *user, const struct durable_op *op, struct id token)
+{
+    (void)user;
+    memcpy(journal, op->value.data, op->value.len);
+    receipts[receipt_count++] = token;
+    return OK;
+}
+
 static void feed(struct core *core, struct outbox *outbox, const char *text, uint16_t port)
 {
     struct flow source = {
@@ -118,6 +133,9 @@ static void feed(struct core *core, struct outbox *outbox, const char *text, uin
         .local = {.family = ADDR_V4, .port = 5060, .bytes = {127, 0, 0, 1}},
     };
     core_receive(core, slice_of(text), SIP_DATAGRAM, &source, now_ms, wall_ms);
+    for (unsigned i = 0; i < receipt_count; i++)
+        core_receipt(core, receipts[i], OK, now_ms, wall_ms);
+    receipt_count = 0;
     flush(outbox, NULL);
 }
 
@@ -333,6 +351,12 @@ int main(int argc, char **argv)
         .location = {NULL, find, find_hash, put, discard, places, at},
         .policy = policy,
     };
+    if (strcmp(what, "records") == 0) {
+        config.records = true;
+        config.calls_max = 1000000;
+        config.call_silence_ms = 43200000;
+        config.durable.append = append;
+    }
     if (core_open(&config, now_ms, wall_ms, &core) != OK)
         return 1;
     for (unsigned i = 0; i < USERS; i++)

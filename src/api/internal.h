@@ -153,6 +153,10 @@ struct api_answer api_delete_users(struct api_request *r, const struct user *use
 /* registrations.c */
 struct api_answer api_registrations(struct api_request *r);
 
+/* calls.c */
+struct api_answer api_calls_list(struct api_request *r);
+struct api_answer api_calls_get(struct api_request *r);
+
 /* bans.c */
 struct api_answer api_bans_list(struct api_request *r);
 struct api_answer api_bans_get(struct api_request *r);

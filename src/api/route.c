@@ -49,6 +49,12 @@ const struct api_route api_routes[] = {
      "Health, version, addresses, workers, store, counters"},
     {"GET", "/api/v1/registrations", API_ANALYST, api_registrations, PAGE " aor", NULL,
      "Live bindings, one item per binding"},
+    {"GET", "/api/v1/calls", API_ANALYST, api_calls_list,
+     PAGE " sort since until live direction disposition release_party sip_status q850_cause"
+          " sip_call_id calling_uri calling_number called_uri called_number answered_by"
+          " source_address",
+     NULL, "Call records, the newest first; with live=1 those that go on"},
+    {"GET", "/api/v1/calls/*", API_ANALYST, api_calls_get, NULL, NULL, "One call with its legs"},
     {"GET", "/api/v1/bans", API_ANALYST, api_bans_list, PAGE, NULL,
      "Addresses, and users at an address, that are kept out for a while"},
     {"GET", "/api/v1/bans/*", API_ANALYST, api_bans_get, NULL, NULL, "One ban"},

@@ -17,6 +17,8 @@
 enum durable_kind {
     /* key: AOR key; value: packed binding set (base/binding.h), empty: all gone */
     DURABLE_BINDINGS = 1,
+    /* key: the record's id, 8 bytes; value: the whole record (base/call_record.h) */
+    DURABLE_CALL = 2,
 };
 
 struct durable_op {

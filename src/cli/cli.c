@@ -33,7 +33,7 @@ static int not_built(const struct cli *cli)
 
 enum {
     LIST = CLI_O_JSON | CLI_O_LIMIT,
-    ANY = 0x1f
+    ANY = 0x3f
 };
 
 // clang-format off
@@ -51,6 +51,10 @@ static const struct command commands[] = {
     {"delete", cli_delete, 2, 2, 0, "delete KIND NAME", "deletes one resource"},
     {"registrations", cli_registrations, 0, 1, LIST, "registrations [AOR]",
      "live bindings, one line per binding"},
+    {"calls", cli_calls, 0, 0, LIST | CLI_O_CALLS,
+     "calls [--live] [--since T] [--until T] [--FIELD V,...]",
+     "call records, newest first; --live: those that go on"},
+    {"call", cli_call, 1, 1, CLI_O_JSON, "call ID", "one call whole, with its legs"},
     {"status", cli_status, 0, 0, CLI_O_JSON, "status",
      "health, addresses, workers, store, counters; alarms first"},
     {"token", cli_token, 1, 2, LIST | CLI_O_ROLE,
@@ -59,8 +63,6 @@ static const struct command commands[] = {
     {"user", cli_user, 2, 2, 0, "user passwd NAME",
      "a new password: the line on standard input, else made and shown once"},
     {"history", cli_history, 0, 0, LIST, "history", "changes of the policy, newest first"},
-    {"calls", not_built, 0, CLI_OPERANDS_MAX, ANY, "calls", "call records (not built yet)"},
-    {"call", not_built, 0, CLI_OPERANDS_MAX, ANY, "call ID", "one call whole (not built yet)"},
     {"explain", not_built, 0, CLI_OPERANDS_MAX, ANY, "explain", "(not built yet)"},
     {"doctor", not_built, 0, CLI_OPERANDS_MAX, ANY, "doctor", "(not built yet)"},
     {"import", not_built, 0, CLI_OPERANDS_MAX, ANY, "import KIND FILE.csv", "(not built yet)"},
@@ -140,14 +142,14 @@ static bool take_option(int argc, char **argv, int *i, struct cli *cli, bool *mi
     } values[] = {
         {"-c", &cli->config},     {"--config", &cli->config}, {"--server", &cli->server},
         {"--token", &cli->token}, {"--limit", &cli->limit},   {"--prune", &cli->prune},
-        {"--role", &cli->role},
+        {"--role", &cli->role},   {"--since", &cli->since},   {"--until", &cli->until},
     };
     const struct {
         const char *name;
         bool *to;
     } flags[] = {
         {"--json", &cli->json}, {"--dry-run", &cli->dry_run}, {"--help", &cli->help},
-        {"-h", &cli->help},     {"--version", &cli->version},
+        {"-h", &cli->help},     {"--version", &cli->version}, {"--live", &cli->live},
     };
 
     for (size_t k = 0; k < COUNT_OF(flags); k++)
@@ -165,6 +167,33 @@ static bool take_option(int argc, char **argv, int *i, struct cli *cli, bool *mi
     return false;
 }
 
+/** --FIELD VALUE, of `calls` alone: "--calling-number 101". */
+static bool take_filter(int argc, char **argv, int *i, struct cli *cli, bool *missing)
+{
+    const char *word = argv[*i];
+    size_t len = strcspn(word, "=");
+    struct cli_filter *filter = &cli->filters[cli->filter_count];
+
+    if (cli->operand_count == 0 || strcmp(cli->operands[0], "calls") != 0 ||
+        strncmp(word, "--", 2) != 0 || len < 3 || len - 2 >= CLI_FILTER_NAME_MAX ||
+        cli->filter_count == CLI_FILTERS_MAX)
+        return false;
+    for (size_t k = 2; k < len; k++) {
+        char c = word[k] == '-' ? '_' : word[k];
+        if (c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9'))
+            return false;
+        filter->name[k - 2] = c;
+    }
+    filter->name[len - 2] = '\0';
+    if (word[len] == '\0' && *i + 1 >= argc) {
+        *missing = true;
+        return false;
+    }
+    filter->value = word[len] == '=' ? word + len + 1 : argv[++*i];
+    cli->filter_count++;
+    return true;
+}
+
 static int take_words(int argc, char **argv, struct cli *cli)
 {
     bool only_operands = false;
@@ -177,6 +206,8 @@ static int take_words(int argc, char **argv, struct cli *cli)
         }
         if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
             if (take_option(argc, argv, &i, cli, &missing))
+                continue;
+            if (!missing && take_filter(argc, argv, &i, cli, &missing))
                 continue;
             fprintf(stderr,
                     missing ? "strowger: %s needs a value\n"
@@ -217,9 +248,14 @@ static bool options_fit(const struct cli *cli, const struct command *command)
         bool given;
         const char *name;
     } options[] = {
-        {CLI_O_JSON, cli->json, "--json"},          {CLI_O_LIMIT, cli->limit != NULL, "--limit"},
-        {CLI_O_DRY_RUN, cli->dry_run, "--dry-run"}, {CLI_O_PRUNE, cli->prune != NULL, "--prune"},
+        {CLI_O_JSON, cli->json, "--json"},
+        {CLI_O_LIMIT, cli->limit != NULL, "--limit"},
+        {CLI_O_DRY_RUN, cli->dry_run, "--dry-run"},
+        {CLI_O_PRUNE, cli->prune != NULL, "--prune"},
         {CLI_O_ROLE, cli->role != NULL, "--role"},
+        {CLI_O_CALLS, cli->live, "--live"},
+        {CLI_O_CALLS, cli->since != NULL, "--since"},
+        {CLI_O_CALLS, cli->until != NULL, "--until"},
     };
 
     for (size_t i = 0; i < COUNT_OF(options); i++)

@@ -14,6 +14,8 @@ enum {
     CLI_PATH_MAX = 4096,
     CLI_PAGE = 1000,          /* items asked for at once: the server's most */
     CLI_ITEMS_MAX = 10000000, /* of --limit */
+    CLI_FILTERS_MAX = 32,
+    CLI_FILTER_NAME_MAX = 64,
 };
 
 /** Options that a command may take; -c, --server, --token and --help go with every one. */
@@ -23,6 +25,7 @@ enum cli_option {
     CLI_O_DRY_RUN = 4,
     CLI_O_PRUNE = 8,
     CLI_O_ROLE = 16,
+    CLI_O_CALLS = 32, /* --live, --since, --until, and filters by any field */
 };
 
 /** A command line, taken apart. Everything is borrowed from argv. */
@@ -34,6 +37,13 @@ struct cli {
     const char *limit;  /* --limit */
     const char *prune;  /* --prune */
     const char *role;   /* --role */
+    const char *since, *until;
+    bool live;
+    struct cli_filter {
+        char name[CLI_FILTER_NAME_MAX]; /* of a field: dashes are underscores */
+        const char *value;
+    } filters[CLI_FILTERS_MAX];
+    size_t filter_count;
     bool json, dry_run, help, version;
     size_t limit_count;                     /* --limit as a number; 0: none */
     const char *operands[CLI_OPERANDS_MAX]; /* the command first */
@@ -97,6 +107,8 @@ int cli_status(const struct cli *cli);
 int cli_token(const struct cli *cli);
 int cli_history(const struct cli *cli);
 int cli_user(const struct cli *cli);
+int cli_calls(const struct cli *cli);
+int cli_call(const struct cli *cli);
 
 /** Prints each with its place; to standard error. */
 void cli_print_errors(const struct config_errors *errors);

@@ -140,6 +140,7 @@ struct config {
         struct slice path; /* of the SQLite file, made absolute or relative to the working folder */
     } store;
     bool records;
+    uint32_t calls_silence_ms;
     struct {
         enum config_log_format format;
         enum config_log_level level;
@@ -155,6 +156,7 @@ struct config {
         uint64_t memory;
         uint32_t connections;
         uint32_t connections_per_address;
+        uint32_t calls;
         uint64_t journal; /* bytes of the store's journal */
     } limits;
     struct { /* rates are per second; 0: no limit */

@@ -533,16 +533,6 @@ static void set_control(struct parser *parser, const struct yaml_node *node,
     parser->config->control = path;
 }
 
-static void set_records(struct parser *parser, const struct yaml_node *node,
-                        const struct setting *setting, bool *field)
-{
-    set_bool(parser, node, setting, field);
-    if (*field)
-        wrong(parser, node, setting->key,
-              "call records are not built yet in this version; write off, or leave it out");
-    *field = false;
-}
-
 /* --- One row -------------------------------------------------------------------------------- */
 
 static void set_row(struct parser *parser, const struct setting *setting,
@@ -616,9 +606,6 @@ static void set_row(struct parser *parser, const struct setting *setting,
         break;
     case SETTING_STORE:
         set_store(parser, node, setting);
-        break;
-    case SETTING_RECORDS:
-        set_records(parser, node, setting, field);
         break;
     case SETTING_LOG_FORMAT:
         set_choice(parser, node, setting, formats, COUNT_OF(formats), "text or json; write one",

@@ -385,14 +385,29 @@ static void read_all(struct reader *reader, struct fy_parser *parser, struct fy_
         take_library_error(reader, diag);
 }
 
+/** Is the first byte a word? */
+static bool stands_alone(struct slice text)
+{
+    return text.len == 1 || memchr(" \t\r\n", text.data[1], 4) != NULL;
+}
+
+/** Is `text` at a word that may stand before a block's first key: an indicator, anchor or tag? */
+static bool is_before_key(struct slice text)
+{
+    return memchr("-&!", text.data[0], 3) != NULL || (text.data[0] == ':' && stands_alone(text));
+}
+
 /*
- * What the library need not see: bytes that are no text, and directives, which we have no use for
- * (libfyaml 0.7.12 does not come back from some that are not UTF-8).
+ * What the library need not see: bytes that are no text, directives, and the `?` before a key,
+ * which we have no use for. libfyaml 0.7.12 does not come back from some directives that are not
+ * UTF-8, and frees twice what `? a:<tab>:` leaves behind.
  */
 static enum err check_text(struct slice text, const char *file, struct config_errors *errors)
 {
     unsigned line = 1;
     unsigned column = 1;
+    bool before_key = true; /* nothing has come in this line but what may stand there */
+    bool in_word = false;
 
     while (text.len > 0) {
         size_t len = text_utf8_bytes(text);
@@ -402,12 +417,25 @@ static enum err check_text(struct slice text, const char *file, struct config_er
                               "a byte that is no text (0x%02x); save the file as UTF-8", c);
             return ERR_SYNTAX;
         }
+        bool blank = c == ' ' || c == '\t';
+        if (c == '?' && before_key && !in_word && stands_alone(text)) {
+            config_errors_add(errors, file, line, column, NULL,
+                              "a `?` before a key; write `key: value`, or put the text in quotes");
+            return ERR_SYNTAX;
+        }
+        if (!blank && !in_word)
+            before_key = before_key && is_before_key(text);
+        in_word = !blank;
         if (c == '%' && column == 1) {
             config_errors_add(errors, file, line, column, NULL,
                               "a directive; remove the line, or indent it");
             return ERR_SYNTAX;
         }
         bool ends = c == '\n' || (c == '\r' && (text.len == 1 || text.data[1] != '\n'));
+        if (ends) {
+            before_key = true;
+            in_word = false;
+        }
         column = ends ? 1 : column + 1;
         line += ends;
         slice_take(&text, len);

@@ -109,6 +109,7 @@ static enum err open_proxy(struct core *core)
         .flow_timer_s = core->config.registrar.flow_timer,
         .oc = overload_oc,
         .heard = media_heard,
+        .news = attempt_news,
     };
     return proxy_open(&config, &core->proxy);
 }
@@ -159,6 +160,8 @@ static enum err open_parts(struct core *core)
         err = limits_open(core);
     if (err == OK)
         err = ping_open(core);
+    if (err == OK && core->config.records)
+        err = attempts_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -176,6 +179,7 @@ struct core_memory core_memory_max(const struct core_config *config)
         .tables = sizeof(struct core) + OVERLOAD_REMEMBERED * sizeof(uint32_t) +
                   txn_memory_max(config->transactions_max) +
                   proxy_memory_max(config->transactions_max) + auth_memory(&auth) +
+                  (config->records ? calls_memory_max(config->calls_max) : 0) +
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
                   map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
@@ -201,6 +205,8 @@ enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t w
     list_init(&core->dns_waits);
     core->config.registrar.gruu_key = config->token_key;
     core->config.registrar.hash_seed = config->hash_seed;
+    list_init(&core->refusals);
+    list_init(&core->interrupted);
     core->policy = config->policy;
     core->now_ms = now_ms;
     core->wall_ms = wall_ms;
@@ -231,6 +237,7 @@ void core_close(struct core *core)
     if (core->conn_bindings.buckets != NULL)
         flows_close(core);
     dns_close_waits(core);
+    attempts_close(core);
     if (core->proxy != NULL)
         proxy_close(core->proxy);
     if (core->txns != NULL)
@@ -269,7 +276,7 @@ enum verdict core_run_stages(struct core *core, struct request *r)
  * What is sent from now on belongs to this call: it keeps its order (base/outbox.h). Any sum of the
  * Call-ID will do: calls that share one keep their order, too.
  */
-static void set_topic(struct core *core, const struct sip_msg *msg)
+void core_set_topic(struct core *core, const struct sip_msg *msg)
 {
     struct slice id = msg->call_id;
     uint64_t sum = id.len, word = 0;
@@ -292,8 +299,11 @@ static void run_request(struct core *core, const struct sip_msg *msg, const stru
 
     arena_reset(&core->scratch);
     enum verdict verdict = core_run_stages(core, &r);
-    if (verdict == DROP && server.generation != 0)
-        txn_server_drop(core->txns, server, core->now_ms);
+    if (verdict != DROP || server.generation == 0)
+        return;
+    if (is_attempt(core, &r))
+        attempt_dropped(core, &r);
+    txn_server_drop(core->txns, server, core->now_ms);
 }
 
 void core_resume(struct core *core, struct id server, enum auth_verdict count)
@@ -306,7 +316,7 @@ void core_resume(struct core *core, struct id server, enum auth_verdict count)
     struct flow source = *flow;
     if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
         return;
-    set_topic(core, &core->resumed);
+    core_set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }
 
@@ -317,7 +327,7 @@ void core_resume_ack(struct core *core, struct slice bytes, enum sip_framing fra
 
     if (sip_parse(bytes, framing, &core->resumed) != OK)
         return;
-    set_topic(core, &core->resumed);
+    core_set_topic(core, &core->resumed);
     run_request(core, &core->resumed, source, none, false, AUTH_OK);
 }
 
@@ -342,6 +352,8 @@ static void handle_cancel(struct core *core, const struct sip_msg *msg,
     if (txn_reply(core->txns, got->id, &reply, core->now_ms) != OK)
         txn_server_drop(core->txns, got->id, core->now_ms);
     if (got->cancelled.generation == 0 || txn_server_answered(core->txns, got->cancelled))
+        return;
+    if (core->calls != NULL && attempt_cancelled(core, msg, got->cancelled))
         return;
     if (txn_server_context_get(core->txns, got->cancelled) != 0) {
         proxy_cancel_with(core->proxy, got->cancelled, reason_lines(msg), core->now_ms);
@@ -397,7 +409,7 @@ static void handle_fault(struct core *core, const struct sip_msg *msg, const str
 /** Handles a parsed message that this worker owns. */
 static void handle(struct core *core, const struct sip_msg *msg, const struct flow *source)
 {
-    set_topic(core, msg);
+    core_set_topic(core, msg);
     if (msg->is_request) {
         handle_request(core, msg, source);
         return;
@@ -414,18 +426,31 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
         return;
     case TXN_STRAY:
         core_count(core, CORE_R_STRAY_RESPONSE);
+        interrupted_response(core, msg, source);
         limits_refused(core, source, CORE_R_STRAY_RESPONSE);
         return;
     }
 }
 
+/** Does a branch of ours, of this run, name a worker? */
+static bool branch_names_worker(const struct core *core, struct slice text, unsigned *worker)
+{
+    struct txn_branch branch;
+
+    if (!txn_branch_parse(text, &branch) || branch.boot != core->config.boot ||
+        branch.worker >= core->config.workers)
+        return false;
+    *worker = branch.worker;
+    return true;
+}
+
 /** The worker in a branch of ours; this one when it is none. */
 static unsigned owner_by_branch(const struct core *core, struct slice text)
 {
-    struct txn_branch branch;
-    bool named = txn_branch_parse(text, &branch) && branch.boot == core->config.boot &&
-                 branch.worker < core->config.workers;
-    return named ? branch.worker : core->config.worker;
+    unsigned worker = core->config.worker;
+
+    (void)branch_names_worker(core, text, &worker);
+    return worker;
 }
 
 static unsigned owner_by_call_id(const struct core *core, struct slice call_id)
@@ -437,8 +462,13 @@ unsigned core_owner_of(const struct core *core, const struct sip_msg *msg)
 {
     if (core->config.workers == 1)
         return core->config.worker;
-    if (msg->is_response)
-        return owner_by_branch(core, msg->via.branch);
+    unsigned worker = core->config.worker;
+    if (msg->is_response && branch_names_worker(core, msg->via.branch, &worker))
+        return worker;
+    if (msg->is_response && core->calls == NULL)
+        return worker;
+    if (msg->is_response) /* of an earlier run: whose calls that rang are ended by their owner */
+        return owner_by_call_id(core, msg->call_id);
     if (msg->method == SIP_REGISTER)
         return register_owner(core, msg);
     return owner_by_call_id(core, msg->call_id);
@@ -593,7 +623,10 @@ void core_receipt(struct core *core, struct id token, enum err err, uint64_t now
                   uint64_t wall_ms)
 {
     set_time(core, now_ms, wall_ms);
-    register_receipt(core, token, err);
+    if (calls_is_token(token))
+        calls_receipt(core->calls, token, err, now_ms);
+    else
+        register_receipt(core, token, err);
 }
 
 void core_dns_answer(struct core *core, struct id question, const struct dns_answer *answer,
@@ -690,6 +723,12 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
     }
 }
 
+void core_restore_call(struct core *core, struct slice block, uint64_t now_ms, uint64_t wall_ms)
+{
+    if (core->calls != NULL)
+        calls_restore(core->calls, block, now_ms, wall_ms);
+}
+
 void core_set_policy(struct core *core, const struct policy *policy)
 {
     assert(policy != NULL);
@@ -705,7 +744,8 @@ void core_drain(struct core *core)
 
 bool core_idle(const struct core *core)
 {
-    return core->registrations.count == 0 && txn_pending(core->txns) == 0;
+    return core->registrations.count == 0 && txn_pending(core->txns) == 0 &&
+           (core->calls == NULL || calls_idle(core->calls));
 }
 
 void core_status(const struct core *core, struct core_status *out)
@@ -724,6 +764,11 @@ void core_status(const struct core *core, struct core_status *out)
         .dns_waiting = core->dns_wait_count,
         .silent = core->pings.silent,
     };
+    if (core->calls != NULL) {
+        out->calls = *calls_counters(core->calls);
+        out->calls_live = calls_live(core->calls);
+        out->calls_held = calls_count(core->calls);
+    }
     resolver_counters(core->resolver, &out->dns);
     overload_status(core, out);
 }

@@ -24,6 +24,7 @@
 #include "base/durable.h"
 #include "base/outbox.h"
 #include "base/table.h"
+#include "calls/calls.h"
 #include "guard/guard.h"
 #include "proxy/proxy.h"
 #include "registrar/registrar.h"
@@ -135,6 +136,10 @@ struct core_config {
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
     uint32_t overload_interval_ms; /* for so long a queue must stand */
     uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
+    bool records;                  /* calls are followed, and recorded by `durable` */
+    uint32_t calls_max;            /* at once, with those that ended lately; then 503 */
+    uint64_t call_id_floor;        /* the largest id of a record that there is */
+    uint64_t call_silence_ms;      /* a call without any request for so long is over */
     struct guard_config guard;     /* but for seed and trusted; zeroed: no limits */
     struct resolve_limits resolve; /* zeroed: the usual ones */
 
@@ -195,6 +200,7 @@ enum core_reason {
     CORE_R_USER_LIMIT,     /* 503: too many requests of one user */
     CORE_R_LOGIN_BARRED,   /* 403: too many failed logins of this user from there */
     CORE_R_SCANNER,        /* dropped: it says that it is one */
+    CORE_R_CALLS_FULL,     /* 503: too many calls at once */
     CORE_R_COUNT,
 };
 /** The label, such as "too_many_hops". Static. */
@@ -244,6 +250,8 @@ struct core_status {
     uint32_t silent;   /* phones behind NATs that do not answer */
     struct resolve_counters dns;
     uint32_t dns_waiting; /* requests that wait for a name */
+    struct calls_counters calls;
+    uint32_t calls_live, calls_held; /* held: with those that ended lately */
 };
 
 MUST_CHECK enum err core_open(const struct core_config *config, uint64_t now_ms, uint64_t wall_ms,
@@ -298,6 +306,10 @@ MUST_CHECK bool core_conn_lost(struct core *core, struct conn_id conn, uint32_t 
 /** Puts bindings that were read at start: every worker is given all, each takes its own. Streams
  * are marked lost. */
 void core_restore(struct core *core, struct slice aor, struct slice block, uint64_t wall_ms);
+
+/** Puts a call record that was read at start; likewise. One that rang is ended, and those whom that
+ * concerns are told in the first turn. */
+void core_restore_call(struct core *core, struct slice block, uint64_t now_ms, uint64_t wall_ms);
 
 /** The policy of requests from now on. The caller releases the old one after all workers have been
  * told. */

@@ -150,7 +150,6 @@ static uint64_t name_of(const struct core *core, const struct resolve_query *que
 enum resolve_verdict dns_find(struct core *core, const struct resolve_query *query,
                               const struct resolve_targets **targets)
 {
-    core->dns_query = *query;
     *targets = &core->found;
     if (core->resolved != 0 && core->resolved_name == name_of(core, query)) {
         *targets = core->resolved_targets;
@@ -159,7 +158,10 @@ enum resolve_verdict dns_find(struct core *core, const struct resolve_query *que
     enum resolve_verdict verdict = resolver_find(core->resolver, query, core->now_ms, &core->found);
     if (verdict != RESOLVE_ASK)
         return verdict;
-    return core->dns_rounds < DNS_ROUNDS_MAX ? RESOLVE_ASK : RESOLVE_NO_ANSWER;
+    if (core->dns_rounds == DNS_ROUNDS_MAX)
+        return RESOLVE_NO_ANSWER;
+    core->dns_query = *query;
+    return RESOLVE_ASK;
 }
 
 /** NULL: no memory, or a limit. */
@@ -194,11 +196,14 @@ static struct dns_wait *wait_new(struct core *core, const struct request *r)
 
 enum verdict dns_wait(struct core *core, struct request *r)
 {
-    struct dns_wait *wait = wait_new(core, r);
+    enum verdict told = is_attempt(core, r) ? attempt_waits(core, r) : GO_ON;
+    if (told == ANSWERED)
+        return told;
 
+    struct dns_wait *wait = wait_new(core, r);
     if (wait != NULL &&
         resolver_wait(core->resolver, &core->dns_query, &wait->waiter, core->now_ms) == OK) {
-        if (r->msg->method == SIP_INVITE && core->resolved == 0) {
+        if (r->msg->method == SIP_INVITE && told == GO_ON && core->resolved == 0) {
             /* the wait may be longer than T1 (§17.2.1) */
             struct sip_reply trying = {.status = 100};
             (void)!txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms);
@@ -218,12 +223,15 @@ static struct resolve_target hop_target(const struct flow *to)
         .addr = to->remote, .transport = to->transport, .name = to->name};
 }
 
-void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms)
+void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms)
 {
     struct core *core = user;
     struct resolve_target target = hop_target(to);
 
-    resolver_failed(core->resolver, &target, now_ms);
+    if (retry_after_s > 0)
+        resolver_failed_for(core->resolver, &target, retry_after_s, now_ms);
+    else
+        resolver_failed(core->resolver, &target, now_ms);
 }
 
 void dns_hop_answered(void *user, const struct flow *to)

@@ -167,6 +167,9 @@ struct core {
     struct overload overload;
 
     struct sip_uri edge_uri; /* of config.edge.registrar, if there are domains */
+    struct calls *calls;     /* NULL: records are off */
+    struct list refusals;    /* struct refusal: answers that wait for receipts */
+    struct list interrupted; /* struct interrupted: calls that rang when the node ended */
 
     struct resolver *resolver;
     struct list dns_waits; /* struct dns_wait */
@@ -193,6 +196,25 @@ struct count_wait {
     struct core *core;
     struct id id;
     struct id server;
+};
+
+/** An answer to an INVITE that waits for the receipt of its record. */
+struct refusal {
+    struct list node;
+    uint16_t status;
+    bool stateless; /* see refuse() */
+    uint32_t phrase_len, fields_len;
+    char text[]; /* phrase, header lines */
+};
+
+/** A call that rang when the node ended: its legs are cancelled, its caller is told. */
+struct interrupted {
+    struct list node;
+    struct timer timer;
+    struct core *core;
+    uint32_t sent; /* how often */
+    uint32_t block_len;
+    char block[]; /* its record, as it was */
 };
 
 /** What a stage says. */
@@ -244,6 +266,8 @@ struct request {
 };
 
 /* core.c */
+/** What is sent from now on belongs to this message's call. */
+void core_set_topic(struct core *core, const struct sip_msg *msg);
 enum verdict core_run_stages(struct core *core, struct request *r);
 void core_resume(struct core *core, struct id server, enum auth_verdict count);
 /** Runs an ACK that has waited; its bytes are borrowed. */
@@ -261,6 +285,8 @@ enum verdict stage_routes(struct core *core, struct request *r);
 enum verdict stage_admit(struct core *core, struct request *r);
 enum verdict stage_local(struct core *core, struct request *r);
 enum verdict stage_forward(struct core *core, struct request *r);
+/** The answer when proxy_forward() says no. */
+enum verdict refuse_forward(struct core *core, struct request *r, enum err err);
 /** Requests that are answered without a transaction (RFC 3261 §8.2.7). True: done. */
 bool core_answer_stateless(struct core *core, const struct sip_msg *msg, const struct flow *source);
 
@@ -390,6 +416,43 @@ enum verdict limits_call(struct core *core, struct request *r, bool nobody);
 enum verdict limits_user(struct core *core, struct request *r);
 void limits_mail(struct core *core, const struct core_mail *mail);
 
+/* attempts.c */
+enum err attempts_open(struct core *core);
+void attempts_close(struct core *core);
+/** Is it an INVITE that is a call attempt, and are those recorded? */
+static inline bool is_attempt(const struct core *core, const struct request *r)
+{
+    return core->calls != NULL && r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0 &&
+           r->server.generation != 0;
+}
+/** Forwards it, when its record has begun: then, and only then, anybody hears of it. */
+enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_request *request,
+                             const struct proxy_target *targets, uint32_t count);
+/**
+ * Records a refusal. True: it is answered when the record is there. False: answer it now; `reply`
+ * may be another.
+ */
+bool attempt_refused(struct core *core, const struct request *r, enum core_reason reason,
+                     struct sip_reply *reply, bool stateless);
+/** It has to wait for a name. GO_ON: its caller may be told so now, WAITING: he will be. */
+enum verdict attempt_waits(struct core *core, struct request *r);
+/** It is not answered at all: if its record has begun it is over. */
+void attempt_dropped(struct core *core, const struct request *r);
+/** The caller's CANCEL. True: what was cancelled will be answered by us later. */
+bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server);
+/** A request within a dialog passes. */
+void attempt_in_dialog(struct core *core, const struct request *r);
+/** As config.news of the proxy. */
+void attempt_news(void *user, const struct proxy_news *news, uint64_t now_ms);
+
+/* interrupted.c */
+/** As config.interrupted of the calls: those who ring and the caller are told in the next turn. */
+void interrupted_add(void *user, struct slice block, uint64_t now_ms);
+void interrupted_close(struct core *core);
+/** A response without a transaction: the ACK that it waits for, if it is of such a call. */
+void interrupted_response(struct core *core, const struct sip_msg *response,
+                          const struct flow *source);
+
 /* register.c */
 enum err register_open(struct core *core);
 void register_close(struct core *core);
@@ -431,7 +494,7 @@ size_t dns_waits_memory_max(void);
 /** The request at hand waits for core->dns_query, and is run anew when that is known. */
 enum verdict dns_wait(struct core *core, struct request *r);
 /** As proxy_config.hop_failed and hop_answered. */
-void dns_hop_failed(void *user, const struct flow *to, uint64_t now_ms);
+void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
 void dns_hop_answered(void *user, const struct flow *to);
 
 /* edge.c */

@@ -111,9 +111,59 @@ static bool binding_flow(const struct core *core, const struct binding *binding,
     return to->listener != LISTENER_ANY;
 }
 
-/** The first value of a stored Path is the next hop (RFC 3327 §5.3). */
-static bool path_address(const struct core *core, const struct binding *binding, bool sips,
-                         uint8_t listener, struct flow *to)
+static struct resolve_query hop_query(const struct sip_uri *uri)
+{
+    return (struct resolve_query){
+        .host = uri->maddr.len > 0 ? uri->maddr : uri->host,
+        .port = uri->port,
+        .transport = uri->transport,
+        .sips = uri->scheme == SIP_SCHEME_SIPS,
+    };
+}
+
+/** May the DNS be asked for the host of this URI? */
+static bool has_name(const struct core *core, const struct sip_uri *uri)
+{
+    return uri->scheme != SIP_SCHEME_TEL &&
+           !(uri->has_transport && uri->transport == TRANSPORT_NONE) &&
+           core->config.ops.ask_dns != NULL;
+}
+
+/** The way to a target of `host`; false: no listener can send there. */
+static bool target_flow(struct core *core, struct slice host, const struct resolve_target *target,
+                        uint8_t listener, struct flow *to)
+{
+    *to =
+        (struct flow){.transport = target->transport, .remote = target->addr, .name = target->name};
+    to->listener = pick_listener(core, (enum transport)to->transport, to->remote.family, listener);
+    if (to->name != 0 && core->config.ops.name_host != NULL)
+        core->config.ops.name_host(core->config.ops.user, to->name, host);
+    return to->listener != LISTENER_ANY;
+}
+
+/** The best address of an edge's name: a dead one comes last, so that the next call finds another.
+ */
+static bool edge_address(struct core *core, const struct sip_uri *uri, uint8_t listener,
+                         struct flow *to, bool *ask)
+{
+    const struct resolve_targets *targets;
+    struct resolve_query query = hop_query(uri);
+    enum resolve_verdict verdict =
+        has_name(core, uri) ? dns_find(core, &query, &targets) : RESOLVE_NOTHING;
+
+    *ask |= verdict == RESOLVE_ASK;
+    for (uint32_t i = 0; verdict == RESOLVE_DONE && i < targets->count; i++) {
+        const struct resolve_target *target = &targets->items[i];
+        if (!is_our_address(core, &target->addr) &&
+            target_flow(core, query.host, target, listener, to))
+            return true;
+    }
+    return false;
+}
+
+/** The first value of a stored Path is the next hop (RFC 3327 §5.3). `*ask`: as LOCATE_ASK. */
+static bool path_address(struct core *core, const struct binding *binding, bool sips,
+                         uint8_t listener, struct flow *to, bool *ask)
 {
     struct slice rest = binding->path, value;
     struct sip_name_addr edge;
@@ -124,7 +174,7 @@ static bool path_address(const struct core *core, const struct binding *binding,
         return false;
     if (sips)
         uri.scheme = SIP_SCHEME_SIPS;
-    return locate_address(core, &uri, listener, to);
+    return locate_address(core, &uri, listener, to) || edge_address(core, &uri, listener, to, ask);
 }
 
 static bool is_callable(const struct sip_uri *uri)
@@ -132,9 +182,9 @@ static bool is_callable(const struct sip_uri *uri)
     return uri->scheme == SIP_SCHEME_SIP || uri->scheme == SIP_SCHEME_SIPS;
 }
 
-static bool binding_target(const struct core *core, const struct binding *binding,
+static bool binding_target(struct core *core, const struct binding *binding,
                            const struct sip_uri *uri, struct slice aor, uint8_t listener,
-                           struct proxy_target *out)
+                           struct proxy_target *out, bool *ask)
 {
 
     *out = (struct proxy_target){
@@ -145,7 +195,7 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .instance = instance_hash(core, binding),
     };
     if (binding->path.len > 0)
-        return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to);
+        return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to, ask);
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);
@@ -162,6 +212,7 @@ struct search {
     struct proxy_target *out;
     uint32_t count, max;
     uint8_t depth;
+    bool ask;                /* for the name of an edge, core->dns_query */
     enum core_reason reason; /* why nothing was found */
 };
 
@@ -227,7 +278,8 @@ static void search_binding(struct core *core, const struct binding *binding, str
     bool direct = binding->path.len > 0 || binding->nat || flow_has_conn(&binding->flow);
     if (direct || !is_our_uri(core, &uri)) {
         struct proxy_target *target = &search->out[search->count];
-        if (binding_target(core, binding, &uri, aor, search->query->listener, target) &&
+        if (binding_target(core, binding, &uri, aor, search->query->listener, target,
+                           &search->ask) &&
             !leads_inside(binding, &target->to) &&
             (search->query->outside || binding->path.len > 0 ||
              !leads_outside(core, binding, &target->to)) &&
@@ -369,6 +421,8 @@ static uint32_t locate_user(struct core *core, const struct locate_query *query,
 
     search_user(core, query->uri, &search);
     *reason = search.reason;
+    if (search.ask) /* all forks start together */
+        return LOCATE_ASK;
     if (search.count > 0)
         core->counters.location_hits++;
     else
@@ -393,24 +447,21 @@ bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint
  * The targets of a name, in their order: each is tried when the one before has failed. Whoever has
  * the name may let it lead to us, though we do not serve it: what is sent there would come back.
  */
-static uint32_t hop_targets(struct core *core, const struct resolve_targets *found,
-                            uint8_t listener, struct slice text, struct proxy_target *out,
-                            uint32_t max, enum core_reason *reason)
+static uint32_t hop_targets(struct core *core, struct slice host,
+                            const struct resolve_targets *found, uint8_t listener,
+                            struct slice text, struct proxy_target *out, uint32_t max,
+                            enum core_reason *reason)
 {
     uint32_t count = 0, group = ++core->hop_groups;
 
     for (uint32_t i = 0; i < found->count && count < max; i++) {
         const struct resolve_target *target = &found->items[i];
-        struct flow to = {
-            .transport = target->transport, .remote = target->addr, .name = target->name};
-        if (is_our_address(core, &to.remote)) {
+        struct flow to;
+        if (is_our_address(core, &target->addr)) {
             *reason = CORE_R_LOOP;
             continue;
         }
-        to.listener = pick_listener(core, (enum transport)to.transport, to.remote.family, listener);
-        if (to.name != 0 && core->config.ops.name_host != NULL)
-            core->config.ops.name_host(core->config.ops.user, to.name, core->dns_query.host);
-        if (to.listener != LISTENER_ANY)
+        if (target_flow(core, host, target, listener, &to))
             out[count++] = (struct proxy_target){
                 .uri = text, .to = to, .q = 1000, .group = group != 0 ? group : 1};
     }
@@ -429,18 +480,12 @@ uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listen
         *reason = CORE_R_LOOP;
         return is_our_address(core, &out[0].to.remote) ? 0 : 1;
     }
-    if (uri->scheme == SIP_SCHEME_TEL || (uri->has_transport && uri->transport == TRANSPORT_NONE) ||
-        core->config.ops.ask_dns == NULL)
+    if (!has_name(core, uri))
         return 0;
-    struct resolve_query query = {
-        .host = uri->maddr.len > 0 ? uri->maddr : uri->host,
-        .port = uri->port,
-        .transport = uri->transport,
-        .sips = uri->scheme == SIP_SCHEME_SIPS,
-    };
+    struct resolve_query query = hop_query(uri);
     switch (dns_find(core, &query, &targets)) {
     case RESOLVE_DONE:
-        return hop_targets(core, targets, listener, text, out, max, reason);
+        return hop_targets(core, query.host, targets, listener, text, out, max, reason);
     case RESOLVE_ASK:
         return LOCATE_ASK;
     case RESOLVE_NO_ANSWER:

@@ -21,7 +21,7 @@ enum {
     KEPT_ROUNDS = 3,  /* after so many rounds without a ping a phone is gone, or registered anew */
     LOG_EVERY_MS = 1000,
     REQUEST_MAX = 4096, /* bytes of an OPTIONS */
-    CALL_ID_DIGITS = 16,
+    ID_DIGITS = 16,
 };
 
 /** A phone that is being asked, or that did not answer. */
@@ -180,11 +180,11 @@ static void write_options(struct core *core, const struct binding *binding, cons
     builder_text(b, ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:");
     write_our_address(core, b, to);
     builder_text(b, ">;tag=");
-    builder_hex(b, rng_u64(&core->rng), CALL_ID_DIGITS);
+    builder_hex(b, rng_u64(&core->rng), ID_DIGITS);
     builder_text(b, "\r\nTo: <");
     builder_add(b, uri);
     builder_text(b, ">\r\nCall-ID: ");
-    builder_hex(b, rng_u64(&core->rng), CALL_ID_DIGITS);
+    builder_hex(b, rng_u64(&core->rng), ID_DIGITS);
     builder_text(b, "\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n");
 }
 

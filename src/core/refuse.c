@@ -54,6 +54,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_USER_LIMIT] = "user_limit",
     [CORE_R_LOGIN_BARRED] = "login_barred",
     [CORE_R_SCANNER] = "scanner",
+    [CORE_R_CALLS_FULL] = "calls_full",
 };
 
 const char *core_reason_name(enum core_reason reason)
@@ -92,7 +93,8 @@ static enum core_log_level level_of(enum core_reason reason)
 {
     if (reason == CORE_R_CHALLENGED || reason == CORE_R_STALE)
         return CORE_LOG_DEBUG;
-    if (reason == CORE_R_FULL || reason == CORE_R_MEMORY || reason == CORE_R_STORE)
+    if (reason == CORE_R_FULL || reason == CORE_R_CALLS_FULL || reason == CORE_R_MEMORY ||
+        reason == CORE_R_STORE)
         return CORE_LOG_ERROR;
     return CORE_LOG_INFO;
 }
@@ -144,7 +146,10 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
         .reason = phrase != NULL ? slice_of(phrase) : SLICE_EMPTY,
         .fields = fields,
     };
-    if (!is_stateless(core, r, reason))
+    bool stateless = is_stateless(core, r, reason);
+    if (attempt_refused(core, r, reason, &reply, stateless))
+        return WAITING;
+    if (!stateless)
         return answer_request(core, r, &reply);
     txn_reply_stateless(core->txns, r->msg, r->source, &reply);
     txn_server_drop(core->txns, r->server, core->now_ms);

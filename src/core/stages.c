@@ -454,7 +454,7 @@ static bool forms_dialog(enum sip_method method)
            method == SIP_NOTIFY;
 }
 
-static enum verdict refuse_forward(struct core *core, struct request *r, enum err err)
+enum verdict refuse_forward(struct core *core, struct request *r, enum err err)
 {
     if (r->msg->method == SIP_ACK)
         return DROP;
@@ -529,6 +529,10 @@ enum verdict stage_forward(struct core *core, struct request *r)
         if (verdict != GO_ON)
             return verdict;
     }
+    if (is_attempt(core, r))
+        return attempt_forward(core, r, &request, targets, count);
+    if (core->calls != NULL && r->in_dialog && method != SIP_ACK)
+        attempt_in_dialog(core, r);
     if (method == SIP_INVITE && core->resolved == 0) { /* else it has been told */
         struct sip_reply trying = {.status = 100};
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)

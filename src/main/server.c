@@ -273,12 +273,16 @@ static struct core_config core_config_of(struct server_worker *worker)
         .overload_last_ms = config->overload.refresh_target_ms,
         .guard = guard_config_of(server),
         .resolve = resolve_limits_default(),
+        .records = config->records && !config->store.memory,
+        .calls_max = config->limits.calls,
+        .call_silence_ms = config->calls_silence_ms,
         .outbox = net_outbox(worker->net),
         .location = table_interface(server->table),
         .ops = wiring_core_ops(worker),
         .policy = server->policy,
     };
     core.resolve.wait_ms = config->dns.wait_ms;
+    core.call_id_floor = server->last_call;
     memcpy(core.algorithms, config->auth.algorithms, sizeof core.algorithms);
     if (!config->store.memory)
         core.durable = store_ops(server->store, worker->index);
@@ -362,8 +366,39 @@ static enum err restore_aor(void *user, struct slice aor, struct slice block)
     return OK;
 }
 
+static bool restore_call(void *user, struct slice block)
+{
+    struct server *server = user;
+
+    for (unsigned i = 0; i < server->worker_count; i++)
+        core_restore_call(server->workers[i].core, block, server->started_ms,
+                          server->started_wall_ms);
+    return true;
+}
+
+/** Everything that outlived the run before. */
+static bool restore(struct server *server)
+{
+    uint64_t lately_ms = server->started_wall_ms - CALLS_REMEMBERED_MS;
+
+    if (store_load_bindings(server->store, server->started_wall_ms, restore_aor, server) != OK) {
+        fprintf(stderr, "strowger: the bindings cannot be read back from the store\n");
+        return false;
+    }
+    if (server->config->records &&
+        store_load_calls(server->store, lately_ms, restore_call, server) != OK) {
+        fprintf(stderr, "strowger: the calls cannot be read back from the store\n");
+        return false;
+    }
+    return true;
+}
+
 static bool open_workers(struct server *server)
 {
+    if (store_last_call(server->store, &server->last_call) != OK) {
+        fprintf(stderr, "strowger: the calls cannot be read back from the store\n");
+        return false;
+    }
     server->workers = calloc(server->worker_count, sizeof *server->workers);
     if (server->workers == NULL)
         return false;
@@ -372,10 +407,7 @@ static bool open_workers(struct server *server)
             fprintf(stderr, "strowger: worker %u could not be set up (see above)\n", i);
             return false;
         }
-    if (store_load_bindings(server->store, server->started_wall_ms, restore_aor, server) == OK)
-        return true;
-    fprintf(stderr, "strowger: the bindings cannot be read back from the store\n");
-    return false;
+    return restore(server);
 }
 
 static bool open_api(struct server *server)

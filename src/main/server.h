@@ -82,6 +82,7 @@ struct server {
     char control_path[512];
     struct server_memory memory; /* what the configuration allows */
     uint64_t started_wall_ms, started_ms;
+    uint64_t last_call;           /* the largest id of a call that was there at the start */
     _Atomic bool ready, draining; /* told by the main thread, asked by the api's */
 };
 
@@ -100,6 +101,9 @@ int server_run(const char *config_file);
 /* status.c: for the API's hooks; `user` is the struct server */
 json_t *server_status_json(void *user);
 void server_metrics(void *user, struct api_text *out);
+
+/* calls.c */
+void server_calls_metrics(const struct server *server, struct api_text *out);
 
 /* bans.c: likewise */
 json_t *server_bans_json(void *user);

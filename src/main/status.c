@@ -128,8 +128,9 @@ static json_t *alarms_json(const struct server *server, const struct store_statu
                                                 "registrations are refused"));
 
     if (store->journal_failing)
-        json_array_append_new(list, json_string("the journal cannot be written: new registrations "
-                                                "are refused. Look at the disk (space, errors)"));
+        json_array_append_new(
+            list, json_string("the journal cannot be written: new registrations and calls "
+                              "are refused. Look at the disk (space, errors)"));
     if (store->database_failing)
         json_array_append_new(list, json_string("the database cannot be written: the journal "
                                                 "grows. Look at the disk (space, errors)"));
@@ -588,6 +589,7 @@ void server_metrics(void *user, struct api_text *out)
     net_metrics(server, out);
     dns_metrics(server, out);
     tls_metrics(server, out);
+    server_calls_metrics(server, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

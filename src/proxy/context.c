@@ -166,12 +166,39 @@ static bool leaves_udp(const struct proxy *proxy, const struct proxy_target *tar
            config->may_stream(config->user, &target->to, stream, now_ms);
 }
 
+static void tell_leg(const struct context *c, enum proxy_event event, struct id client,
+                     const struct proxy_target *target, struct slice branch, uint64_t now_ms)
+{
+    const struct proxy_news news = {
+        .event = event, .client = client, .target = target, .branch = branch};
+
+    context_tell(c, news, now_ms);
+}
+
+/* The transaction of the next branch: what was reserved for its target, or a new one. */
+static enum err client_for(struct context *c, const struct proxy_request *request,
+                           struct plan_target *slot, struct id *client,
+                           char name[static TXN_BRANCH_LEN])
+{
+    static const struct id none;
+    struct txn_table *txns = c->proxy->config.txns;
+    uint64_t number = context_number(c, c->branch_count);
+
+    if (slot == NULL || slot->client.generation == 0)
+        return txn_client_open(txns, (enum sip_method)request->msg->method, request->loop, number,
+                               client, name);
+    *client = slot->client;
+    slot->client = none;
+    txn_client_context(txns, *client, number);
+    return txn_client_branch(txns, *client, name) ? OK : ERR_NOT_FOUND;
+}
+
 /*
  * §16.6 steps 2 to 11 for one target. `slot`: where it stands in the plan; NULL: there is none,
  * then ERR_AGAIN says that one is needed, as the request may have to be sent twice (§18.1.1).
  */
 static enum err branch_start(struct context *c, const struct proxy_request *request,
-                             const struct proxy_target *target, const struct plan_target *slot,
+                             const struct proxy_target *target, struct plan_target *slot,
                              unsigned breadth, uint64_t now_ms)
 {
     const struct flow *to = &target->to;
@@ -186,8 +213,7 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
     enum err err = branch_room(c);
     if (err)
         return err;
-    err = txn_client_open(txns, (enum sip_method)request->msg->method, request->loop,
-                          context_number(c, c->branch_count), &client, name);
+    err = client_for(c, request, slot, &client, name);
     if (err)
         return err;
     struct slice branch = {name, sizeof name};
@@ -228,6 +254,7 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
     proxy->counters.branches++;
     proxy->counters.streams += by_size;
+    tell_leg(c, PROXY_LEG_SENT, client, target, branch, now_ms);
     return OK;
 }
 
@@ -327,7 +354,7 @@ static bool back_to_udp(struct context *c, unsigned index, enum txn_failure fail
         return false;
     if (config->hop_failed != NULL &&
         config->may_stream(config->user, &slot->target.to, &stream, now_ms))
-        config->hop_failed(config->user, &stream, now_ms); /* the next large one need not try */
+        config->hop_failed(config->user, &stream, 0, now_ms); /* the next large one need not try */
     slot->by_udp = true;
     slot->done = false;
     slot->branch = PROXY_BRANCHES_MAX;
@@ -335,13 +362,13 @@ static bool back_to_udp(struct context *c, unsigned index, enum txn_failure fail
     return true;
 }
 
-static void hop_failed(struct context *c, unsigned index, uint64_t now_ms)
+static void hop_failed(struct context *c, unsigned index, uint32_t retry_after_s, uint64_t now_ms)
 {
     const struct proxy_config *config = &c->proxy->config;
     const struct flow *to = hop_of(c, index);
 
     if (to != NULL && config->hop_failed != NULL)
-        config->hop_failed(config->user, to, now_ms);
+        config->hop_failed(config->user, to, retry_after_s, now_ms);
 }
 
 static void hop_answered(struct context *c, unsigned index)
@@ -450,6 +477,26 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
     return started;
 }
 
+/* Gives transactions to the targets that will be tried first, so that their branches are known. */
+static void reserve_group(struct context *c, const struct proxy_request *request, uint64_t now_ms)
+{
+    char name[TXN_BRANCH_LEN];
+    uint16_t q;
+
+    if (!highest_q(c, &q))
+        return;
+    for (unsigned i = 0; i < c->plan->count; i++) {
+        struct plan_target *slot = &c->plan->targets[i];
+        struct id client;
+        if (slot->target.q != q || txn_client_open(c->proxy->config.txns, SIP_INVITE, request->loop,
+                                                   0, &client, name) != OK)
+            continue; /* it will be opened when it is due */
+        slot->client = client;
+        tell_leg(c, PROXY_LEG_PLANNED, client, &slot->target, (struct slice){name, sizeof name},
+                 now_ms);
+    }
+}
+
 /* The group that is at work has a target ready, or there is none at work and the next group is
  * due. */
 static unsigned launch(struct context *c, const struct proxy_request *request, enum err *error,
@@ -468,6 +515,17 @@ static unsigned launch(struct context *c, const struct proxy_request *request, e
     return 0;
 }
 
+static struct proxy_request request_of(const struct context *c, const struct sip_msg *msg)
+{
+    struct proxy_request request = c->plan->request;
+
+    request.msg = msg;
+    request.source = txn_server_flow(c->proxy->config.txns, c->server);
+    if (c->plan->credentials >= 0)
+        request.credentials = &msg->fields[c->plan->credentials];
+    return request;
+}
+
 /* The request anew, from the bytes that its server transaction keeps. */
 static bool restore_request(struct context *c, struct proxy_request *out)
 {
@@ -477,11 +535,7 @@ static bool restore_request(struct context *c, struct proxy_request *out)
 
     if (bytes.len == 0 || sip_parse(bytes, txn_server_framing(txns, c->server), msg) != OK)
         return false;
-    *out = c->plan->request;
-    out->msg = msg;
-    out->source = txn_server_flow(txns, c->server);
-    if (c->plan->credentials >= 0)
-        out->credentials = &msg->fields[c->plan->credentials];
+    *out = request_of(c, msg);
     return true;
 }
 
@@ -568,6 +622,7 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     c->proxy = proxy;
     c->timer.fn = on_timer;
     c->start_ms = now_ms;
+    c->call = proxy->config.news != NULL ? request->call : 0;
     c->invite = request->msg->method == SIP_INVITE;
     c->oc = request->msg->via.has_oc && proxy->config.oc != NULL;
     c->breadth = incoming_breadth(request->msg);
@@ -577,7 +632,8 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     return c;
 }
 
-/* With one target and nothing that could add more, nothing needs to be kept. */
+/* With one target and nothing that could add more, nothing needs to be kept; but where a name led
+ * is told when it has failed or answered. */
 static enum err start(struct context *c, const struct proxy_request *request,
                       const struct proxy_target *targets, uint32_t count, uint64_t now_ms)
 {
@@ -585,7 +641,8 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+    if (count == 1 && targets[0].group == 0 && !request->wait &&
+        (!proxy->config.recurse_on_3xx || request->in_dialog)) {
         enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
         if (err != ERR_AGAIN)
             return err;
@@ -595,6 +652,11 @@ static enum err start(struct context *c, const struct proxy_request *request,
     enum err err = plan_add(c, request, targets, count);
     if (err)
         return err;
+    if (request->wait) {
+        c->waits = true;
+        reserve_group(c, request, now_ms);
+        return OK;
+    }
     return launch(c, request, &err, now_ms) > 0 ? OK : err;
 }
 
@@ -621,6 +683,64 @@ enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
     txn_server_context(proxy->config.txns, request->server, context_number(c, SERVER_BRANCH));
     proxy->counters.forwarded++;
     return OK;
+}
+
+/* ---- requests that wait ---- */
+
+static struct context *context_waiting(const struct proxy *proxy, struct id server)
+{
+    unsigned branch;
+    struct context *c =
+        context_find(proxy, txn_server_context_get(proxy->config.txns, server), &branch);
+
+    return c != NULL && id_equal(c->server, server) && c->waits ? c : NULL;
+}
+
+/* It never was. */
+static void context_forget(struct context *c)
+{
+    txn_server_context(c->proxy->config.txns, c->server, 0);
+    context_free(c);
+}
+
+/* The only target has been tried: nothing is left to be kept, as when nothing had to wait. */
+static bool is_plan_done(const struct context *c)
+{
+    return c->plan->next == NULL && c->plan->count == 1 && c->plan->targets[0].done &&
+           !c->first.by_size && c->first.group == 0 && !c->proxy->config.recurse_on_3xx;
+}
+
+enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_msg *msg,
+                       uint64_t now_ms)
+{
+    struct context *c = context_waiting(proxy, server);
+    enum err err = ERR_MEMORY;
+
+    if (c == NULL)
+        return ERR_CONFLICT;
+    c->waits = false;
+    if (c->cancelled) {
+        context_hold(c);
+        response_finish(c, now_ms);
+        context_unhold(c);
+        return OK;
+    }
+    struct proxy_request request = request_of(c, msg);
+    if (launch(c, &request, &err, now_ms) == 0) {
+        context_forget(c);
+        return err;
+    }
+    if (is_plan_done(c))
+        plan_free(c);
+    return OK;
+}
+
+void proxy_abandon(struct proxy *proxy, struct id server)
+{
+    struct context *c = context_waiting(proxy, server);
+
+    if (c != NULL)
+        context_forget(c);
 }
 
 /* ---- events ---- */
@@ -685,12 +805,24 @@ static bool has_way_back(const struct sip_msg *response)
     return sip_values_next(&it, &value) && sip_values_next(&it, &value);
 }
 
+static void tell_response(const struct context *c, const struct branch *branch,
+                          const struct sip_msg *response, uint64_t now_ms)
+{
+    const struct proxy_news news = {.event = PROXY_LEG_RESPONSE,
+                                    .client = branch->client,
+                                    .response = response,
+                                    .status = response->status};
+
+    context_tell(c, news, now_ms);
+}
+
 static void on_provisional(struct context *c, struct branch *branch, const struct sip_msg *response,
                            uint64_t now_ms)
 {
     branch->rang = true;
     if (response->status == 100 || branch->state != BRANCH_PENDING)
         return;
+    tell_response(c, branch, response, now_ms);
     if (branch->timer_c_ms != UINT64_MAX)
         branch->timer_c_ms = now_ms + c->proxy->config.timer_c_ms; /* §16.7 step 2 */
     if (c->invite && !c->answered &&
@@ -704,6 +836,7 @@ static void on_success(struct context *c, struct branch *branch, const struct si
 {
     if (branch->state == BRANCH_PENDING)
         branch_done(c, branch);
+    tell_response(c, branch, response, now_ms);
     assert(c->invite || !c->answered); /* a non-INVITE's context was closed by its answer */
     if (!c->answered) {
         c->answered = true;
@@ -721,7 +854,12 @@ static void on_success(struct context *c, struct branch *branch, const struct si
 static void on_local_failure(struct context *c, struct branch *branch, enum txn_failure failure,
                              uint64_t now_ms)
 {
+    const struct proxy_news news = {.event = PROXY_LEG_FAILED,
+                                    .client = branch->client,
+                                    .status = failure == TXN_TIMEOUT ? 408 : 503};
+
     branch_done(c, branch);
+    context_tell(c, news, now_ms);
     if (branch->rang || branch->timed_out)
         group_settle(c, branch->group); /* there it was */
     if (failure == TXN_TIMEOUT) {
@@ -761,6 +899,7 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
         return;
     }
     branch_done(c, branch);
+    tell_response(c, branch, response, now_ms);
     if (c->answered)
         return;
     if (!is_dead_flow(c, branch, status))
@@ -802,6 +941,19 @@ static void let_hear(struct context *c, const struct sip_msg *response)
         c->watch = 0;
 }
 
+/* Seconds (RFC 3261 §20.33); a comment or parameters may follow. 0: not said, or not to be read. */
+static uint32_t retry_after(const struct sip_msg *response)
+{
+    const struct sip_field *field = sip_field_first(response, SIP_F_RETRY_AFTER);
+    struct slice value = field != NULL ? sip_field_value(response, field) : SLICE_EMPTY;
+    size_t digits = 0;
+    uint32_t seconds;
+
+    while (digits < value.len && value.data[digits] >= '0' && value.data[digits] <= '9')
+        digits++;
+    return sip_number_parse((struct slice){value.data, digits}, &seconds) == OK ? seconds : 0;
+}
+
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
                        const struct sip_msg *response, bool trusted, uint64_t now_ms)
 {
@@ -818,7 +970,7 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
     if (c->watch != 0)
         let_hear(c, response);
     if (branch->group != 0 && response->status == 503)
-        hop_failed(c, index, now_ms);
+        hop_failed(c, index, retry_after(response), now_ms);
     else if (branch->group != 0)
         hop_answered(c, index);
     if (response->status < 200)
@@ -845,7 +997,7 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
-        hop_failed(c, index, now_ms);
+        hop_failed(c, index, 0, now_ms);
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);
 }
@@ -859,6 +1011,8 @@ void proxy_on_server_end(struct proxy *proxy, struct id server, uint64_t context
 
     /* Nobody is left to hear of it: what still rings is told so. */
     context_hold(c);
+    if (!c->answered)
+        context_tell(c, (struct proxy_news){.event = PROXY_GONE}, now_ms);
     context_cancel_pending(c, SLICE_EMPTY, now_ms);
     context_close(c);
     context_unhold(c);

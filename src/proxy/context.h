@@ -48,9 +48,10 @@ struct branch {
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
-    bool done;      /* started or given up */
-    bool by_udp;    /* a stream could not be had: whatever its size */
-    uint8_t branch; /* that tries or tried it; PROXY_BRANCHES_MAX: none */
+    bool done;        /* started or given up */
+    bool by_udp;      /* a stream could not be had: whatever its size */
+    struct id client; /* reserved for it, while the request waits; zero: none */
+    uint8_t branch;   /* that tries or tried it; PROXY_BRANCHES_MAX: none */
 };
 
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */
@@ -74,6 +75,7 @@ struct context {
     char *best;          /* owned: the best response so far; NULL: made from its status */
     char *challenges;    /* owned: lines of other 401s and 407s */
     uint64_t start_ms;
+    uint64_t call; /* whose news are told; 0: nobody asks */
     struct branch first;
     uint32_t best_len;
     uint16_t challenges_len;
@@ -92,6 +94,7 @@ struct context {
     bool timed_out;    /* a branch ended by timeout: counts as 408 */
     bool unreachable;  /* a branch ended by a transport error: counts as 503 */
     bool silent;       /* waits for its end without an answer (RFC 4320 §4.2) */
+    bool waits;        /* for proxy_release() */
     bool oc;           /* the caller asks for overload control (RFC 7339) */
     bool located;      /* its targets are registrations: nobody else need hear of their flows */
     bool by_flow;      /* the target is bound to a flow: unreachable means that it is gone */
@@ -123,6 +126,15 @@ static inline struct branch *branch_at(struct context *c, unsigned index)
 {
     assert(index < c->branch_count);
     return index == 0 ? &c->first : &c->more[index - 1];
+}
+
+/** Tells who asks; nothing when nobody does. */
+static inline void context_tell(const struct context *c, struct proxy_news news, uint64_t now_ms)
+{
+    if (c->call == 0)
+        return;
+    news.call = c->call;
+    c->proxy->config.news(c->proxy->config.user, &news, now_ms);
 }
 
 void context_hold(struct context *c);

@@ -231,10 +231,10 @@ static void edit_routes(struct forward *f)
 
 /* ---- our lines (§16.6 steps 3, 4, 8; RFC 5393 §5.3.3) ---- */
 
-static void write_via(const struct forward *f, struct slice branch, struct builder *b)
+void proxy_via_write(const struct proxy *proxy, const struct flow *to, struct slice branch,
+                     struct builder *b)
 {
-    const struct proxy_config *config = &f->proxy->config;
-    const struct flow *to = &f->target->to;
+    const struct proxy_config *config = &proxy->config;
 
     builder_text(b, "Via: SIP/2.0/");
     builder_add(b, slice_of(sip_transport_name(to->transport)));
@@ -375,7 +375,7 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
 static enum err write_head(const struct forward *f, struct slice branch, unsigned breadth,
                            struct builder *b)
 {
-    write_via(f, branch, b);
+    proxy_via_write(f->proxy, &f->target->to, branch, b);
     if (f->request->record_route) {
         enum err err = write_record_route(f, b);
         if (err)

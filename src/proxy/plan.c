@@ -10,6 +10,9 @@ void plan_free(struct context *c)
     while (c->plan != NULL) {
         struct plan *plan = c->plan;
         c->plan = plan->next;
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].client.generation != 0)
+                txn_client_discard(c->proxy->config.txns, plan->targets[i].client);
         mem_free(c->proxy->config.mem, plan, plan->bytes);
     }
 }

@@ -63,6 +63,28 @@ struct proxy_request {
     bool path_ob;  /* as the first hop, so that `source` is the phone's flow (RFC 5626 §5.1) */
     bool by_flow;  /* one target, bound to its flow: when that is gone the answer is 430 */
     uint8_t watch; /* given to heard() with responses to it; 0: nobody listens */
+    uint64_t call; /* whose news are told; 0: nobody asks */
+    bool wait;     /* INVITE: nothing is sent before proxy_release(), not even a 100 by the core */
+};
+
+/** What happens to a request that has a `call`. */
+enum proxy_event {
+    PROXY_LEG_PLANNED = 1, /* it will be tried when the request is released: target, branch */
+    PROXY_LEG_SENT,        /* target, branch */
+    PROXY_LEG_RESPONSE,    /* response: any but 100 */
+    PROXY_LEG_FAILED,      /* without a final response; status: as which it counts */
+    PROXY_TOLD,            /* the caller, a final response: status, and `response` if it was one */
+    PROXY_GONE,            /* the caller's transaction has ended without a final response */
+};
+
+struct proxy_news {
+    enum proxy_event event;
+    uint64_t call;
+    struct id client;                  /* of a leg: its transaction */
+    const struct proxy_target *target; /* borrowed, as all below */
+    struct slice branch;
+    const struct sip_msg *response;
+    uint16_t status;
 };
 
 struct proxy_config {
@@ -96,8 +118,9 @@ struct proxy_config {
      * hop_failed() for `stream`.
      */
     bool (*may_stream)(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms);
-    /** A target of a group did not answer, or has; NULL: nobody asks. */
-    void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
+    /** A target of a group did not answer, or has; NULL: nobody asks. `retry_after_s`: of its 503;
+     * 0: it did not say. */
+    void (*hop_failed)(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
@@ -107,6 +130,8 @@ struct proxy_config {
      */
     bool (*heard)(void *user, struct id server, const struct sip_msg *response, unsigned watch);
     uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
+    /** Hears of requests that have a call; borrowed until return. NULL: nobody does. */
+    void (*news)(void *user, const struct proxy_news *news, uint64_t now_ms);
     /** As txn_config.oc, for responses on their way through. NULL: nothing. */
     struct slice (*oc)(void *user, const struct flow *source);
 };
@@ -131,6 +156,21 @@ uint32_t proxy_count(const struct proxy *proxy);
 MUST_CHECK enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
                                   const struct proxy_target *targets, uint32_t count,
                                   uint64_t now_ms);
+
+/**
+ * An INVITE that was to wait goes on its way, or is answered when it was cancelled meanwhile. `msg`
+ * is txn_server_request(), parsed again. An error, as of proxy_forward(): nothing was sent and it
+ * is forgotten. ERR_CONFLICT: none waits.
+ */
+MUST_CHECK enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_msg *msg,
+                                  uint64_t now_ms);
+
+/** One that waits is forgotten: the caller answers it. */
+void proxy_abandon(struct proxy *proxy, struct id server);
+
+/** Writes the Via line of a request that went to `to` by that branch. */
+void proxy_via_write(const struct proxy *proxy, const struct flow *to, struct slice branch,
+                     struct builder *b);
 
 /** The caller's CANCEL for the INVITE whose server transaction is `server` (§16.10): pending
  * branches are cancelled. */

@@ -147,6 +147,7 @@ static void reply(struct context *c, uint16_t status, uint64_t now_ms)
     const struct sip_reply made = {.status = status};
 
     count_final(proxy, status);
+    context_tell(c, (struct proxy_news){.event = PROXY_TOLD, .status = status}, now_ms);
     if (txn_reply(proxy->config.txns, c->server, &made, now_ms) != OK)
         txn_server_drop(proxy->config.txns, c->server, now_ms);
 }
@@ -211,13 +212,25 @@ static enum err send_up(struct context *c, const struct sip_msg *response, bool 
     return txn_forward_response(proxy->config.txns, c->server, edits, now_ms);
 }
 
+static void tell_final(const struct context *c, const struct sip_msg *response, uint64_t now_ms)
+{
+    const struct proxy_news news = {
+        .event = PROXY_TOLD, .response = response, .status = response->status};
+
+    context_tell(c, news, now_ms);
+}
+
 void response_forward(struct context *c, const struct sip_msg *response, uint64_t now_ms)
 {
     c->proxy->counters.responses++;
     count_final(c->proxy, response->status);
-    if (send_up(c, response, c->proxy->response_trusted, SLICE_EMPTY, now_ms) == OK ||
-        response->status < 200)
+    enum err err = send_up(c, response, c->proxy->response_trusted, SLICE_EMPTY, now_ms);
+    if (response->status < 200)
         return;
+    if (err == OK) {
+        tell_final(c, response, now_ms);
+        return;
+    }
     /* A final response that cannot be sent on: one of our own may be small enough. */
     reply(c, 500, now_ms);
 }
@@ -231,7 +244,10 @@ static enum err send_best(struct context *c, uint64_t now_ms)
         return ERR_NOT_FOUND;
     if (is_challenge(c->best_status))
         challenges = (struct slice){c->challenges, c->challenges_len};
-    return send_up(c, msg, c->best_trusted, challenges, now_ms);
+    enum err err = send_up(c, msg, c->best_trusted, challenges, now_ms);
+    if (err == OK)
+        tell_final(c, msg, now_ms);
+    return err;
 }
 
 /* Nothing was received: what the failures here count as (§16.7 step 6, §16.8, §16.9). */

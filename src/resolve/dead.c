@@ -75,6 +75,26 @@ void resolver_failed(struct resolver *resolver, const struct resolve_target *tar
     resolver->counters.dead++;
 }
 
+void resolver_failed_for(struct resolver *resolver, const struct resolve_target *target,
+                         uint32_t seconds, uint64_t now_ms)
+{
+    struct dead *dead = find(resolver, target);
+    uint64_t for_ms = (uint64_t)seconds * 1000;
+
+    if (for_ms < DEAD_SAID_MIN_MS)
+        for_ms = DEAD_SAID_MIN_MS;
+    if (for_ms > DEAD_MAX_MS)
+        for_ms = DEAD_MAX_MS;
+    if (dead == NULL)
+        dead = make(resolver, target);
+    if (dead == NULL)
+        return;
+    resolver->counters.dead += dead->until_ms <= now_ms;
+    dead->until_ms = now_ms + for_ms;
+    list_remove(&dead->by_age);
+    list_push(&resolver->by_age, &dead->by_age);
+}
+
 void resolver_answered(struct resolver *resolver, const struct resolve_target *target)
 {
     if (resolver->counters.dead_now == 0)

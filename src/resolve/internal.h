@@ -21,6 +21,7 @@ enum {
     STALE_MAX_MS = 86400 * 1000, /* after its end (RFC 8767 §5) */
     DEAD_MS = 32000,             /* the first time: a transaction's life */
     DEAD_MAX_MS = 10 * 60000,
+    DEAD_SAID_MIN_MS = 1000, /* when it says so itself */
 };
 
 /** An answer that is kept. Its name and texts stand behind the records. */

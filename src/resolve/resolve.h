@@ -153,6 +153,10 @@ void resolver_answer(struct resolver *resolver, struct id question, const struct
  */
 void resolver_failed(struct resolver *resolver, const struct resolve_target *target,
                      uint64_t now_ms);
+/** As before, but it has said itself for how many seconds (Retry-After): bounded to 1 s and to what
+ * is the most without that. The latest word counts. */
+void resolver_failed_for(struct resolver *resolver, const struct resolve_target *target,
+                         uint32_t seconds, uint64_t now_ms);
 /** It has answered. */
 void resolver_answered(struct resolver *resolver, const struct resolve_target *target);
 bool resolver_is_dead(const struct resolver *resolver, const struct resolve_target *target,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/binding.h"
+#include "base/call_record.h"
 #include "base/hash.h"
 
 enum {
@@ -117,6 +118,56 @@ static enum err apply_bindings(struct applier *applier, const struct durable_op 
     return cut_bindings(applier->db, op->key, set.count);
 }
 
+/* --- Calls ---------------------------------------------------------------------------------- */
+
+static void bind_known(sqlite3_stmt *statement, int index, struct slice text)
+{
+    if (text.len > 0)
+        db_bind_text(statement, index, text);
+}
+
+static void bind_word(sqlite3_stmt *statement, int index, const char *word)
+{
+    if (word != NULL)
+        db_bind_text(statement, index, slice_of(word));
+}
+
+static void bind_number(sqlite3_stmt *statement, int index, uint64_t value)
+{
+    if (value != 0)
+        db_bind_u64(statement, index, value);
+}
+
+static enum err apply_call(struct applier *applier, const struct durable_op *op)
+{
+    struct call_record *record = &applier->record;
+
+    if (call_record_unpack(op->value, record) != OK) {
+        applier->unsound++;
+        return OK;
+    }
+    sqlite3_stmt *statement = db_statement(applier->db, SQL_CALL_PUT);
+    if (statement == NULL)
+        return ERR_IO;
+    sqlite3_clear_bindings(statement); /* what is not known is NULL */
+    db_bind_u64(statement, 1, record->id);
+    bind_number(statement, 2, record->end_ms);
+    bind_word(statement, 3, call_direction_name(record->direction));
+    bind_word(statement, 4, call_disposition_name(record->disposition));
+    bind_word(statement, 5, call_party_name(record->release_party));
+    bind_number(statement, 6, record->sip_status);
+    bind_number(statement, 7, record->q850_cause);
+    bind_known(statement, 8, record->sip_call_id);
+    bind_known(statement, 9, record->calling_uri);
+    bind_known(statement, 10, record->calling_number);
+    bind_known(statement, 11, record->called_uri);
+    bind_known(statement, 12, record->called_number);
+    bind_known(statement, 13, record->answered_by);
+    bind_known(statement, 14, record->source_address);
+    db_bind_blob(statement, 15, op->value);
+    return db_run(statement);
+}
+
 /* --- Batches -------------------------------------------------------------------------------- */
 
 /* Is this the first record of its kind and key that we see? */
@@ -142,6 +193,8 @@ static enum err apply_one(struct applier *applier, const struct durable_op *op)
     switch ((enum durable_kind)op->kind) {
     case DURABLE_BINDINGS:
         return apply_bindings(applier, op);
+    case DURABLE_CALL:
+        return apply_call(applier, op);
     }
     applier->unsound++; /* a kind that this program does not know */
     return OK;

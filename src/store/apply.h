@@ -7,6 +7,7 @@
 #ifndef STORE_APPLY_H
 #define STORE_APPLY_H
 
+#include "base/call_record.h"
 #include "store/db.h"
 #include "store/record.h"
 
@@ -14,9 +15,10 @@ struct applier {
     struct db *db;    /* borrowed */
     uint64_t applied; /* the last sequence number that is in the database */
     uint64_t hash_seed;
-    uint64_t unsound;     /* operations left out: their bytes are not what their kind says */
-    struct record *batch; /* STORE_BATCH_MAX of them */
-    uint32_t *seen;       /* which keys the batch has had: index + 1 into it */
+    uint64_t unsound;          /* operations left out: their bytes are not what their kind says */
+    struct call_record record; /* one while it is applied */
+    struct record *batch;      /* STORE_BATCH_MAX of them */
+    uint32_t *seen;            /* which keys the batch has had: index + 1 into it */
 };
 
 /** Reads from the database how far it is. */

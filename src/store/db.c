@@ -26,6 +26,17 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_BINDING_CLEAN] = "DELETE FROM bindings WHERE aor IN (SELECT aor FROM bindings"
                           " GROUP BY aor HAVING max(expires) <= ?1)",
     [SQL_BINDING_LOAD] = "SELECT aor, block FROM bindings WHERE position = 0",
+    [SQL_CALL_PUT] = "INSERT INTO calls (id, end_time, direction, disposition, release_party,"
+                     " sip_status, q850_cause, sip_call_id, calling_uri, calling_number,"
+                     " called_uri, called_number, answered_by, source_address, block) VALUES (?1,"
+                     " ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+                     " ON CONFLICT (id) DO UPDATE SET end_time = ?2, disposition = ?4,"
+                     " release_party = ?5, sip_status = ?6, q850_cause = ?7, answered_by = ?13,"
+                     " block = ?15", /* the rest is known from the start */
+    [SQL_CALL_LAST] = "SELECT max(id) FROM calls",
+    [SQL_CALL_OPEN] = "SELECT block FROM calls WHERE end_time IS NULL"
+                      " UNION ALL SELECT block FROM calls WHERE end_time >= ?1",
+    [SQL_CALL_FIND] = "SELECT block FROM calls WHERE id = ?1",
     [SQL_USER_LOAD] = USER_COLUMNS " ORDER BY name",
     [SQL_USER_FIND] = USER_COLUMNS " WHERE name = ?1",
     [SQL_USER_NAME_UP] = USER_COLUMNS " WHERE name > ?1 ORDER BY name",

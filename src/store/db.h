@@ -20,6 +20,10 @@ enum db_sql {
     SQL_BINDING_CUT,
     SQL_BINDING_CLEAN,
     SQL_BINDING_LOAD,
+    SQL_CALL_PUT,
+    SQL_CALL_LAST,
+    SQL_CALL_OPEN, /* those that go on, or ended lately */
+    SQL_CALL_FIND,
     SQL_USER_LOAD,
     SQL_USER_FIND,
     SQL_USER_NAME_UP, /* the orders of store_users_walk() */

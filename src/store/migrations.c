@@ -64,6 +64,41 @@ const char *const store_migrations[] = {
     "    who TEXT NOT NULL,\n"
     "    what TEXT NOT NULL\n"
     ") STRICT;\n",
+
+    /* 2: calls. The block has the whole record; the columns are what lists are filtered by. The id
+     * grows with the time of the start. */
+    "CREATE TABLE calls (\n"
+    "    id INTEGER PRIMARY KEY,\n"
+    "    end_time INTEGER,\n" /* ms UTC; NULL: it goes on */
+    "    direction TEXT,\n"
+    "    disposition TEXT,\n"
+    "    release_party TEXT,\n"
+    "    sip_status INTEGER,\n"
+    "    q850_cause INTEGER,\n"
+    "    sip_call_id TEXT,\n"
+    "    calling_uri TEXT,\n"
+    "    calling_number TEXT,\n"
+    "    called_uri TEXT,\n"
+    "    called_number TEXT,\n"
+    "    answered_by TEXT,\n"
+    "    source_address TEXT,\n"
+    "    block BLOB NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE INDEX calls_end_time ON calls (end_time);\n"
+    "CREATE INDEX calls_direction ON calls (direction);\n"
+    "CREATE INDEX calls_disposition ON calls (disposition);\n"
+    "CREATE INDEX calls_release_party ON calls (release_party);\n"
+    "CREATE INDEX calls_sip_status ON calls (sip_status);\n"
+    "CREATE INDEX calls_q850_cause ON calls (q850_cause);\n"
+    "CREATE INDEX calls_sip_call_id ON calls (sip_call_id);\n"
+    "CREATE INDEX calls_calling_uri ON calls (calling_uri);\n"
+    "CREATE INDEX calls_calling_number ON calls (calling_number)"
+    " WHERE calling_number IS NOT NULL;\n"
+    "CREATE INDEX calls_called_uri ON calls (called_uri);\n"
+    "CREATE INDEX calls_called_number ON calls (called_number)"
+    " WHERE called_number IS NOT NULL;\n"
+    "CREATE INDEX calls_answered_by ON calls (answered_by) WHERE answered_by IS NOT NULL;\n"
+    "CREATE INDEX calls_source_address ON calls (source_address);\n",
 };
 
 const unsigned store_migrations_count = COUNT_OF(store_migrations);

@@ -169,7 +169,8 @@ static enum err write_group(struct store *store)
     if (err) {
         if (!atomic_exchange(&store->journal_failing, true))
             store_say(store, STORE_ERROR,
-                      "journal %s: cannot be written: %s; registrations are refused until it can: "
+                      "journal %s: cannot be written: %s; registrations and calls are refused "
+                      "until it can: "
                       "look at the disk",
                       journal->folder, strerror(errno));
         return err;

@@ -125,6 +125,49 @@ typedef enum err store_bindings_fn(void *user, struct slice aor, struct slice bl
 MUST_CHECK enum err store_load_bindings(struct store *store, uint64_t now_ms,
                                         store_bindings_fn *on_bindings, void *user);
 
+/** Hears one call's record (base/call_record.h), borrowed until return. False: enough. */
+typedef bool store_call_fn(void *user, struct slice block);
+
+/** Walks the calls that go on, and those that ended at `ended_ms` (UTC) or later. */
+MUST_CHECK enum err store_load_calls(struct store *store, uint64_t ended_ms, store_call_fn *on_call,
+                                     void *user);
+/** The largest id of a call; 0: there is none. */
+MUST_CHECK enum err store_last_call(struct store *store, uint64_t *id);
+/** One call. ERR_NOT_FOUND: there is none of that id. */
+MUST_CHECK enum err store_call_find(struct store *store, uint64_t id, store_call_fn *on_call,
+                                    void *user);
+
+enum {
+    STORE_CALL_FILTERS_MAX = 12, /* of one question */
+    STORE_CALL_VALUES_MAX = 16,  /* of one filter */
+};
+
+/** A call's field is one of these values. */
+struct store_call_filter {
+    unsigned field; /* index: store_call_field() */
+    unsigned count;
+    struct slice values[STORE_CALL_VALUES_MAX];
+};
+
+/** Which calls, in the order of their start. */
+struct store_calls_query {
+    uint64_t above, below; /* ids, both exclusive; below 0: no bound */
+    bool up;               /* the oldest first */
+    bool live;             /* only those that go on */
+    unsigned limit;
+    unsigned filter_count;
+    struct store_call_filter filters[STORE_CALL_FILTERS_MAX];
+};
+
+/** The field that calls can be filtered by; UINT_MAX: there is none of that name. */
+unsigned store_call_field(struct slice name);
+/** Their names, with spaces between. Static. */
+const char *store_call_fields(void);
+
+/** Walks the calls that a query means; up to its limit. ERR_IO: the database. */
+MUST_CHECK enum err store_calls_walk(struct store *store, const struct store_calls_query *query,
+                                     store_call_fn *on_call, void *user);
+
 /** All users as they are at `version` of the policy. */
 struct store_users {
     struct user *items; /* ordered by name */

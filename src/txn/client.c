@@ -256,6 +256,18 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
 
 /* ---- sending ---- */
 
+static void write_branch(const struct client *client, char branch[static TXN_BRANCH_LEN])
+{
+    const struct txn_branch parts = {
+        .boot = client->table->config.boot,
+        .worker = client->table->config.worker,
+        .id = client->id,
+        .loop = client->loop,
+        .key = client->key,
+    };
+    txn_branch_write(&parts, branch);
+}
+
 enum err txn_client_open(struct txn_table *table, enum sip_method method, uint32_t loop,
                          uint64_t context, struct id *out, char branch[static TXN_BRANCH_LEN])
 {
@@ -278,16 +290,20 @@ enum err txn_client_open(struct txn_table *table, enum sip_method method, uint32
     client->loop = loop;
     client->key = rng_u64(table->config.rng);
 
-    struct txn_branch parts = {
-        .boot = table->config.boot,
-        .worker = table->config.worker,
-        .id = id,
-        .loop = loop,
-        .key = client->key,
-    };
-    txn_branch_write(&parts, branch);
+    write_branch(client, branch);
     *out = id;
     return OK;
+}
+
+bool txn_client_branch(const struct txn_table *table, struct id id,
+                       char branch[static TXN_BRANCH_LEN])
+{
+    const struct client *client = client_get(table, id);
+
+    if (client == NULL)
+        return false;
+    write_branch(client, branch);
+    return true;
 }
 
 enum err txn_client_send(struct txn_table *table, struct id id, struct slice request,

@@ -208,6 +208,10 @@ MUST_CHECK enum err txn_client_open(struct txn_table *table, enum sip_method met
 MUST_CHECK enum err txn_client_send(struct txn_table *table, struct id client, struct slice request,
                                     const struct flow *to, uint64_t now_ms);
 
+/** The branch of a client transaction once more. False: a stale id. */
+bool txn_client_branch(const struct txn_table *table, struct id client,
+                       char branch[static TXN_BRANCH_LEN]);
+
 /** Gives an opened transaction back that was never sent; no callbacks. */
 void txn_client_discard(struct txn_table *table, struct id client);
 

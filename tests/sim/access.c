@@ -121,7 +121,8 @@ static enum state judge(struct sim *sim, uint32_t phone, const char *request,
     if (*nonce == NULL || *nc == 0 || *nc >= SIM_COUNTS)
         return UNKNOWN;
     uint64_t age_ms = sim->now_ms - (*nonce)->made_ms;
-    uint64_t waits_ms = is_register ? 17u * sim->knobs.store_delay_max_ms : 0; /* in line */
+    uint64_t waits_ms = is_register ? 17u * sim->knobs.store_delay_max_ms : /* in line */
+                            records_delay_ms(sim);
     if ((*nonce)->phone != phone || age_ms > sim->knobs.nonce_lifetime_ms + SKEW_MS + waits_ms)
         return STALE;
     if ((*nonce)->used[*nc])

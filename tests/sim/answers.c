@@ -101,7 +101,8 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
     const struct sent *best = best_child(served, false);
 
     /* RFC 5626 section 11.5: nobody is told which flow of a user's phone is gone. */
-    if (best != NULL && best->final == 430 && status == 480 && best->target >= 0)
+    bool located = !served->in_dialog && served->user < SIM_PHONES_MAX;
+    if (best != NULL && best->final == 430 && status == 480 && (best->target >= 0 || located))
         return;
     if (best != NULL && best->final != 503) {
         if (!is_best(served, best, false, text) &&
@@ -245,6 +246,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
         check_overload(sim, served, text);
         return;
     }
+    if (records_refuse(sim, served->method, status))
+        return;
     if (served->wanted != 0 && status != served->wanted)
         sim_fail(sim, "a %s was answered %u, not %u", served->method, status, served->wanted);
     if (text_field(served->text, "Max-Forwards", 0, wanted, sizeof wanted) &&
@@ -292,7 +295,7 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     if (served->cancelled && status == 487)
         return;
     watch_locate(sim, served);
-    unsigned user = watch_user_of_request(sim, served->text);
+    unsigned user = served->user;
     bool lost = served->target_count > 0 && !watch_has_target_left(served, sim->now_ms);
     bool none = status == (user < SIM_PHONES_MAX ? 480u : 404u) ||
                 (!sim->knobs.auth && user >= SIM_PHONES_MAX);
@@ -323,7 +326,8 @@ static bool is_single(const struct sim *sim, const struct served *served, unsign
         return true;
     if (served->phone == SIM_ROUTER)
         return false; /* whom we trust */
-    *unknown = (credentials && status < 500) || served->in_dialog;
+    *unknown = (credentials && status < 500) || served->in_dialog ||
+               records_refuse(sim, served->method, status); /* as what it stands for */
     if ((status == 416 || status == 483) && !served->in_dialog)
         return true;
     if (*unknown)
@@ -448,6 +452,8 @@ static void response_out(struct sim *sim, uint32_t to, const char *text)
 
     watch_name_of(text, 0, branch, method);
     struct served *served = watch_find_served(watch, branch, method);
+    if (served == NULL && records_interrupted(sim, text))
+        return;
     if (served == NULL || served->phone != to) {
         sim_fail(sim, "a %u to a %s that phone %u never sent", status, method, to);
         return;

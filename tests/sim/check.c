@@ -122,6 +122,7 @@ void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t 
     if (!sim->knobs.looped)
         check_form(sim, bytes, len);
     watch_out(sim, to, bytes);
+    records_out(sim, to, bytes);
     if (text_status(bytes) != 0)
         check_response(sim, to, bytes);
     else

@@ -163,7 +163,7 @@ static void sweep_served(struct sim *sim, const struct served *served)
         return; /* its connection is gone: so may it be */
     if (sim->now_ms >
             served->at_ms + (is_register ? REGISTER_ANSWER_MS + 17u * sim->knobs.store_delay_max_ms
-                                         : ANSWER_MS) &&
+                                         : ANSWER_MS + records_delay_ms(sim)) &&
         sim->knobs.mailbox_full_pct == 0)
         sim_fail(sim, "a %s of phone %u got neither an answer nor a branch", served->method,
                  served->phone);

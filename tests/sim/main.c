@@ -73,9 +73,11 @@ static void draw_knobs(struct sim *sim)
         knobs->store_delay_max_ms = (unsigned)sim_range(sim, 500, 2500);
     sim->quiet_at_ms = sim->now_ms + knobs->calls_span_ms + 20000;
     /* Drawn without the dice, so that the other seeds stay what they were. */
+    knobs->records = sim->seed % 2 == 0;
     knobs->overload = !knobs->starved && sim->seed % 6 == 5;
     if (knobs->overload)
         knobs->crashes = 0; /* what was refused is forgotten by them */
+    knobs->names = !knobs->starved && (sim->seed + sim->boot) % 3 == 1;
     sim->end_ms = sim->quiet_at_ms + AFTER_MS;
 }
 
@@ -172,6 +174,8 @@ static void happen(struct sim *sim, struct sim_event *event)
             break; /* it was on its way when the connection was lost */
         if (event->to == SIM_ROUTER)
             router_receive(sim, event->bytes);
+        else if (event->to == SIM_NODE && event->c != 0)
+            stream_read(sim, event);
         else if (event->to == SIM_NODE)
             node_receive(sim, event->from, event->bytes, event->len);
         else
@@ -215,6 +219,15 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_TEND:
         tend(sim);
         break;
+    case EVENT_FAR:
+        far_receive(sim, event);
+        break;
+    case EVENT_FAR_TIMER:
+        far_on_timer(sim, event);
+        break;
+    case EVENT_DNS:
+        far_dns(sim, event);
+        break;
     }
     free(event->bytes);
 }
@@ -232,6 +245,7 @@ static void run(struct sim *sim)
 {
     unsigned standing = 0; /* steps in one millisecond */
 
+    far_open(sim);
     node_start(sim);
     phones_start(sim);
     post_some(sim, EVENT_CRASH, sim->endless && sim->knobs.crashes > 0 ? 1 : sim->knobs.crashes);
@@ -255,6 +269,7 @@ static void run(struct sim *sim)
         if (sim->trace_ms != 0 && sim->now_ms >= sim->trace_ms)
             sim->trace = true;
         watch_sweep(sim);
+        hops_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))
             happen(sim, &event);
@@ -265,16 +280,19 @@ static void run(struct sim *sim)
         check_calls(sim);
     if (!sim->failed)
         check_node_empty(sim);
+    if (!sim->failed)
+        records_check(sim);
 }
 
 static void print_knobs(const struct sim *sim)
 {
     const struct sim_knobs *k = &sim->knobs;
     printf("seed %llu: %u workers, %u phones, %u calls, loss %u%%, doubled %u%%, delay %u ms, "
-           "crashes %u, auth %d, store %s fail %u%% full %u%%, dead %u%%, mailbox %u%%\n",
+           "crashes %u, auth %d, store %s fail %u%% full %u%%, dead %u%%, mailbox %u%%%s\n",
            (unsigned long long)sim->seed, k->workers, k->phones, k->calls, k->loss_pct, k->dup_pct,
            k->delay_max_ms, k->crashes, k->auth, k->memory_store ? "memory" : "journal",
-           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct);
+           k->store_fail_pct, k->store_full_pct, k->dead_pct, k->mailbox_full_pct,
+           k->records ? ", records" : "");
 }
 
 static struct sim *sim_open(uint64_t seed, unsigned calls, unsigned legs)
@@ -300,8 +318,10 @@ static void sim_close(struct sim *sim)
 {
     node_release(sim);
     sim_clear_events(sim);
+    far_close(sim);
     watch_close(sim);
     nonces_close(sim);
+    records_close(sim);
     free(sim->seen);
     free(sim->calls);
     free(sim->legs);
@@ -345,6 +365,7 @@ static void clear_crowd(struct sim *sim)
 {
     node_stop(sim, false);
     sim_clear_events(sim);
+    far_close(sim);
     nonces_close(sim);
     check_forget(sim);
     memset(sim->calls, 0, SIM_CALLS_LONG * sizeof *sim->calls);

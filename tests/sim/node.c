@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/call_record.h"
 #include "core/internal.h"
 #include "sim.h"
 
@@ -196,6 +197,7 @@ static enum err store_append(void *user, const struct durable_op *op, struct id 
     *made = (struct store_op){
         .number = ++sim->op_number,
         .worker = who->worker,
+        .kind = op->kind,
         .token = token,
         .key = copy_of(op->key),
         .key_len = op->key.len,
@@ -230,10 +232,10 @@ static struct store_op *sync_first(struct sim *sim)
     if (sim->ops == NULL)
         sim->ops_end = &sim->ops;
     struct slice key = {op->key, op->key_len};
+    struct sim_map *map = op->kind == DURABLE_CALL ? &sim->records : &sim->durable;
     if (!op->fails)
-        map_put(&sim->durable, key, node_key_hash(sim, key),
-                (struct slice){op->block, op->block_len});
-    map_end_turn(&sim->durable);
+        map_put(map, key, node_key_hash(sim, key), (struct slice){op->block, op->block_len});
+    map_end_turn(map);
     return op;
 }
 
@@ -296,14 +298,22 @@ static bool is_refused_at_once(const struct sim *sim, const struct outbox_item *
     return is_to_itself(sim, &item->to) || (peer != UINT32_MAX && !sim->phones[peer].tcp);
 }
 
+static uint32_t worker_of(const struct sim *sim, const struct outbox *outbox)
+{
+    uint32_t worker = 0;
+
+    while (&sim->workers[worker].outbox != outbox)
+        worker++;
+    return worker;
+}
+
 static void keep_refused(struct sim *sim, const struct outbox *outbox, const char *bytes,
                          size_t len)
 {
     struct sim_refused *refused = calloc(1, sizeof *refused);
     if (refused == NULL)
         abort();
-    while (&sim->workers[refused->worker].outbox != outbox)
-        refused->worker++;
+    refused->worker = worker_of(sim, outbox);
     refused->len = len < sizeof refused->bytes ? len : sizeof refused->bytes;
     memcpy(refused->bytes, bytes, refused->len);
     sim_trace(sim, "    refused at once: %.*s", (int)strcspn(bytes, "\r"), bytes);
@@ -318,6 +328,10 @@ static void flush_outbox(struct outbox *outbox, void *user)
     for (uint32_t i = 0; i < outbox->count; i++) {
         const struct outbox_item *item = &outbox->items[i];
         const char *bytes = outbox->buffer + item->offset;
+        if (far_takes(sim, worker_of(sim, outbox), &item->to, bytes, item->len)) {
+            sim->sent_by_node++;
+            continue;
+        }
         uint32_t to = peer_at(sim, &item->to);
         bool tcp = to != UINT32_MAX && sim->phones[to].tcp;
 
@@ -361,6 +375,12 @@ static void flush_outbox(struct outbox *outbox, void *user)
     outbox->used = 0;
 }
 
+static void note_refused(struct sim *sim, const char *text, bool told)
+{
+    if (!hops_refused(sim, text, told))
+        watch_refused(sim, text, told);
+}
+
 static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
 {
     struct sim *sim = user;
@@ -375,7 +395,7 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
-            watch_refused(sim, text, false);
+            note_refused(sim, text, false);
             free(text);
         }
         return false;
@@ -522,12 +542,29 @@ void node_prepare(struct sim *sim)
     }
 }
 
+static uint64_t last_call(const struct sim *sim)
+{
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < COUNT_OF(sim->records.heads); i++)
+        for (const struct stored *at = sim->records.heads[i]; at != NULL; at = at->next) {
+            uint64_t id;
+            memcpy(&id, at->key, sizeof id);
+            if (id > last)
+                last = id;
+        }
+    return last;
+}
+
 static struct core_config core_config_of(struct sim *sim, unsigned worker)
 {
     static const struct hash_key key = {{1, 2}};
 
-    static const struct addr_net router_net = {{.family = ADDR_V4, .bytes = {10, 0, 1, SIM_ROUTER}},
-                                               32};
+    static const struct addr_net nets[] = {
+        {{.family = ADDR_V4, .bytes = {10, 0, 3, 1}}, 32}, /* who calls far domains */
+        {{.family = ADDR_V4, .bytes = {10, 0, 1, SIM_ROUTER}}, 32},
+    };
+    unsigned trusted = sim->knobs.names ? 0 : 1;
 
     append_users[worker] = (struct append_user){sim, worker};
     struct core_config config = {
@@ -547,8 +584,8 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .listener_count = COUNT_OF(sim->listeners),
         .auth_required = sim->knobs.auth,
         .realm = SLICE("sim.example"),
-        .trusted = &router_net,
-        .trusted_count = sim->knobs.router ? 1 : 0,
+        .trusted = &nets[trusted],
+        .trusted_count = (sim->knobs.router ? 2 : 1) - trusted,
         .nonce_lifetime_ms = sim->knobs.nonce_lifetime_ms,
         .registrar = {.default_expires = SIM_DEFAULT_EXPIRES,
                       .min_expires = SIM_MIN_EXPIRES,
@@ -580,14 +617,41 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                      .remove = table_remove,
                      .places = table_places,
                      .at = table_at},
+        .records = sim->knobs.records,
+        .calls_max = 4096,
+        .call_id_floor = last_call(sim),
+        .call_silence_ms = SIM_SILENCE_MS,
         .durable = {.user = &append_users[worker],
                     .append = sim->knobs.memory_store ? NULL : store_append},
-        .ops = {.user = sim, .post = post_mail, .log = log_line},
+        .ops = {.user = sim,
+                .post = post_mail,
+                .log = log_line,
+                .ask_dns = sim->knobs.names ? far_ask : NULL},
+        .resolve = resolve_limits_default(),
         .policy = sim->policy,
     };
     for (unsigned i = 0; i < sim->algorithm_counts[SIM_PHONES_MAX]; i++)
         config.algorithms[i] = (uint8_t)sim->algorithms[SIM_PHONES_MAX][i];
     return config;
+}
+
+/** Those that go on, and those that ended lately. */
+static void restore_calls(struct sim *sim)
+{
+    struct call_record *record = malloc(sizeof *record);
+
+    if (record == NULL)
+        abort();
+    for (size_t i = 0; i < COUNT_OF(sim->records.heads); i++)
+        for (struct stored *at = sim->records.heads[i]; at != NULL; at = at->next) {
+            struct slice block = {at->block, at->block_len};
+            if (call_record_unpack(block, record) != OK)
+                sim_fail(sim, "a record that cannot be read");
+            else if (record->end_ms == 0 || record->end_ms + CALLS_REMEMBERED_MS >= sim_wall(sim))
+                for (unsigned w = 0; w < sim->knobs.workers; w++)
+                    core_restore_call(sim->workers[w].core, block, sim->now_ms, sim_wall(sim));
+        }
+    free(record);
 }
 
 static void restore(struct sim *sim)
@@ -617,6 +681,7 @@ void node_start(struct sim *sim)
     sim->node_up = true;
     aors_restore(sim);
     restore(sim);
+    restore_calls(sim);
     end_turn(sim);
     sim_trace(sim, "    node up, boot %u", sim->boot);
 }
@@ -631,6 +696,7 @@ void node_stop(struct sim *sim, bool crash)
     }
     sim->node_up = false;
     watch_forget(sim);
+    hops_node_down(sim);
     map_clear(&sim->location);
     /* What was written and not synced may be on the disk, up to a point, or not. */
     while (crash && sim->ops != NULL && sim_chance(sim, 50))
@@ -647,6 +713,7 @@ void node_release(struct sim *sim)
 {
     node_stop(sim, false);
     map_clear(&sim->durable);
+    map_clear(&sim->records);
     for (unsigned i = 0; i < SIM_WORKERS_MAX; i++)
         free(sim->workers[i].buffer);
     policy_free(sim->policy);
@@ -694,6 +761,49 @@ uint32_t node_waited_ms(const struct sim *sim)
     return spells[odd % COUNT_OF(spells)];
 }
 
+/** The worker that owns it has taken a message. */
+static void note_taken(struct sim *sim, uint32_t from, const char *text)
+{
+    if (from >= SIM_FAR)
+        hops_in(sim, from, text);
+    else
+        watch_in(sim, from, text);
+}
+
+void node_receive_far(struct sim *sim, uint32_t from, unsigned port, bool tcp, const char *text)
+{
+    unsigned arrives = from % sim->knobs.workers;
+    struct flow source = {.transport = tcp ? TRANSPORT_TCP : TRANSPORT_UDP,
+                          .listener = tcp ? 1 : 0,
+                          .remote = sim_addr(from, false),
+                          .local = sim->listeners[0].bound};
+
+    if (!sim->node_up)
+        return;
+    source.remote.port = (uint16_t)port;
+    if (tcp)
+        source.conn = (struct conn_id){.worker = (uint16_t)arrives, .id = {1000 + from, 1}};
+    sim->received_by_node++;
+    sim->turn_from = from;
+    sim->turn_conn = 0;
+    sim->posted = false;
+    sim->turn_waited_ms = 0;
+    sim->worker_now = arrives;
+    core_receive(sim->workers[arrives].core, slice_of(text), tcp ? SIP_STREAM : SIP_DATAGRAM,
+                 &source, sim->now_ms, sim_wall(sim));
+    if (!sim->posted)
+        note_taken(sim, from, text);
+    end_turn(sim);
+}
+
+void node_dns_answer(struct sim *sim, uint32_t worker, struct id question,
+                     const struct dns_answer *answer)
+{
+    sim->worker_now = worker;
+    core_dns_answer(sim->workers[worker].core, question, answer, sim->now_ms, sim_wall(sim));
+    end_turn(sim);
+}
+
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
 {
     if (!sim->node_up)
@@ -717,6 +827,7 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
     mem->fail_at =
         sim->knobs.scarce && sim_chance(sim, 10) ? mem->allocs + sim_range(sim, 1, 6) : 0;
     sim->turn_waited_ms = node_waited_ms(sim);
+    sim->worker_now = arrives;
     core_waited(sim->workers[arrives].core, tcp ? LISTENER_ANY : 0, sim->turn_waited_ms,
                 sim->now_ms);
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len},
@@ -731,14 +842,15 @@ void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
     if (!sim->node_up || event->boot != sim->boot)
         return;
     sim->turn_waited_ms = (uint32_t)event->c;
+    sim->worker_now = worker;
     core_mail(sim->workers[worker].core, &event->mail, sim->now_ms, sim_wall(sim));
     if (event->mail.kind == CORE_MAIL_MESSAGE) {
         sim->turn_from = event->from;
         sim->turn_conn = event->b;
-        watch_in(sim, event->from, event->bytes);
+        note_taken(sim, event->from, event->bytes);
     }
     if (event->mail.kind == CORE_MAIL_SEND_FAILED)
-        watch_refused(sim, event->bytes, true);
+        note_refused(sim, event->bytes, true);
     end_turn(sim);
 }
 
@@ -747,10 +859,11 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
     if (!sim->node_up)
         return;
     sim->posted = false;
+    sim->worker_now = worker;
     core_send_failed(sim->workers[worker].core, (struct slice){bytes, len}, sim->now_ms,
                      sim_wall(sim));
     if (!sim->posted)
-        watch_refused(sim, bytes, true);
+        note_refused(sim, bytes, true);
     end_turn(sim);
 }
 
@@ -780,6 +893,7 @@ void node_run(struct sim *sim)
     for (unsigned i = 0; sim->node_up && i < sim->knobs.workers; i++) {
         if (core_next_ms(sim->workers[i].core) > sim->now_ms)
             continue;
+        sim->worker_now = i;
         for (unsigned turns = 0; core_run(sim->workers[i].core, sim->now_ms, sim_wall(sim), 256);)
             if (++turns > 1000) {
                 sim_fail(sim, "timers never end");

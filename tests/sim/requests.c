@@ -81,6 +81,8 @@ static void cancel_out(struct sim *sim, uint32_t to, const char *text, const cha
 {
     struct sent *invite = watch_find_sent(sim->watch, branch, "INVITE");
 
+    if (invite == NULL && records_interrupted(sim, text))
+        return;
     if (invite == NULL) {
         sim_fail(sim, "a CANCEL for no INVITE to phone %u", to);
         return;
@@ -118,6 +120,8 @@ static void ack_out(struct sim *sim, uint32_t to, const char *text, const char *
     if (text_count(text, "Via") == 1) {
         struct sent *invite = watch_find_sent(watch, branch, "INVITE");
         if (invite != NULL && invite->acks_due == 0 && invite->doubtful)
+            return;
+        if (invite == NULL && records_interrupted(sim, text))
             return;
         if (invite == NULL || invite->acks_due == 0) {
             sim_fail(sim, "an ACK to phone %u that was not due", to);

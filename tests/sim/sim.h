@@ -20,6 +20,9 @@
  *   creds.c   what phones answer to challenges
  *   ask.c     requests within a dialog, from both sides
  *   router.c  somebody else's proxy beside the node
+ *   stream.c  what the node reads from a connection: pieces of messages
+ *   far.c     domains that are found by name, and who calls them; far.h names its other files
+ *   records.c what the journal must say of calls
  *   check.c   what must hold
  *   main.c    the runs
  */
@@ -27,6 +30,7 @@
 #define SIM_H
 
 #include "core/core.h"
+#include "net/framing.h"
 
 enum {
     SIM_WORKERS_MAX = 8,
@@ -39,12 +43,15 @@ enum {
     SIM_HEADS = 1024,
     SIM_NODE = 0,                    /* address of the node; phones are 1.. */
     SIM_ROUTER = SIM_PHONES_MAX + 1, /* of the other proxy */
+    SIM_FAR = 64,                    /* and up: hosts of far domains */
+    SIM_CLIENT = 96,                 /* and up: who calls them */
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_MIN_EXPIRES = 20,
     SIM_MAX_EXPIRES = 300,
     SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
+    SIM_SILENCE_MS = 600000, /* of a call that is up */
     SIM_OVERLOAD_TARGET_MS = 50,
     SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
     SIM_OVERLOAD_LAST_MS = 200,
@@ -70,6 +77,17 @@ enum sim_event_kind {
     EVENT_DISK,      /* the disk is full for a while */
     EVENT_WEATHER,   /* another network, in a long run */
     EVENT_TEND,      /* finished calls make room, in a long run */
+    EVENT_FAR,       /* a message of or to a far host; `a` = its port, `b` = by TCP */
+    EVENT_FAR_TIMER, /* `a` = what, `b` = which, `c` = generation */
+    EVENT_DNS,       /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
+};
+
+enum far_timer_kind {
+    FAR_CALL = 1, /* a new call begins */
+    FAR_AGAIN,    /* of a caller, as the next */
+    FAR_CANCEL,
+    FAR_GATE, /* of a gateway */
+    FAR_ZONE, /* the names change */
 };
 
 struct sim_event {
@@ -102,6 +120,8 @@ struct sim_knobs {
     bool keeps_flows; /* it says ";ob" in its Path (RFC 5626) */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
+    bool names;    /* there are far domains */
+    bool records;  /* calls are recorded */
     bool overload; /* queues stand at times, and new requests are refused */
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
     bool scarce;  /* starved: of memory and room */
@@ -257,6 +277,7 @@ struct stored {
 
 struct store_op {
     uint64_t number;
+    uint16_t kind; /* enum durable_kind */
     uint32_t worker;
     struct id token;
     char *key, *block;
@@ -318,10 +339,19 @@ struct sim_nonce {
 };
 
 struct watch;
+struct sim_attempt;
 
 struct seen_bytes {
     uint64_t hash;
     uint32_t count;
+};
+
+/** What the node has read of a phone's connection, up to a message that is not whole yet. */
+struct sim_stream {
+    struct framing framing;
+    uint64_t conn; /* generation */
+    size_t len;
+    char bytes[2 * SIM_TEXT_MAX];
 };
 
 struct sim {
@@ -353,7 +383,8 @@ struct sim {
     uint64_t changed_ms; /* when the last one came */
     struct user users[SIM_PHONES_MAX];
     char user_names[SIM_PHONES_MAX][16], extensions[SIM_PHONES_MAX][16];
-    struct sim_map location, durable;
+    struct sim_map location, durable, records;
+    struct sim_attempt *attempts[SIM_HEADS];
     struct store_op *ops, **ops_end; /* appended, not synced */
     struct sim_refused *refused;     /* in this turn */
     uint64_t op_number;
@@ -362,6 +393,9 @@ struct sim {
     size_t seen_capacity, seen_used;
     uint64_t end_ms;   /* of the run, or of a shift of it */
     uint64_t trace_ms; /* messages are printed from here on; 0: none */
+
+    struct far *far;     /* NULL: no far domains */
+    uint32_t worker_now; /* whose core is at work */
 
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
@@ -375,6 +409,7 @@ struct sim {
     struct sim_nonce *nonces[SIM_HEADS]; /* by the hash of their text */
 
     struct phone phones[SIM_PHONES_MAX + 2]; /* the last: the other proxy */
+    struct sim_stream streams[SIM_PHONES_MAX + 2];
     struct ask *asks;
     uint32_t ask_count, ask_next;
     struct call *calls;
@@ -385,6 +420,19 @@ struct sim {
     uint32_t leg_serials[SIM_LEGS_LONG];
     uint64_t messages_sent, messages_answered;
 };
+
+/* records.c */
+/** The node sends this. */
+void records_out(struct sim *sim, uint32_t to, const char *text);
+/** All is over: is everything recorded, once, and right? */
+void records_check(struct sim *sim);
+void records_close(struct sim *sim);
+/** May an INVITE be refused because its record cannot be written? */
+bool records_refuse(const struct sim *sim, const char *method, unsigned status);
+/** For so long an INVITE may wait for its record. */
+uint32_t records_delay_ms(const struct sim *sim);
+/** Is it the CANCEL, the ACK, or the 500, of a call that rang when the node ended? */
+bool records_interrupted(const struct sim *sim, const char *text);
 
 /* world.c */
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -412,6 +460,10 @@ bool node_has_conn(const struct sim *sim, uint32_t phone, uint64_t generation);
 /** Some user is disabled, or enabled again, under all that runs. */
 void node_change_policy(struct sim *sim);
 void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
+/** A message of a far host or of one who calls them: `from` >= SIM_FAR. */
+void node_receive_far(struct sim *sim, uint32_t from, unsigned port, bool tcp, const char *text);
+void node_dns_answer(struct sim *sim, uint32_t worker, struct id question,
+                     const struct dns_answer *answer);
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
 void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
@@ -477,6 +529,32 @@ void asks_conn_lost(struct sim *sim, uint32_t phone);
 
 /* router.c */
 void router_receive(struct sim *sim, const char *text);
+
+/* stream.c */
+/** Puts what a phone writes on its way, in pieces from `from_ms` to the event's time. */
+void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, const char *bytes,
+                 size_t len);
+/** A piece has come. */
+void stream_read(struct sim *sim, const struct sim_event *event);
+
+/* far.c, zone.c, hops.c */
+void far_open(struct sim *sim);
+void far_close(struct sim *sim);
+void far_receive(struct sim *sim, const struct sim_event *event);
+void far_on_timer(struct sim *sim, const struct sim_event *event);
+void far_change_zone(struct sim *sim);
+/** As core_ops.ask_dns. */
+bool far_ask(void *user, enum dns_type type, const char *name, struct id question);
+void far_dns(struct sim *sim, const struct sim_event *event);
+/** Does this message of the node's go to a far host, or who calls them? Then it has been taken. */
+bool far_takes(struct sim *sim, uint32_t worker, const struct flow *to, const char *bytes,
+               size_t len);
+/** A worker of the node has taken this message of a far host, or of who calls them. */
+void hops_in(struct sim *sim, uint32_t from, const char *text);
+/** What could not be sent: a request to a far host? `told`: the worker that sent it knows. */
+bool hops_refused(struct sim *sim, const char *text, bool told);
+void hops_node_down(struct sim *sim);
+void hops_sweep(struct sim *sim);
 
 /* phone.c */
 /** On a stream: is it the user's phone that may be left when another is gone? It has no name. */

@@ -378,6 +378,8 @@ static void request_in(struct sim *sim, uint32_t from, const char *text)
     if (strcmp(method, "REGISTER") == 0)
         note_merged(sim, served);
     access_note(sim, from, text);
+    if (sim->knobs.records && watch_is_invite(method) && !served->in_dialog)
+        watch_locate(sim, served); /* what it waits for changes nothing */
     if (strcmp(method, "CANCEL") != 0)
         return;
     struct served *invite = find_cancelled(sim, branch);

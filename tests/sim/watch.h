@@ -74,6 +74,7 @@ struct served {
     struct sim_binding targets[TARGETS_MAX];
     bool started[TARGETS_MAX];
     unsigned target_count;
+    unsigned user;            /* that it was for, when it was located */
     unsigned copies, answers; /* of a request that is refused without a transaction */
     char refused_to[128];     /* the To of that refusal */
     uint32_t waited_ms;       /* before the node took it */

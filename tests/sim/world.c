@@ -60,6 +60,9 @@ struct addr sim_addr(uint32_t index, bool v6)
         addr.bytes[index != SIM_NODE ? 13 : 15] = 1;
         if (index != SIM_NODE)
             addr.bytes[15] = (uint8_t)index;
+    } else if (index >= SIM_FAR) {
+        addr.bytes[2] = index >= SIM_CLIENT ? 3 : 2;
+        addr.bytes[3] = (uint8_t)(index >= SIM_CLIENT ? index - SIM_CLIENT : index - SIM_FAR + 1);
     } else if (index != SIM_NODE) {
         addr.bytes[2] = 1;
         addr.bytes[3] = (uint8_t)index;
@@ -164,6 +167,7 @@ static void deliver_stream(struct sim *sim, uint32_t from, uint32_t to, const ch
         phone->conn = ++phone->conns;
     if (due_ms < *last_ms)
         due_ms = *last_ms;
+    uint64_t from_ms = *last_ms > sim->now_ms ? *last_ms : sim->now_ms;
     *last_ms = due_ms;
     struct sim_event event = {.due_ms = due_ms,
                               .kind = EVENT_DATAGRAM,
@@ -171,6 +175,10 @@ static void deliver_stream(struct sim *sim, uint32_t from, uint32_t to, const ch
                               .to = to,
                               .len = len,
                               .c = phone->conn};
+    if (to == SIM_NODE) {
+        stream_post(sim, event, from_ms, bytes, len);
+        return;
+    }
     event.bytes = malloc(len + 1);
     if (event.bytes == NULL)
         abort();

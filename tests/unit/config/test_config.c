@@ -84,7 +84,7 @@ static void without_a_file_the_defaults_hold(void **state)
     assert_string_equal("127.0.0.1:8080", addr_text(&config->http.listen, text));
     assert_slice("./strowger.db", config->store.path);
     assert_false(config->store.memory);
-    assert_false(config->records);
+    assert_true(config->records);
     assert_int_equal(CONFIG_LOG_INFO, config->log.level);
     assert_int_equal(35000, config->drain_ms);
     assert_int_equal(UINT64_C(1) << 30, config->limits.journal);
@@ -308,16 +308,14 @@ static const struct {
      "f.yaml:1:35: error: tls.client_ca: has 2 items; give 1 to 1\n"},
     {"rooms that are not built",
      "cluster: redis://127.0.0.1\nmedia: []\nmail: {}\ntrack: {}\n"
-     "records: on\nhttp: {tls_listen: 127.0.0.1:8443}\nstore: postgresql://u@h/db\n",
+     "http: {tls_listen: 127.0.0.1:8443}\nstore: postgresql://u@h/db\n",
      "f.yaml:1:1: error: cluster: more than one node: not built yet in this version; remove it\n"
      "f.yaml:2:1: error: media: media relays: not built yet in this version; remove it\n"
      "f.yaml:3:1: error: mail: mail: not built yet in this version; remove it\n"
      "f.yaml:4:1: error: track: call tracking on web sites: not built yet in this version; remove "
      "it\n"
-     "f.yaml:5:10: error: records: call records are not built yet in this version; write off, or "
-     "leave it out\n"
-     "f.yaml:6:8: error: http.tls_listen: HTTPS: not built yet in this version; remove it\n"
-     "f.yaml:7:8: error: store: PostgreSQL is not built yet in this version; use sqlite:PATH\n"},
+     "f.yaml:5:8: error: http.tls_listen: HTTPS: not built yet in this version; remove it\n"
+     "f.yaml:6:8: error: store: PostgreSQL is not built yet in this version; use sqlite:PATH\n"},
     {"no authentication for the world", "listen: [udp:0.0.0.0:5060]\nauth:\n  required: no\n",
      "f.yaml:3:13: error: auth.required: without authentication anybody who reaches us could make "
      "calls; listen on 127.0.0.1 only, or say `insecure: yes`\n"},
@@ -370,6 +368,8 @@ static const struct {
      "f.yaml:2:15: error: a byte that is no text (0xff); save the file as UTF-8\n"},
     {"a directive", "%YAML 1.2\n---\nworkers: 1\n",
      "f.yaml:1:1: error: a directive; remove the line, or indent it\n"},
+    {"a key of several lines", "users:\n  - &x ? name:\t:\n",
+     "f.yaml:2:8: error: a `?` before a key; write `key: value`, or put the text in quotes\n"},
     {"no domain", "domains: []\n", "f.yaml:1:10: error: domains: has 0 items; give 1 to 1024\n"},
 };
 

@@ -240,7 +240,7 @@ static void the_longest_name_may_end_with_a_dot(void **state)
     open_world(&w, NULL);
     for (size_t i = 0; i < DNS_NAME_MAX; i++)
         uri[6 + i] = i % 64 == 63 ? '.' : 'a';
-    memcpy(uri + 6 + DNS_NAME_MAX, ".:5070", sizeof ".:5070");
+    memcpy(uri + 6 + DNS_NAME_MAX, ".:5070", 7);
     send_to(&w, "MESSAGE", uri, 1);
     assert_int_equal(1, asked.count);
     answer_all(&w, DNS_NOTHING, 0);
@@ -339,14 +339,51 @@ static void nobody_elsewhere_is_led_to_this_machines_loopback(void **state)
     world_close(&w);
 }
 
+/* `fields`: lines. */
+static void reply_with(struct world *w, const struct world_sent *request, unsigned status,
+                       const char *fields)
+{
+    char text[WORLD_TEXT_MAX];
+    struct flow source = request->to;
+    const char *via = strstr(request->text, "Via:");
+
+    snprintf(text, sizeof text, "SIP/2.0 %u X\r\n%s%s", status, fields, via);
+    world_feed(w, text, &source);
+}
+
 static void reply(struct world *w, const struct world_sent *request, unsigned status)
 {
-    char text[WORLD_TEXT_MAX], *via;
-    struct flow source = request->to;
+    reply_with(w, request, status, "");
+}
 
-    via = strstr(request->text, "Via:");
-    snprintf(text, sizeof text, "SIP/2.0 %u X\r\n%s", status, via);
-    world_feed(w, text, &source);
+static void a_target_is_dead_for_as_long_as_it_says(void **state)
+{
+    static const struct {
+        const char *fields;
+        uint64_t dead_ms;
+    } cases[] = {
+        {"Retry-After: 5\r\n", 5000},
+        {"Retry-After: 120 (I'm in a meeting);duration=3600\r\n", 120000},
+        {"Retry-After: 99999\r\n", 600000},
+        {"Retry-After: 99999999999\r\n", 32000}, /* not to be read */
+        {"Retry-After: soon\r\n", 32000},
+        {"Retry-After: 0\r\n", 32000},
+        {"", 32000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct world w;
+        open_world(&w, NULL);
+        send_to(&w, "MESSAGE", "sip:x@far.test:5070", 1);
+        answer_all(&w, DNS_FOUND, 1);
+        struct world_sent first = w.sent[0];
+        struct resolve_target target = {.addr = first.to.remote, .transport = TRANSPORT_UDP};
+        reply_with(&w, &first, 503, cases[i].fields);
+        assert_true(resolver_is_dead(w.core->resolver, &target, w.now_ms + cases[i].dead_ms - 1));
+        assert_false(resolver_is_dead(w.core->resolver, &target, w.now_ms + cases[i].dead_ms));
+        world_close(&w);
+    }
 }
 
 static void the_next_address_is_tried_by_a_new_transaction(void **state)
@@ -384,6 +421,70 @@ static void the_next_address_is_tried_by_a_new_transaction(void **state)
     reply(&w, &first, 486);
     assert_int_equal(2, w.sent_count); /* an answer is an answer: the ACK, and it goes up */
     assert_sent(&w, 1, "SIP/2.0 486");
+    world_close(&w);
+}
+
+static void register_by(struct world *w, const char *user, const char *edge)
+{
+    struct flow source = world_flow(5060, NULL);
+    char text[1024];
+
+    snprintf(
+        text, sizeof text,
+        "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKr%s\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=r\r\nTo: <sip:bob@example.com>\r\n"
+        "Call-ID: r%s\r\nCSeq: 1 REGISTER\r\nContact: <sip:%s@10.9.9.9>\r\n"
+        "Path: <sip:%s;lr>\r\nSupported: path\r\nContent-Length: 0\r\n\r\n",
+        user, user, user, edge);
+    world_feed(w, text, &source);
+    assert_sent(w, 0, "SIP/2.0 200");
+}
+
+static void an_edge_is_found_by_its_name(void **state)
+{
+    struct dns_record host = {.addr = {.family = ADDR_V4, .bytes = {198, 51, 100, 9}}};
+    struct dns_answer answer = {.status = DNS_FOUND, .ttl_s = 60, .records = &host, .count = 1};
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    register_by(&w, "p1", "edge1.test:5070");
+    register_by(&w, "p2", "edge2.test:5070");
+    register_by(&w, "p3", "198.51.100.77:5070");
+    send_to(&w, "INVITE", "sip:bob@example.com", 1);
+    assert_sent(&w, 0, "SIP/2.0 100");
+    assert_int_equal(1, asked.count);
+    w.sent_count = 0;
+    core_dns_answer(w.core, asked.items[0].id, &answer, w.now_ms, w.wall_ms);
+    flush(&w);
+    assert_int_equal(0, w.sent_count);
+    assert_int_equal(2, asked.count); /* then the other edge is asked for */
+    world_pass(&w, 8000);             /* and never answers: the others ring */
+    assert_int_equal(2, w.sent_count);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_sent(&w, i, "INVITE sip:p");
+        assert_int_equal(5070, w.sent[i].to.remote.port);
+        assert_non_null(strstr(w.sent[i].text, "\r\nRoute: <sip:"));
+    }
+    assert_int_equal(0, status_of(&w).dns_waiting);
+    world_close(&w);
+}
+
+static void the_only_address_of_a_name_is_remembered_as_dead_too(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 1);
+    answer_all(&w, DNS_FOUND, 1);
+    struct world_sent first = w.sent[0];
+    reply(&w, &first, 503);
+    assert_int_equal(1, status_of(&w).dns.dead_now); /* another name may lead there */
+    send_to(&w, "INVITE", "sip:x@far.test:5070", 2);
+    first = w.sent[1];
+    reply(&w, &first, 180);
+    assert_int_equal(0, status_of(&w).dns.dead_now);
     world_close(&w);
 }
 
@@ -452,6 +553,9 @@ int main(void)
         cmocka_unit_test(a_name_that_leads_to_ourselves_is_a_loop),
         cmocka_unit_test(nobody_elsewhere_is_led_to_this_machines_loopback),
         cmocka_unit_test(the_next_address_is_tried_by_a_new_transaction),
+        cmocka_unit_test(a_target_is_dead_for_as_long_as_it_says),
+        cmocka_unit_test(an_edge_is_found_by_its_name),
+        cmocka_unit_test(the_only_address_of_a_name_is_remembered_as_dead_too),
         cmocka_unit_test(a_silent_address_is_followed_by_the_next),
         cmocka_unit_test(an_ack_waits_too),
         cmocka_unit_test(who_still_waits_at_the_end_is_forgotten),
