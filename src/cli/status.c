@@ -217,6 +217,23 @@ static void print_bans(const json_t *bans)
            (long long)number_of(bans, "logins_failed"));
 }
 
+/** A line for each reason: how many calls, and what is missing. */
+static void print_no_audio(const json_t *reasons)
+{
+    const char *title = "no audio";
+    const char *reason;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)reasons, reason, value)
+    {
+        char missing[256];
+        print_title(title);
+        printf("%lld %s: %s\n", (long long)number_of(value, "calls"), reason,
+               cli_member(value, "missing", missing, sizeof missing));
+        title = "";
+    }
+}
+
 static void print_memory(const json_t *memory)
 {
     char total[32], calls[32], location[32], connections[32];
@@ -278,6 +295,7 @@ void cli_print_status(const json_t *status)
     print_memory(json_object_get(status, "memory_max"));
     print_object("requests", json_object_get(status, "requests"));
     print_object("refused", json_object_get(status, "refused"));
+    print_no_audio(json_object_get(status, "no_audio")); /* an older server has none */
     print_workers(json_object_get(status, "workers"));
 }
 

@@ -120,6 +120,7 @@ struct config {
     struct {
         uint32_t timer_c_ms;
         bool recurse_on_3xx;
+        bool refuse_no_audio;
     } proxy;
     struct {
         struct config_addresses servers; /* none: the system's */

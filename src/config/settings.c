@@ -84,6 +84,10 @@ const struct setting settings[] = {
      "how long a call may ring"},
     {KEY("proxy.recurse_on_3xx"), SETTING_BOOL, AT(proxy.recurse_on_3xx), "no", 0, 0,
      "follow a redirection instead of passing it on"},
+    {KEY("proxy.refuse_no_audio"), SETTING_BOOL, AT(proxy.refuse_no_audio), "no", 0, 0,
+     "refuse calls that cannot have audio with 488 instead of naming them in the log only: a"
+     " private address offered across a NAT, plain RTP to a browser, a browser to a phone on UDP or"
+     " TCP"},
     {KEY("dns.servers"), SETTING_SERVERS, AT(dns.servers), "[]", 0, 16,
      "the DNS servers to ask, address or address:port; without them those of /etc/resolv.conf as"
      " it was at the start. Best a resolver on this machine: who can write into the answers on the"

@@ -133,6 +133,7 @@ static enum err open_proxy(struct core *core)
         .registered = edge_registered,
         .flow_timer_s = core->config.registrar.flow_timer,
         .oc = overload_oc,
+        .heard = media_heard,
         .news = attempt_news,
     };
     return proxy_open(&config, &core->proxy);
@@ -433,6 +434,7 @@ static void handle(struct core *core, const struct sip_msg *msg, const struct fl
     }
     core->counters.responses_received++;
     core->response_trusted = core_trusts(core, source);
+    core->response_source = source;
     arena_reset(&core->scratch); /* a redirection finds targets in it */
     switch (txn_receive_response(core->txns, msg, source, core->now_ms)) {
     case TXN_FROM_TARGET: /* he has our branch, which went to that address only: it is his */

@@ -132,6 +132,7 @@ struct core_config {
     struct core_ping ping;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
+    bool refuse_no_audio;          /* calls that cannot have audio: 488 */
     uint32_t overload_target_ms;   /* what may wait before new requests are refused; 0: for ever */
     uint32_t overload_interval_ms; /* for so long a queue must stand */
     uint32_t overload_last_ms;     /* beyond this refreshes are refused, too */
@@ -185,6 +186,7 @@ enum core_reason {
     CORE_R_TOO_BIG,            /* 513 */
     CORE_R_REGISTRAR,          /* the registrar's own refusals: 400, 403, 423, 500 */
     CORE_R_BREADTH,            /* 440 */
+    CORE_R_NO_AUDIO,           /* 488: the two sides could not hear each other */
     CORE_R_STRAY_RESPONSE,     /* dropped: no transaction */
     CORE_R_STRAY_ACK,          /* dropped: an ACK that leads nowhere */
     CORE_R_MAILBOX,            /* dropped: the owner's mailbox is full */
@@ -204,6 +206,21 @@ enum core_reason {
 /** The label, such as "too_many_hops". Static. */
 const char *core_reason_name(enum core_reason reason);
 
+/** Why a call cannot have audio. */
+enum core_media_gap {
+    CORE_MEDIA_FITS = 0,       /* nothing is known against it */
+    CORE_MEDIA_PRIVATE_OFFER,  /* a private address, offered across a NAT */
+    CORE_MEDIA_PRIVATE_ANSWER, /* the same in an answer */
+    CORE_MEDIA_TO_BROWSER,     /* a browser is offered, or answered with, what it does not take */
+    CORE_MEDIA_FROM_BROWSER,   /* a browser's offer, to a phone that does not take it */
+    CORE_MEDIA_SRTP,           /* SRTP on one side */
+    CORE_MEDIA_COUNT,
+};
+/** The label, such as "private_offer". Static, as the next. */
+const char *core_media_gap_name(enum core_media_gap gap);
+/** What is missing, and what helps, for people. */
+const char *core_media_gap_missing(enum core_media_gap gap);
+
 struct core_counters {
     uint64_t received[SIP_METHOD_COUNT]; /* requests, by method, new or not */
     uint64_t responses_received;
@@ -217,6 +234,7 @@ struct core_counters {
     uint64_t stun_answers;
     uint64_t callers_lost; /* their WebSockets were, while their calls rang */
     uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
+    uint64_t media_gaps[CORE_MEDIA_COUNT];            /* calls that cannot have audio */
 };
 
 /** Counts and sizes of the moment, for status and metrics. */

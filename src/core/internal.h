@@ -186,7 +186,8 @@ struct core {
     uint64_t resolved_name; /* sum of the query that this is about: it may have another by now */
     uint8_t dns_rounds;     /* how often it has waited for names */
 
-    bool response_trusted;   /* of the response at hand: by its source */
+    bool response_trusted; /* of the response at hand: by its source */
+    const struct flow *response_source;
     struct sip_msg received; /* the message from the network or the mailbox */
     struct sip_msg resumed;  /* a request that is taken up again */
 };
@@ -262,6 +263,8 @@ struct request {
     struct slice from_key;   /* AOR key, when ours and a SIP URI */
     const struct user *user; /* authenticated */
     const struct sip_field *credentials;
+
+    bool behind_nat; /* his Via names another host than we see; set by locate_caller() */
 };
 
 /* core.c */
@@ -520,6 +523,18 @@ bool edge_adds_path(const struct core *core, const struct request *r, bool *firs
 void edge_registered(void *user, const struct flow *source);
 /** Is its Path believed? */
 bool edge_is_ours(const struct core *core, const struct addr *source);
+
+/* media.c */
+/** Is there a NAT, a browser or encryption in a call? All others are not looked at. */
+bool media_concerns(const struct request *r, const struct proxy_target *targets, uint32_t count);
+/**
+ * An INVITE that begins a dialog and was found to be worth a look: answers 488, or says in
+ * `*watch` what the proxy is to tell media_heard().
+ */
+enum verdict media_offer(struct core *core, struct request *r, const struct proxy_target *targets,
+                         uint32_t count, uint8_t *watch);
+/** As proxy_config.heard. */
+bool media_heard(void *user, struct id server, const struct sip_msg *response, unsigned watch);
 
 /* keepalive.c */
 /** A datagram that begins as STUN does: answered, or counted as garbage (RFC 5626 §8). */

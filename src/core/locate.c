@@ -621,9 +621,10 @@ struct proxy_side locate_caller(struct core *core, struct request *r, bool by_fl
     const struct sip_via *via = &r->msg->via;
     uint16_t port = via->port != 0 ? via->port : 5060;
     struct addr sent_by;
-    bool same =
-        addr_parse(via->host, port, &sent_by) == OK && addr_equal(&sent_by, &r->source->remote);
+    bool numeric = addr_parse(via->host, port, &sent_by) == OK;
+    bool same = numeric && addr_equal(&sent_by, &r->source->remote);
 
+    r->behind_nat = !same && !(numeric && addr_same_host(&sent_by, &r->source->remote));
     struct proxy_side side = {.flow = *r->source};
     if (same && !flow_has_conn(r->source) && !by_flow)
         return side;

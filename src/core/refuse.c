@@ -42,6 +42,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_SIPS_REQUIRED] = "sips_required",
     [CORE_R_REGISTRAR] = "registrar",
     [CORE_R_BREADTH] = "breadth",
+    [CORE_R_NO_AUDIO] = "no_audio",
     [CORE_R_STRAY_RESPONSE] = "stray_response",
     [CORE_R_STRAY_ACK] = "stray_ack",
     [CORE_R_MAILBOX] = "mailbox_full",

@@ -523,6 +523,11 @@ enum verdict stage_forward(struct core *core, struct request *r)
         request.guarded = core->config.auth_required && r->user == NULL;
         request.outside = core->config.auth_required;
     }
+    if (record_route && method == SIP_INVITE && media_concerns(r, targets, count)) {
+        verdict = media_offer(core, r, targets, count, &request.watch);
+        if (verdict != GO_ON)
+            return verdict;
+    }
     if (is_attempt(core, r))
         return attempt_forward(core, r, &request, targets, count);
     if (core->calls != NULL && r->in_dialog && method != SIP_ACK)

@@ -267,6 +267,7 @@ static struct core_config core_config_of(struct server_worker *worker)
                  .registrar = config->edge.registrar},
         .timer_c_ms = config->proxy.timer_c_ms,
         .recurse_on_3xx = config->proxy.recurse_on_3xx,
+        .refuse_no_audio = config->proxy.refuse_no_audio,
         .overload_target_ms = config->overload.target_ms,
         .overload_interval_ms = config->overload.interval_ms,
         .overload_last_ms = config->overload.refresh_target_ms,

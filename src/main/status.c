@@ -195,6 +195,20 @@ static json_t *refused_json(const struct server *server, const struct core_count
     return object;
 }
 
+/** Calls that cannot have audio, by what is missing. */
+static json_t *no_audio_json(const struct core_counters *counters)
+{
+    json_t *object = json_object();
+
+    for (int gap = CORE_MEDIA_FITS + 1; gap < CORE_MEDIA_COUNT; gap++)
+        if (counters->media_gaps[gap] > 0)
+            json_object_set_new(object, core_media_gap_name((enum core_media_gap)gap),
+                                json_pack("{s:I, s:s}", "calls",
+                                          (json_int_t)counters->media_gaps[gap], "missing",
+                                          core_media_gap_missing((enum core_media_gap)gap)));
+    return object;
+}
+
 /** Every worker is told of all. */
 static uint32_t most_bars(const struct server *server)
 {
@@ -385,7 +399,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
+        "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -397,7 +411,7 @@ json_t *server_status_json(void *user)
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
         (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
         "memory_max", memory_json(&server->memory), "dns", dns_json(server), "tls",
-        tls_json(server));
+        tls_json(server), "no_audio", no_audio_json(&counters));
     server_collect_end(server);
     return json;
 }
@@ -422,6 +436,13 @@ static void requests_metrics(const struct core_counters *counters, struct api_te
     for (int reason = CORE_R_NONE + 1; reason < CORE_R_COUNT; reason++) {
         snprintf(label, sizeof label, "reason=\"%s\"", core_reason_name((enum core_reason)reason));
         api_sample(out, "strowger_refused_total", label, counters->refused[reason]);
+    }
+    api_metric(out, "strowger_no_audio_calls_total", "counter",
+               "Calls whose two sides cannot hear each other, by what is missing.");
+    for (int gap = CORE_MEDIA_FITS + 1; gap < CORE_MEDIA_COUNT; gap++) {
+        snprintf(label, sizeof label, "reason=\"%s\"",
+                 core_media_gap_name((enum core_media_gap)gap));
+        api_sample(out, "strowger_no_audio_calls_total", label, counters->media_gaps[gap]);
     }
     static const char *const changes[] = {"registered", "refreshed", "unregistered", "expired"};
     const uint64_t values[] = {counters->registered, counters->refreshed, counters->unregistered,

@@ -628,6 +628,7 @@ static struct context *context_make(struct proxy *proxy, const struct proxy_requ
     c->breadth = incoming_breadth(request->msg);
     c->by_flow = request->by_flow;
     c->registers = request->path;
+    c->watch = request->watch;
     return c;
 }
 
@@ -918,6 +919,28 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     context_advance(c, now_ms);
 }
 
+/** Is this branch all that is left: no other is pending, and no target waits for its turn? */
+static bool is_last(const struct context *c)
+{
+    if (c->pending > 1)
+        return false;
+    for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (!plan->targets[i].done)
+                return false;
+    return true;
+}
+
+static void let_hear(struct context *c, const struct sip_msg *response)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    bool success = response->status >= 200 && response->status < 300;
+
+    if (response->status > 100 && (success || is_last(c)) &&
+        config->heard(config->user, c->server, response, c->watch))
+        c->watch = 0;
+}
+
 /* Seconds (RFC 3261 §20.33); a comment or parameters may follow. 0: not said, or not to be read. */
 static uint32_t retry_after(const struct sip_msg *response)
 {
@@ -944,6 +967,8 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
 
     context_hold(c);
     proxy->response_trusted = trusted;
+    if (c->watch != 0)
+        let_hear(c, response);
     if (branch->group != 0 && response->status == 503)
         hop_failed(c, index, retry_after(response), now_ms);
     else if (branch->group != 0)

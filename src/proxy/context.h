@@ -99,6 +99,7 @@ struct context {
     bool located;      /* its targets are registrations: nobody else need hear of their flows */
     bool by_flow;      /* the target is bound to a flow: unreachable means that it is gone */
     bool registers;    /* a REGISTER that we have put our Path into */
+    uint8_t watch;     /* of the request; 0: nobody listens to its responses (any more) */
 };
 
 /** What is needed while one message is written. Here and not on the stack, which is cleared. */

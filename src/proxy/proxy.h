@@ -62,6 +62,7 @@ struct proxy_request {
     bool path;     /* a REGISTER that we pass on as an edge: put us into Path (RFC 3327 §5.2), */
     bool path_ob;  /* as the first hop, so that `source` is the phone's flow (RFC 5626 §5.1) */
     bool by_flow;  /* one target, bound to its flow: when that is gone the answer is 430 */
+    uint8_t watch; /* given to heard() with responses to it; 0: nobody listens */
     uint64_t call; /* whose news are told; 0: nobody asks */
     bool wait;     /* INVITE: nothing is sent before proxy_release(), not even a 100 by the core */
 };
@@ -123,6 +124,11 @@ struct proxy_config {
     void (*hop_answered)(void *user, const struct flow *to);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
+    /**
+     * A response to the INVITE of `server` that has a `watch`, before it is forwarded: a 2xx, or
+     * another one of the only branch that is left. True: nothing more is to be heard.
+     */
+    bool (*heard)(void *user, struct id server, const struct sip_msg *response, unsigned watch);
     uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
     /** Hears of requests that have a call; borrowed until return. NULL: nobody does. */
     void (*news)(void *user, const struct proxy_news *news, uint64_t now_ms);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sip - the language: messages, URIs, header fields, edits, replies, digest.
+ * sip - the language: messages, URIs, header fields, edits, replies, digest, session descriptions.
  *
  * Bytes in, structs out; no I/O, no clock, no state. All headers of this room are public.
  *
@@ -17,6 +17,7 @@
 #include "sip/oc.h"
 #include "sip/peek.h"
 #include "sip/reply.h"
+#include "sip/sdp.h"
 #include "sip/uri.h"
 
 #endif

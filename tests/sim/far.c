@@ -153,7 +153,7 @@ static void begin_call(struct sim *sim)
 /** Timers A and E of the caller. */
 static void send_again(struct sim *sim, struct far_call *call)
 {
-    uint64_t gap_ms = T1_MS << ++call->tries;
+    uint64_t gap_ms = (uint64_t)T1_MS << ++call->tries;
 
     if (call->answered || (call->invite && call->heard) || call->tries > 10)
         return;

@@ -60,10 +60,11 @@ def empty_lines_and_those_who_need_nothing(env):
 
 # ---- real NATs ----
 
-def two_homes(env, forgets, **nat):
+def two_homes(env, forgets, router_settings=None, **nat):
     """(the networks, the router, alice in one home, bob in the other), registered."""
     nats = Nats(env, forgets)
-    router = env.router(address=ROUTER, prefix=nats.prefix("net"), nat=nat, http={"listen": "127.0.0.1:8080"})
+    router = env.router(address=ROUTER, prefix=nats.prefix("net"), nat=nat, http={"listen": "127.0.0.1:8080"},
+                        **(router_settings or {}))
     router.apply(ALICE, BOB)
     phones = []
     for number, name in ((1, "alice"), (2, "bob")):

@@ -313,6 +313,9 @@ def a_page_that_ends_while_its_call_rings_gives_it_up(env):
         bob.reply(came, 487, to_tag="b")
         bob.request_in("ACK", call_id=sent.call_id)
     equal(2, router.metrics()["strowger_callers_lost_total"], "callers lost")
+    until("their records are complete",
+          lambda: [r["disposition"] for r in router.json("calls") if r["end_time"]] == ["CANCELLED"] * 2)
+    equal({("caller", 487)}, {(r["release_party"], r["sip_status"]) for r in router.json("calls")}, "who ended them")
 
     alice = UA(router, "alice", transport="tcp", address=env.address(2))
     alice.register()
