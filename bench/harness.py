@@ -21,6 +21,7 @@ NET = os.environ.get("BENCH_NET", "127.0.8")  # a loopback /24 that nobody else 
 SERVER_CPU = int(os.environ.get("BENCH_SERVER_CPU", 0))
 LOAD_CPU = int(os.environ.get("BENCH_LOAD_CPU", 1))
 PORT = 5060
+TLS_PORT = 5061
 
 
 class Failed(Exception):
@@ -105,6 +106,7 @@ class Server:
         if ready != "log" and port_taken(ip, PORT):
             raise Failed(f"udp:{ip}:{PORT} is taken: another server runs")
         self.name, self.ip, self.address = name, ip, f"{ip}:{PORT}"
+        self.transport = getattr(self, "transport", "udp")  # of the loads
         self.warm_at = 0.0  # when its last load ended, see pause()
         self.settle = lambda: time.sleep(0.05)  # waits until what a load left to do is done
         self.log_path = os.path.join(OUT, f"{name}.log")
@@ -179,11 +181,28 @@ class Server:
 
     # --- load ---
 
+    def _command(self, arguments, caller, callee):
+        """Of the load generator; over TCP and TLS with connections that are there before the load begins."""
+        address, more = self.address, []
+        if self.transport != "udp":
+            caller, callee, more = ":20000", ":21000", ["-t", self.transport, "-g"]
+        if self.transport == "tls":
+            address = f"{self.ip}:{TLS_PORT}"
+        return [os.path.join(OUT, "sipload"), "-s", address, "-l", self.ip + caller, "-u",
+                self.ip + callee, *more, *shlex.split(arguments)]
+
     def start_load(self, arguments, caller=":7060", callee=":7070"):
         """The load generator, running; its standard output ends with a line of JSON."""
-        command = [os.path.join(OUT, "sipload"), "-s", self.address, "-l", self.ip + caller,
-                   "-u", self.ip + callee, *shlex.split(arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
+        process = subprocess.Popen(self._command(arguments, caller, callee), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
+        self.begun = machine_busy_seconds(), self.cpu()
+        if self.transport != "udp":
+            if process.stdout.readline() != "READY\n":
+                raise Failed(f"{self.name}: the load generator did not get its connections")
+            self.begun = machine_busy_seconds(), self.cpu()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return process
 
     def load(self, arguments, **more):
         """Runs a load to its end, gives what it says."""
@@ -204,12 +223,10 @@ class Server:
 
     def measure(self, arguments):
         """One load and what the server used for it; `us` is CPU microseconds per transaction."""
-        pids = self.pids()
-        busy, cpu = machine_busy_seconds(), cpu_seconds(pids)
         result = self.load(arguments)
-        busy = machine_busy_seconds() - busy
+        busy = machine_busy_seconds() - self.begun[0]
         self.settle()
-        cpu = cpu_seconds(pids) - cpu
+        cpu = self.cpu() - self.begun[1]
         self.warm_at = time.monotonic()
         result.update(server=self.name, load=arguments, us=round(cpu * 1e6 / max(1, result["done"]), 3),
                       server_busy=round(cpu / result["secs"], 3),
