@@ -110,14 +110,26 @@ class Server:
         self.warm_at = 0.0  # when its last load ended, see pause()
         self.settle = lambda: time.sleep(0.05)  # waits until what a load left to do is done
         self.log_path = os.path.join(OUT, f"{name}.log")
+        self._begin = lambda: self._start([*wrap, *command], patience_s, ready)
+        self._begin()
+
+    def _start(self, command, patience_s, ready):
         with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen([*wrap, *command], stdout=log, stderr=log, cwd=OUT,
-                                            stdin=subprocess.DEVNULL, preexec_fn=pinned(SERVER_CPU))
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=OUT, stdin=subprocess.DEVNULL,
+                                            preexec_fn=pinned(SERVER_CPU))
         try:
             self._wait_ready(time.monotonic() + patience_s, ready)
         except BaseException:
             self.stop()
             raise
+
+    def crash(self):
+        """Ends it without a word, and starts it anew with what it has on disk."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(5)
+        self._begin()
 
     def _wait_ready(self, deadline, how):
         while not {"options": self._answers, "port": lambda: port_taken(self.ip, PORT),
@@ -181,14 +193,16 @@ class Server:
 
     # --- load ---
 
+    def sip(self, transport):
+        """Where it takes SIP by this transport."""
+        return f"{self.ip}:{TLS_PORT if transport == 'tls' else PORT}"
+
     def _command(self, arguments, caller, callee):
         """Of the load generator; over TCP and TLS with connections that are there before the load begins."""
-        address, more = self.address, []
+        more = []
         if self.transport != "udp":
             caller, callee, more = ":20000", ":21000", ["-t", self.transport, "-g"]
-        if self.transport == "tls":
-            address = f"{self.ip}:{TLS_PORT}"
-        return [os.path.join(OUT, "sipload"), "-s", address, "-l", self.ip + caller, "-u",
+        return [os.path.join(OUT, "sipload"), "-s", self.sip(self.transport), "-l", self.ip + caller, "-u",
                 self.ip + callee, *more, *shlex.split(arguments)]
 
     def start_load(self, arguments, caller=":7060", callee=":7070"):
