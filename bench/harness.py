@@ -21,6 +21,7 @@ NET = os.environ.get("BENCH_NET", "127.0.8")  # a loopback /24 that nobody else 
 SERVER_CPU = int(os.environ.get("BENCH_SERVER_CPU", 0))
 LOAD_CPU = int(os.environ.get("BENCH_LOAD_CPU", 1))
 PORT = 5060
+TLS_PORT = 5061
 
 
 class Failed(Exception):
@@ -105,17 +106,30 @@ class Server:
         if ready != "log" and port_taken(ip, PORT):
             raise Failed(f"udp:{ip}:{PORT} is taken: another server runs")
         self.name, self.ip, self.address = name, ip, f"{ip}:{PORT}"
+        self.transport = getattr(self, "transport", "udp")  # of the loads
         self.warm_at = 0.0  # when its last load ended, see pause()
         self.settle = lambda: time.sleep(0.05)  # waits until what a load left to do is done
         self.log_path = os.path.join(OUT, f"{name}.log")
+        self._begin = lambda: self._start([*wrap, *command], patience_s, ready)
+        self._begin()
+
+    def _start(self, command, patience_s, ready):
         with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen([*wrap, *command], stdout=log, stderr=log, cwd=OUT,
-                                            stdin=subprocess.DEVNULL, preexec_fn=pinned(SERVER_CPU))
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=OUT, stdin=subprocess.DEVNULL,
+                                            preexec_fn=pinned(SERVER_CPU))
         try:
             self._wait_ready(time.monotonic() + patience_s, ready)
         except BaseException:
             self.stop()
             raise
+
+    def crash(self):
+        """Ends it without a word, and starts it anew with what it has on disk."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(5)
+        self._begin()
 
     def _wait_ready(self, deadline, how):
         while not {"options": self._answers, "port": lambda: port_taken(self.ip, PORT),
@@ -179,11 +193,30 @@ class Server:
 
     # --- load ---
 
+    def sip(self, transport):
+        """Where it takes SIP by this transport."""
+        return f"{self.ip}:{TLS_PORT if transport == 'tls' else PORT}"
+
+    def _command(self, arguments, caller, callee):
+        """Of the load generator; over TCP and TLS with connections that are there before the load begins."""
+        more = []
+        if self.transport != "udp":
+            caller, callee, more = ":20000", ":21000", ["-t", self.transport, "-g"]
+        return [os.path.join(OUT, "sipload"), "-s", self.sip(self.transport), "-l", self.ip + caller, "-u",
+                self.ip + callee, *more, *shlex.split(arguments)]
+
     def start_load(self, arguments, caller=":7060", callee=":7070"):
         """The load generator, running; its standard output ends with a line of JSON."""
-        command = [os.path.join(OUT, "sipload"), "-s", self.address, "-l", self.ip + caller,
-                   "-u", self.ip + callee, *shlex.split(arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
+        process = subprocess.Popen(self._command(arguments, caller, callee), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CPU))
+        self.begun = machine_busy_seconds(), self.cpu()
+        if self.transport != "udp":
+            if process.stdout.readline() != "READY\n":
+                raise Failed(f"{self.name}: the load generator did not get its connections")
+            self.begun = machine_busy_seconds(), self.cpu()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return process
 
     def load(self, arguments, **more):
         """Runs a load to its end, gives what it says."""
@@ -204,12 +237,10 @@ class Server:
 
     def measure(self, arguments):
         """One load and what the server used for it; `us` is CPU microseconds per transaction."""
-        pids = self.pids()
-        busy, cpu = machine_busy_seconds(), cpu_seconds(pids)
         result = self.load(arguments)
-        busy = machine_busy_seconds() - busy
+        busy = machine_busy_seconds() - self.begun[0]
         self.settle()
-        cpu = cpu_seconds(pids) - cpu
+        cpu = self.cpu() - self.begun[1]
         self.warm_at = time.monotonic()
         result.update(server=self.name, load=arguments, us=round(cpu * 1e6 / max(1, result["done"]), 3),
                       server_busy=round(cpu / result["secs"], 3),

@@ -129,6 +129,34 @@ def rows_call(run):
         ending(run, own, kamailio)
 
 
+# Over connections that stay: 100 phones on each side, a proxy's connection on each side.
+STREAM_CALL = "-m call -N 1000 -H 100 -R 5"
+STREAM_SIDES = {"": "-P 100", "/peers": "-P 1"}
+
+
+def rows_streams(run, transport):
+    """D over TCP or TLS."""
+    with Own("own", 1, transport=transport) as own, Kamailio("D", transport=transport) as kamailio:
+        run.note_settings(f"D/{transport}", own)
+        for which, sides in STREAM_SIDES.items():
+            calls = f"{STREAM_CALL} {sides} -w 200 -n"
+            for server, times in ((own, run.reps + 1), (kamailio, 2)):
+                server.must(f"{calls} {times * KAMAILIO_CALLS}")
+            own.pause(own.linger_s)
+            ours, theirs = alternate(run, own, f"{calls} {KAMAILIO_CALLS}", kamailio, f"{calls} {KAMAILIO_CALLS}",
+                                     kamailio.linger_s)
+            run.add(f"D/{transport}{which}", median(ours), "us", 0.5, peer=median(theirs), samples=ours + theirs,
+                    note=f"{spread(ours)} against {spread(theirs)}; {sides.split()[1]} connections on each side")
+
+
+def rows_tcp(run):
+    rows_streams(run, "tcp")
+
+
+def rows_tls(run):
+    rows_streams(run, "tls")
+
+
 def relay_samples(run):
     """The relay with the smallest window that keeps it busy for 95 % of the time."""
     with Relay() as relay:
@@ -516,6 +544,7 @@ def rows_resent(run):
 # What can be asked for, in the order of the table: names of rows -> what measures them.
 GROUPS = {
     "D": rows_call, "D/instr": rows_call_instructions, "D/1000": rows_steady, "D/clean": rows_clean,
+    "D/tcp": rows_tcp, "D/tls": rows_tls,
     "A": rows_options, "B": rows_register, "C": rows_digest, "memory": rows_memory,
     "growth": rows_growth, "growth/instr": rows_growth_instructions, "workers": rows_workers,
     "resent": rows_resent,

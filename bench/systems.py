@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from harness import HERE, NET, OUT, PORT, ROOT, Failed, Server
+from harness import HERE, NET, OUT, PORT, ROOT, TLS_PORT, Failed, Server
 
 STROWGER = os.environ.get("BENCH_STROWGER", os.path.join(ROOT, "build/strowger"))
 # Kamailio's settings are the yardstick: who changes them must say so here.
@@ -19,17 +19,34 @@ OWN_LINGER_S = 36  # timers D, J, L and M: 32 s
 KAMAILIO_LINGER_S = 6.5  # its wt_timer: 5 s
 
 
-def own_settings(name, ip, workers=1, store="memory", auth=False, http=None, transactions=None):
-    """The whole of strowger.yaml, and where it is written."""
+def certificate():
+    """One for all servers: ECDSA, of our own making. Its file and its key's."""
+    files = os.path.join(OUT, "tls.crt"), os.path.join(OUT, "tls.key")
+    if not all(os.path.exists(path) for path in files):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-days", "3650", "-subj", "/CN=localhost", "-out", files[0], "-keyout",
+                        files[1]], check=True, capture_output=True, timeout=60)
+    return files
+
+
+def own_settings(name, ip, workers=1, store="memory", auth=False, http=None, transactions=None,
+                 transport="udp", limits=None):
+    """The whole of strowger.yaml, and where it is written. UDP is always listened to, too."""
+    more = {"udp": "", "tcp": f", tcp:{ip}:{PORT}", "tls": f", tls:{ip}:{TLS_PORT}"}[transport]
     folder = os.path.join(OUT, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    text = (f"domains: [localhost]\nlisten: [udp:{ip}:{PORT}]\nworkers: {workers}\n"
+    text = (f"domains: [localhost]\nlisten: [udp:{ip}:{PORT}{more}]\nworkers: {workers}\n"
             f"auth: {{required: {'true' if auth else 'false'}}}\nrecords: off\n"
             f"store: {store}\nhttp: {{listen: \"{http or ip + ':18080'}\"}}\ncontrol: \"unix:{folder}/c.sock\"\n"
             "log: {level: warning}\n")
+    if transport == "tls":
+        text += "tls: {{certificate: {}, key: {}}}\n".format(*certificate())
+    limits = dict(limits or {})
     if transactions:
-        text += f"limits: {{transactions: {transactions}}}\n"
+        limits["transactions"] = transactions
+    if limits:
+        text += "limits: {" + ", ".join(f"{key}: {value}" for key, value in limits.items()) + "}\n"
     path = os.path.join(folder, "strowger.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -49,6 +66,7 @@ class Own(Server):
                  **settings):
         ip = ip or f"{NET}.{last}"
         self.config, self.settings = own_settings(name, ip, **settings)
+        self.transport = settings.get("transport", "udp")
         super().__init__(name, ip, [STROWGER, "serve", "-c", self.config], wrap, patience_s, ready)
         if settings.get("auth"):
             self._make_users()
@@ -75,12 +93,39 @@ def kamailio_modules():
     raise Failed("Kamailio's modules are not where Debian puts them")
 
 
+STREAMS = {
+    # Instead of `disable_tcp=yes`; all else is as for UDP. One process reads all connections, as ours does.
+    # tcp_rd_buf_size is the default of newer ones; no limit on connections may be met.
+    "tcp": "tcp_children=1\ntcp_max_connections=50000\ntcp_connection_lifetime=7200\n"
+           "tcp_rd_buf_size=65536\nlisten=tcp:{ip}:{port}",
+    "tls": "enable_tls=yes\ntcp_children=1\ntcp_max_connections=50000\ntls_max_connections=50000\n"
+           "tcp_connection_lifetime=7200\ntcp_rd_buf_size=65536\nlisten=tls:{ip}:{tls_port}",
+}
+STREAM_MODULES = {
+    "tcp": "",
+    "tls": 'loadmodule "tls.so"\nmodparam("tls", "tls_method", "TLSv1.2+")\n'
+           'modparam("tls", "certificate", "{certificate}")\nmodparam("tls", "private_key", "{key}")\n',
+}
+
+
+def kamailio_settings(text, ip, transport):
+    """kamailio.cfg for connections: the same but for how it listens."""
+    if transport == "udp":
+        return text
+    names = dict(zip(("certificate", "key"), certificate()))
+    listens = STREAMS[transport].format(ip=ip, port=PORT, tls_port=TLS_PORT)
+    first = 'loadmodule "tm.so"'
+    return (text.replace("disable_tcp=yes", listens)
+            .replace(first, STREAM_MODULES[transport].format(**names) + first))
+
+
 class Kamailio(Server):
     """Debian's Kamailio with cfg/kamailio.cfg; `workload` is the letter that it is told."""
 
     linger_s = KAMAILIO_LINGER_S
 
-    def __init__(self, workload, last=3, wrap=(), patience_s=20):
+    def __init__(self, workload, last=3, wrap=(), patience_s=20, transport="udp", shm_mb=KAMAILIO_SHM_MB):
+        self.transport = transport
         ip = f"{NET}.{last}"
         with open(os.path.join(HERE, "cfg/kamailio.cfg"), "rb") as file:
             text = file.read()
@@ -88,10 +133,11 @@ class Kamailio(Server):
             raise Failed("cfg/kamailio.cfg was changed: ratios to it would not mean what they did")
         path = os.path.join(OUT, "kamailio.cfg")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(text.decode().replace("@OUT@", OUT).replace("@CFG@", os.path.join(HERE, "cfg")))
+            file.write(kamailio_settings(text.decode(), ip, transport).replace("@OUT@", OUT)
+                       .replace("@CFG@", os.path.join(HERE, "cfg")))
         defines = [f"WL_{workload}", "CHILDREN=1", f'MPATH="{kamailio_modules()}"', f"BIND={ip}:{PORT}"]
         # -x fm -X fm: its fastest allocators here.
-        command = ["kamailio", "-f", path, "-DD", "-E", "-m", str(KAMAILIO_SHM_MB), "-M", "32",
+        command = ["kamailio", "-f", path, "-DD", "-E", "-m", str(shm_mb), "-M", "32",
                    "-x", "fm", "-X", "fm", "-w", OUT, "-Y", OUT]
         for define in defines:
             command += ["-A", define]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sipload - small single-threaded SIP load generator (UAC + UAS) over UDP.
+ * sipload - small single-threaded SIP load generator (UAC + UAS) over UDP, TCP or TLS.
  *
  * Messages are precompiled templates; sockets are drained with recvmmsg and
  * filled with sendmmsg, so one core of sipload outruns any SIP proxy that
@@ -32,6 +32,10 @@
  *   -A     callees repeat a 200 until its ACK comes, as phones do (for servers that drop packets)
  *   -E     end at the first retransmission or failure
  *   -U     only the callee
+ *   -t T   over T, tcp or tls, for -m call: P connections on each side (-P, up to 1000) that stay
+ *          for the whole run, from the ports of -l and -u upwards. The callees register first,
+ *          by the connections that the calls will come by. Then, with -g, it says READY and
+ *          waits for a line on its standard input
  *   -G     sends those of a batch that are alike in length as one burst (UDP_SEGMENT), so that the
  *          generator costs less; the server receives single datagrams all the same
  *
@@ -51,6 +55,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -58,11 +63,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH     64 /* at most: a word of bits, and what UDP_SEGMENT takes */
-#define MSGSZ     4096
-#define NRTX      6
-#define DLGSZ     720
-#define PORTS_MAX 64
+#include "stream.h"
+
+#define BATCH       64 /* at most: a word of bits, and what UDP_SEGMENT takes */
+#define MSGSZ       4096
+#define NRTX        6
+#define DLGSZ       720
+#define PORTS_MAX   64
+#define STREAMS_MAX 1000
 
 enum {
     M_OPTIONS,
@@ -112,6 +120,8 @@ struct txq {
     struct sockaddr_in to[BATCH];
     _Alignas(8) char from[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))]; /* with -I */
     int n;
+    struct stream stream; /* with -t; `buf` is then filled from its front, `used` bytes */
+    size_t used;
 };
 struct dly {
     int64_t due;
@@ -126,6 +136,14 @@ static int64_t hold_us = 100000, t1_us = 500000, hold_wait_us;
 static uint32_t ports = 1, addresses = 1, uac_port, uas_port;
 static uint32_t first_user = 1000000;
 static int uas_repeats, strict, bursts;
+static enum {
+    UDP,
+    TCP,
+    TLS
+} transport;
+static int waits_for_go;
+static const char *const transport_names[] = {"UDP", "TCP", "TLS"};
+static const char *const transport_params[] = {"", ";transport=tcp", ";transport=tls"};
 static uint64_t total = 10000;
 static double rate;
 static int window = 64, nslots = 0;
@@ -363,7 +381,12 @@ static void flush_bursts(struct txq *q)
 }
 static void flush(struct txq *q)
 {
-    if (bursts)
+    if (transport != UDP) {
+        if (stream_send(&q->stream, q->buf[0], q->used))
+            die("a connection was lost");
+        q->used = 0;
+        st.tx += (uint64_t)q->n;
+    } else if (bursts)
         flush_bursts(q);
     else
         send_all(q->fd, q->m, q->n, q->n);
@@ -382,10 +405,15 @@ static inline char *txbuf(struct txq *q)
 {
     if (q->n == BATCH)
         flush(q);
-    return q->buf[q->n];
+    return transport == UDP ? q->buf[q->n] : q->buf[0] + q->used;
 }
 static inline void txcommit(struct txq *q, size_t len, const struct sockaddr_in *to, uint32_t local)
 {
+    if (transport != UDP) {
+        q->used += len;
+        q->n++;
+        return;
+    }
     q->iov[q->n].iov_len = len;
     q->to[q->n] = *to;
     if (addresses > 1) {
@@ -949,6 +977,120 @@ static void txinit(struct txq *q, int fd)
         }
     }
 }
+static double cpu_of(const struct rusage *ru)
+{
+    return ru->ru_utime.tv_sec + ru->ru_stime.tv_sec +
+           (ru->ru_utime.tv_usec + ru->ru_stime.tv_usec) / 1e6;
+}
+
+/* --- connections, with -t: the callers' are 0 to P-1, the callees' the next P --- */
+static int stream_events = -1;
+static uint32_t registered;
+
+static struct txq *queue_of(uint32_t n)
+{
+    return n < ports ? &txc[n] : &txs[n - ports];
+}
+static void watch_stream(uint32_t n, int op)
+{
+    const struct stream *stream = &queue_of(n)->stream;
+    struct epoll_event event = {.events = stream_wants(stream), .data.u32 = n};
+    if (epoll_ctl(stream_events, op, stream->fd, &event))
+        die("epoll: %s", strerror(errno));
+}
+static void open_stream(uint32_t n, const struct sockaddr_in *at)
+{
+    if (stream_events < 0)
+        stream_events = epoll_create1(EPOLL_CLOEXEC);
+    if (transport == TLS && !n && stream_use_tls())
+        die("no TLS");
+    if (stream_begin(&queue_of(n)->stream, at, &srv_sa, transport == TLS))
+        die("connect: %s", strerror(errno));
+    watch_stream(n, EPOLL_CTL_ADD);
+}
+static void await_streams(uint32_t count)
+{
+    int64_t until = clk() + 30000000;
+    for (uint32_t ready = 0; ready < count;) {
+        struct epoll_event events[64];
+        int n = epoll_wait(stream_events, events, 64, 100);
+        for (int i = 0; i < n; i++) {
+            uint32_t which = events[i].data.u32;
+            int was = queue_of(which)->stream.ready;
+            int step = stream_step(&queue_of(which)->stream);
+            if (step < 0)
+                die("the server takes no connection");
+            ready += step && !was;
+            watch_stream(which, EPOLL_CTL_MOD);
+        }
+        if (clk() > until)
+            die("%u of %u connections are not ready", count - ready, count);
+    }
+}
+static void on_stream_message(void *user, char *m, size_t len)
+{
+    const uint32_t *n = user;
+    if (*n < ports)
+        on_response(m, (int)len);
+    else if (!memcmp(m, "SIP/2.0 200 ", 12))
+        registered++;
+    else
+        on_uas(m, (int)len, &srv_sa, *n - ports);
+}
+/* What has come, or comes in the time given; how many messages */
+static int read_streams(const struct timespec *wait)
+{
+    struct epoll_event events[64];
+    int count = 0, n = wait ? epoll_pwait2(stream_events, events, 64, wait, NULL)
+                            : epoll_wait(stream_events, events, 64, 0);
+    now = clk();
+    for (int i = 0; i < n; i++) {
+        uint32_t which = events[i].data.u32;
+        struct stream *stream = &queue_of(which)->stream;
+        int held = stream->out_len > 0;
+        int result = stream_read(stream, on_stream_message, &which);
+        if (result < 0 || stream_flush(stream))
+            die("a connection was lost");
+        if (held != (stream->out_len > 0))
+            watch_stream(which, EPOLL_CTL_MOD);
+        count += result;
+    }
+    flush_all();
+    for (uint32_t i = 0; i < 2 * ports; i++) /* rare: a socket that is full */
+        if (queue_of(i)->stream.out_len)
+            watch_stream(i, EPOLL_CTL_MOD);
+    return count;
+}
+/* Each user by the connection that his calls will come by, which the Contact names, too */
+static void register_user(uint32_t user)
+{
+    struct txq *q = &txs[user % ports];
+    char *b = txbuf(q), host[64];
+    unsigned port = uas_port + user % ports, name = first_user + user;
+    snprintf(host, sizeof host, "%.*s", (int)strcspn(uas, ":"), uas);
+    int len = snprintf(
+        b, MSGSZ,
+        "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/%s %s:%u;branch=z9hG4bK%08x%u;rport\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:%u@%s>;tag=f%u\r\nTo: <sip:%u@%s>\r\nCall-ID: %08x%u@%s\r\n"
+        "CSeq: %u REGISTER\r\nContact: <sip:%u@%s:%u%s>;expires=%d\r\nUser-Agent: sipload/1.0\r\n"
+        "Content-Length: 0\r\n\r\n",
+        srv, transport_names[transport], host, port, seq0, user, name, srv, user, name, srv, seq0,
+        user, host, cseq0, name, host, port, transport_params[transport], reg_expires);
+    txcommit(q, (size_t)len, &srv_sa, 0);
+}
+static void register_callees(void)
+{
+    int64_t until = clk() + 60000000;
+    for (uint32_t sent = 0; registered < (uint32_t)users;) {
+        while (sent < (uint32_t)users && sent < registered + 64)
+            register_user(sent++);
+        flush_all();
+        read_streams(&(struct timespec){0, 10000000});
+        if (clk() > until)
+            die("%u of %d users are registered", registered, users);
+    }
+    memset(&st, 0, sizeof st);
+}
 /* Which of our addresses a message came to */
 static uint32_t came_to(struct msghdr *m)
 {
@@ -970,7 +1112,7 @@ int main(int ac, char **av)
 {
     int o, uas_only = 0;
     char idhost[64];
-    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:EG")) != -1)
+    while ((o = getopt(ac, av, "m:s:l:u:C:n:r:w:N:H:R:T:x:ap:S:W:UP:AI:F:EGt:g")) != -1)
         switch (o) {
         case 'm':
             mode = !strcmp(optarg, "options")    ? M_OPTIONS
@@ -1034,6 +1176,12 @@ int main(int ac, char **av)
         case 'G':
             bursts = 1;
             break;
+        case 't':
+            transport = !strcmp(optarg, "tcp") ? TCP : TLS;
+            break;
+        case 'g':
+            waits_for_go = 1;
+            break;
         case 'A':
             uas_repeats = 1;
             break;
@@ -1060,8 +1208,12 @@ int main(int ac, char **av)
     *strchr(idhost, ':') = 0;
     uac_port = ntohs(uac_sa.sin_port);
     uas_port = ntohs(uas_sa.sin_port);
-    if (ports < 1 || ports > PORTS_MAX || (ports > 1 && (uac_port < 10000 || uas_port < 10000)))
-        die("-P: 1 to %d ports, of 5 digits", PORTS_MAX);
+    if (transport != UDP &&
+        (mode != M_CALL || addresses > 1 || bursts || uas_only || strcmp(contact_uas, uas)))
+        die("-t: with -m call, and without -I, -G, -U, -C");
+    uint32_t ports_max = transport == UDP ? PORTS_MAX : STREAMS_MAX;
+    if (ports < 1 || ports > ports_max || (ports > 1 && (uac_port < 10000 || uas_port < 10000)))
+        die("-P: 1 to %u ports, of 5 digits", ports_max);
     if (addresses > 1) {
         uint32_t first = ntohl(uac_sa.sin_addr.s_addr), net = first >> 8 & 255;
         if (ports > 1 || (first & 255) != 100 || net + (addresses - 1) / PER_NET > 9)
@@ -1097,13 +1249,14 @@ int main(int ac, char **av)
                      "PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:101 "
                      "telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n");
         compile(&t_req,
-                "INVITE sip:" CALLEE "@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                "INVITE sip:" CALLEE "@%s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK" ID
                 "\7;rport\r\nMax-Forwards: 70\r\nFrom: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID
                 "\r\nTo: <sip:" CALLEE "@%s>\r\nCall-ID: " ID
                 "@%s\r\nCSeq: \7 INVITE\r\nContact: <sip:" CALLER
-                "@%s>\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, "
+                "@%s%s>\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, "
                 "INFO, UPDATE, PRACK, REFER, NOTIFY\r\nSupported: replaces, timer, 100rel\r\n",
-                srv, uac, srv, srv, idhost, uac);
+                srv, transport_names[transport], uac, srv, srv, idhost, uac,
+                transport_params[transport]);
         compile(&t_rest, "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", n, sdp);
         uint32_t phones = addresses > 1 ? addresses : ports;
         sdp200 = calloc(phones, sizeof *sdp200);
@@ -1116,51 +1269,55 @@ int main(int ac, char **av)
                 snprintf(contact_uas, sizeof contact_uas, "%s:%u", inet_ntoa(nth_address(i)),
                          uas_port);
             sdp200[i].len = snprintf(sdp200[i].text, sizeof sdp200[i].text,
-                                     "Contact: <sip:uas@%s>\r\nContent-Type: "
+                                     "Contact: <sip:uas@%s%s>\r\nContent-Type: "
                                      "application/sdp\r\nContent-Length: %d\r\n\r\n%s",
-                                     contact_uas, n, sdp);
+                                     contact_uas, transport_params[transport], n, sdp);
         }
         compile(&t_hdr,
-                " SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                " SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK" ID
                 "a;rport\r\nMax-Forwards: 70\r\n",
-                uac);
+                transport_names[transport], uac);
         compile(&t_byehdr,
-                " SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                " SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK" ID
                 "b;rport\r\nMax-Forwards: 70\r\n",
-                uac);
+                transport_names[transport], uac);
         compile(&t_mid,
                 "From: \"Caller\" <sip:" CALLER "@%s>;tag=f" ID "\r\nCall-ID: " ID
                 "@%s\r\nUser-Agent: sipload/1.0\r\n",
                 srv, idhost);
     } else if (mode == M_REGISTER)
         compile(&t_req,
-                "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID CSEQ
+                "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK" ID CSEQ
                 ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" CALLEE "@%s>;tag=f" ID
                 "\r\nTo: <sip:" CALLEE "@%s>\r\nCall-ID: " ID "@%s\r\nCSeq: " CSEQ
                 " REGISTER\r\nContact: <sip:" CALLEE
                 "@%s>;expires=%d\r\nUser-Agent: sipload/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, "
                 "OPTIONS\r\n",
-                srv, uac, srv, srv, idhost, contact_uas, reg_expires);
+                srv, transport_names[transport], uac, srv, srv, idhost, contact_uas, reg_expires);
     else
         compile(&t_req,
-                "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK" ID
+                "OPTIONS sip:%s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK" ID
                 ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" CALLER "@%s>;tag=f" ID
                 "\r\nTo: <sip:%s>\r\nCall-ID: " ID "@%s\r\nCSeq: 1 OPTIONS\r\nContact: <sip:" CALLER
                 "@%s>\r\nUser-Agent: sipload/1.0\r\nAccept: application/sdp\r\n",
-                srv, uac, srv, srv, idhost, uac);
+                srv, transport_names[transport], uac, srv, srv, idhost, uac);
     if (mode != M_CALL)
         compile(&t_rest, "Content-Length: 0\r\n\r\n");
 
     prctl(PR_SET_TIMERSLACK, 1000UL);
     signal(SIGINT, onsig);
     signal(SIGTERM, onsig);
-    struct pollfd sockets[2 * PORTS_MAX]; /* the callers' ports, then the callees' */
+    struct pollfd sockets[2 * STREAMS_MAX]; /* the callers' ports, then the callees' */
     uint32_t nsockets = mode == M_CALL ? 2 * ports : ports;
     txc = calloc(ports, sizeof *txc);
     txs = calloc(ports, sizeof *txs);
     for (uint32_t i = 0; i < nsockets; i++) {
         struct sockaddr_in at = i < ports ? uac_sa : uas_sa;
         at.sin_port = htons(ntohs(at.sin_port) + i % ports);
+        if (transport != UDP) {
+            open_stream(i, &at);
+            continue;
+        }
         if (addresses > 1)
             at.sin_addr.s_addr = INADDR_ANY;
         sockets[i] = (struct pollfd){usock(&at), POLLIN, 0};
@@ -1178,6 +1335,18 @@ int main(int ac, char **av)
     }
     if (uas_only)
         total = 0;
+    if (transport != UDP) {
+        await_streams(nsockets);
+        register_callees();
+    }
+    if (waits_for_go) {
+        puts("READY");
+        fflush(stdout);
+        if (getchar() == EOF)
+            die("nobody said go");
+    }
+    struct rusage before; /* what went before the load does not count */
+    getrusage(RUSAGE_SELF, &before);
     int64_t t_begin = clk(), t_allup = 0, t_last = 0, offered_at = 0;
     uint64_t done_offered = 0; /* finished while there were new ones to start */
     for (;;) {
@@ -1202,9 +1371,11 @@ int main(int ac, char **av)
         }
         timers();
         flush_all();
-        if (ports > 1)
+        if (transport != UDP)
+            got = read_streams(0);
+        else if (ports > 1)
             poll(sockets, nsockets, 0);
-        for (uint32_t s = 0; s < nsockets; s++) {
+        for (uint32_t s = 0; transport == UDP && s < nsockets; s++) {
             int fd = sockets[s].fd;
             if (ports > 1 && !sockets[s].revents)
                 continue;
@@ -1273,14 +1444,16 @@ int main(int ac, char **av)
         int64_t ns = (due - clk()) * 1000;
         if (ns > 0) {
             struct timespec ts = {ns / 1000000000, ns % 1000000000};
-            ppoll(sockets, nsockets, &ts, NULL);
+            if (transport != UDP)
+                read_streams(&ts);
+            else
+                ppoll(sockets, nsockets, &ts, NULL);
         }
     }
     double el = (clk() - t_begin) / 1e6;
     struct rusage ru;
     getrusage(RUSAGE_SELF, &ru);
-    double cpu =
-        ru.ru_utime.tv_sec + ru.ru_stime.tv_sec + (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+    double cpu = cpu_of(&ru) - cpu_of(&before);
     printf(
         "{\"started\":%llu,\"done\":%llu,\"failed\":%llu,\"retrans\":%llu,\"secs\":%.3f,\"rate\":%."
         "1f,\"tx\":%llu,\"rx\":%llu,\"prov\":%llu,\"unexpected\":%llu,\"badcode\":%llu,"

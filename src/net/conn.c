@@ -285,6 +285,7 @@ static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const st
     conn->timer.fn = on_conn_timer;
     list_init(&conn->out);
     list_init(&conn->unheard);
+    list_init(&conn->gathered);
     conn->begun_ms = conn->active_ms = loop_now_ms(net->loop);
     conn->flow = (struct flow){
         .transport = net->config.listeners[listener].transport,
@@ -654,47 +655,145 @@ static void conn_remember(struct conn *conn, struct slice bytes)
         chunk_free(conn->net, chunk);
 }
 
-static void conn_send(struct conn *conn, struct slice bytes)
+/* A message that no filter has seen yet. */
+static void conn_send_later(struct conn *conn, struct slice bytes)
+{
+    if (conn->state == CONN_DEAD || conn->state == CONN_ENDED)
+        net_report_failed(conn->net, NET_R_NO_CONNECTION, bytes);
+    else
+        conn_queue(conn, bytes, 0, false);
+}
+
+/* Of these messages, written as one, `sent` bytes are out; the rest is kept. `begun`: a filter has
+ * already made something of all of them. */
+static void conn_wrote(struct conn *conn, const struct slice *messages, size_t count, size_t sent,
+                       bool begun)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t part = sent < messages[i].len ? sent : messages[i].len;
+        sent -= part;
+        if (conn->state == CONN_DEAD)
+            net_report_failed(conn->net, NET_R_NO_CONNECTION, messages[i]);
+        else if (part < messages[i].len)
+            conn_queue(conn, messages[i], part, begun || part > 0);
+        else if (conn->outgoing)
+            conn_remember(conn, messages[i]);
+    }
+}
+
+/* Puts slices one behind the other; a single one stays where it is. */
+static struct slice join(struct net *net, const struct slice *parts, size_t count)
+{
+    size_t len = 0;
+
+    if (count == 1)
+        return parts[0];
+    for (size_t i = 0; i < count; i++) {
+        assert(parts[i].len <= JOIN_BYTES - len);
+        memcpy(net->join_buffer + len, parts[i].data, parts[i].len);
+        len += parts[i].len;
+    }
+    return bytes_of(net->join_buffer, len);
+}
+
+/* Writes messages as one. */
+static void conn_write_all(struct conn *conn, const struct slice *messages, size_t count)
 {
     struct net *net = conn->net;
     size_t sent = 0;
 
-    net->counters.stream_sent++;
-    net->counters.bytes_sent += bytes.len;
-    if (conn->state == CONN_CONNECTING || !conn->ready || conn->out_bytes > 0) {
-        conn_queue(conn, bytes, 0, false);
-        return;
-    }
-    switch (conn->filter->ops->write(conn->filter, bytes, &sent)) {
+    net->counters.stream_writes++;
+    switch (conn->filter->ops->write(conn->filter, join(net, messages, count), &sent)) {
     case IO_DONE:
         conn->active_ms = now_of(conn);
-        if (sent < bytes.len)
-            conn_queue(conn, bytes, sent, true);
-        else if (conn->outgoing)
-            conn_remember(conn, bytes);
+        conn_wrote(conn, messages, count, sent, false);
         return;
     case IO_AGAIN:
-        conn_queue(conn, bytes, 0, conn->filter != &conn->tcp.filter);
+        conn_wrote(conn, messages, count, 0, conn->filter != &conn->tcp.filter);
         return;
     case IO_END:
     case IO_BROKEN:
     case IO_FAULT:
-        net_report_failed(net, NET_R_NO_CONNECTION, bytes);
         conn_lose(conn, NET_R_RESET);
+        conn_wrote(conn, messages, count, 0, false);
         return;
+    }
+}
+
+void conn_send_all(struct conn *conn, const struct slice *messages, size_t count)
+{
+    struct net *net = conn->net;
+    size_t most = conn->filter->ops->frames ? 1 : count; /* one write is one of its messages */
+
+    for (size_t i = 0; i < count; i++) {
+        net->counters.stream_sent++;
+        net->counters.bytes_sent += messages[i].len;
+    }
+    for (size_t done = 0; done < count; done += most) {
+        bool writes = (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) && conn->ready;
+        if (writes && conn->out_bytes == 0) {
+            conn_write_all(conn, messages + done, most);
+            continue;
+        }
+        for (size_t i = 0; i < most; i++)
+            conn_send_later(conn, messages[done + i]);
+    }
+}
+
+static void conn_send(struct conn *conn, struct slice bytes)
+{
+    conn_send_all(conn, &bytes, 1);
+}
+
+/*
+ * As much of the queue as may be written at once. What a filter has answered IO_AGAIN to comes
+ * first again, with nothing missing: the messages are joined by the rule of gather.c.
+ */
+static struct slice conn_queued(const struct conn *conn)
+{
+    struct slice parts[JOIN_MESSAGES];
+    size_t bytes = 0, count = 0;
+    size_t most = conn->filter->ops->frames ? 1 : JOIN_MESSAGES;
+
+    for (struct list *node = conn->out.next; count < most && node != &conn->out;
+         node = node->next) {
+        const struct out_chunk *chunk = CONTAINER_OF(node, struct out_chunk, node);
+        size_t len = chunk->len - chunk->sent;
+        if (count > 0 && len > JOIN_BYTES - bytes)
+            break;
+        parts[count++] = bytes_of(chunk->bytes + chunk->sent, len);
+        if (len > JOIN_BYTES)
+            break;
+        bytes += len;
+    }
+    return join(conn->net, parts, count);
+}
+
+/* `sent` bytes of the queue are out. */
+static void conn_dequeue(struct conn *conn, size_t sent)
+{
+    while (sent > 0) {
+        struct out_chunk *chunk = CONTAINER_OF(conn->out.next, struct out_chunk, node);
+        size_t left = chunk->len - chunk->sent;
+        size_t part = sent < left ? sent : left;
+        sent -= part;
+        chunk->sent += (uint32_t)part;
+        if (chunk->sent < chunk->len)
+            return;
+        conn->out_bytes -= chunk->len;
+        list_remove(&chunk->node);
+        if (!conn_keep_unheard(conn, chunk))
+            chunk_free(conn->net, chunk);
     }
 }
 
 /* Writes what is queued, as far as the socket takes it. */
 static void conn_writable(struct conn *conn)
 {
-    struct net *net = conn->net;
-
     while (!list_empty(&conn->out)) {
-        struct out_chunk *chunk = CONTAINER_OF(conn->out.next, struct out_chunk, node);
         size_t sent = 0;
-        enum io io = conn->filter->ops->write(
-            conn->filter, bytes_of(chunk->bytes + chunk->sent, chunk->len - chunk->sent), &sent);
+        conn->net->counters.stream_writes++;
+        enum io io = conn->filter->ops->write(conn->filter, conn_queued(conn), &sent);
         if (io == IO_AGAIN)
             break;
         if (io != IO_DONE) {
@@ -702,13 +801,7 @@ static void conn_writable(struct conn *conn)
             return;
         }
         conn->active_ms = conn->stalled_ms = now_of(conn);
-        chunk->sent += (uint32_t)sent;
-        if (chunk->sent < chunk->len)
-            continue;
-        conn->out_bytes -= chunk->len;
-        list_remove(&chunk->node);
-        if (!conn_keep_unheard(conn, chunk))
-            chunk_free(net, chunk);
+        conn_dequeue(conn, sent);
     }
     if (conn->out_bytes == 0 && conn->state == CONN_CLOSING)
         conn_end(conn);
@@ -761,7 +854,7 @@ static void stream_send_to(struct net *net, const struct flow *to, struct slice 
     if (callable && to->remote.family != ADDR_NONE && to->remote.port != 0)
         conn = conn_towards(net, &elsewhere, hash);
     if (conn != NULL)
-        conn_send(conn, bytes);
+        gather_add(conn, bytes);
     else
         net_report_failed(net, NET_R_NO_CONNECTION, bytes);
 }
@@ -776,7 +869,7 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes)
         struct conn *conn = pool_get(&net->conns, to->conn.id);
         bool usable = conn != NULL && conn->state != CONN_DEAD && conn->state != CONN_ENDED;
         if (usable) {
-            conn_send(conn, bytes);
+            gather_add(conn, bytes);
             return;
         }
     }

@@ -28,6 +28,8 @@ enum {
     RESUMES_MAX = 1024,        /* streams that are asked about after a pause, in their order */
     LOST_AGAIN_MS = 5,         /* a lost connection that not all could be told about */
     CLOSE_MS = 2000,           /* from our end of the stream to the peer's */
+    JOIN_BYTES = 16384,        /* of messages that are written as one: what a TLS record takes */
+    JOIN_MESSAGES = 64,        /* likewise */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
     HEARD_PLACES = 1024,       /* a power of two; the newer of two in one place stays */
@@ -111,7 +113,9 @@ struct conn {
     uint32_t in_len, in_capacity;
     struct list out; /* struct out_chunk */
     uint32_t out_bytes;
-    struct list unheard; /* struct out_chunk: requests written since a message came, see there */
+    struct list gathered;  /* messages of this turn, see gather.c */
+    struct list gathering; /* in net.gathering, as long as there are such */
+    struct list unheard;   /* struct out_chunk: requests written since a message came, see there */
     uint32_t unheard_bytes;
     uint64_t active_ms;  /* the last byte in either direction */
     uint64_t begun_ms;   /* the first byte of the incomplete message; opened; connecting */
@@ -166,6 +170,11 @@ struct net {
     struct list lost;    /* struct conn: to be told; it needs no memory, so that it is */
     struct timer lost_timer;
 
+    struct list gathering; /* struct conn: there is something to be written at the turn's end */
+    char *gather_buffer;
+    size_t gather_used;
+    char *join_buffer; /* JOIN_BYTES */
+
     struct outbox outbox;
     char *read_buffer; /* one read of a stream */
     char *udp_buffers;
@@ -217,6 +226,16 @@ void udp_not_heard(struct net *net, const struct addr *remote);
  * second. */
 void stream_report(const struct conn *conn, enum net_reason reason);
 
+/* gather.c */
+/** Bytes of the buffers. */
+size_t gather_memory(void);
+MUST_CHECK enum err gather_open(struct net *net);
+void gather_close(struct net *net);
+/** Sends a copy by this connection when the turn ends, together with others. */
+void gather_add(struct conn *conn, struct slice bytes);
+/** Writes all that was gathered. Before connections are freed. */
+void gather_flush(struct net *net);
+
 /* conn.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
 void tcp_stop(struct net *net);
@@ -225,6 +244,9 @@ MUST_CHECK enum err conns_open(struct net *net);
 size_t conns_memory_max(const struct net_limits *limits);
 /** Sends by the connection that `to` names, or by one to its remote address. */
 void stream_send(struct net *net, const struct flow *to, struct slice bytes);
+/** Writes messages, as one where the filter lets it, or keeps them until that is possible; what
+ * fails is reported. At most JOIN_MESSAGES, and of JOIN_BYTES or a single one. */
+void conn_send_all(struct conn *conn, const struct slice *messages, size_t count);
 /** Closes at once; its queue failed. */
 void conn_lose(struct conn *conn, enum net_reason reason);
 /** Ends the streams that are to be closed and have nothing left to send. */

@@ -107,7 +107,7 @@ uint8_t net_pick_listener(const struct net *net, const struct flow *to)
     return best;
 }
 
-/* The outbox's flush: sends everything, tells nobody anything. */
+/* The outbox's flush: sends everything, or gathers it for the turn's end; tells nobody anything. */
 static void net_send_all(struct outbox *outbox, void *user)
 {
     struct net *net = user;
@@ -137,12 +137,14 @@ bool net_turn(struct net *net)
     for (unsigned round = 0; round < ROUNDS_PER_TURN; round++) {
         if (net->outbox.count > 0)
             net_send_all(&net->outbox, net);
+        gather_flush(net);
         conns_end_closing(net);
         if (list_empty(&net->reports) && (list_empty(&net->lost) || !all_told))
             break;
         reports_tell(net);
         all_told = conns_tell_lost(net);
     }
+    gather_flush(net);
     conns_bury(net);
     return net->outbox.count > 0 || !list_empty(&net->reports) || !list_empty(&net->closing) ||
            (all_told && !list_empty(&net->lost));
@@ -190,9 +192,9 @@ static enum err open_sockets(struct net *net)
 
 size_t net_memory_max(const struct net_limits *limits)
 {
-    return sizeof(struct net) + OUTBOX_BYTES + limits->memory_max + limits->tls_memory_max +
-           map_memory_max(0, NET_NAMES_MAX) + limits->ws_memory_max + ws_worker_memory() +
-           udp_buffers_memory() + conns_memory_max(limits);
+    return sizeof(struct net) + OUTBOX_BYTES + gather_memory() + limits->memory_max +
+           limits->tls_memory_max + map_memory_max(0, NET_NAMES_MAX) + limits->ws_memory_max +
+           ws_worker_memory() + udp_buffers_memory() + conns_memory_max(limits);
 }
 
 enum err net_open(const struct net_config *config, struct net **out)
@@ -211,6 +213,8 @@ enum err net_open(const struct net_config *config, struct net **out)
     net->outbox.buffer = malloc(OUTBOX_BYTES);
 
     enum err err = net->outbox.buffer != NULL ? conns_open(net) : ERR_MEMORY;
+    if (err == OK)
+        err = gather_open(net);
     if (err == OK)
         err = names_open(&net->names, &net->mem, NET_NAMES_MAX);
     if (err == OK)
@@ -237,6 +241,7 @@ void net_close(struct net *net)
         return;
     tcp_stop(net);
     conns_close(net);
+    gather_close(net);
     tls_worker_close(net->tls);
     ws_worker_close(net->ws);
     names_close(&net->names);

@@ -204,6 +204,7 @@ struct net_counters {
     uint64_t udp_received, udp_sent, udp_receive_calls, udp_send_calls, udp_keepalives;
     uint64_t udp_bursts; /* of several datagrams that went down the kernel as one */
     uint64_t stream_received, stream_sent, stream_pings;
+    uint64_t stream_writes; /* of one message or several, or a part of one */
     uint64_t bytes_received, bytes_sent;
     uint64_t accepted, connected, closed;
     uint64_t handshakes; /* of TLS */

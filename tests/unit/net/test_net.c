@@ -351,6 +351,8 @@ static struct net_counters sum_counters(struct fixture *f)
         sum.connections += order.counters.connections;
         sum.accepted += order.counters.accepted;
         sum.connected += order.counters.connected;
+        sum.stream_sent += order.counters.stream_sent;
+        sum.stream_writes += order.counters.stream_writes;
         sum.stream_pings += order.counters.stream_pings;
         sum.letters_received += order.counters.letters_received;
         sum.udp_keepalives += order.counters.udp_keepalives;
@@ -1139,6 +1141,36 @@ static void a_slow_reader_gets_everything_in_order(void **state)
     fixture_close(f);
 }
 
+static void what_a_turn_sends_by_one_connection_goes_down_together(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 60,
+        SIZE = 700,
+        WRITES_MAX = 4, /* 42,000 bytes in steps of 16,384 */
+    };
+    static char small[SIZE], buffer[SIZE];
+    struct fixture *f = fixture_open(NULL);
+    int fd = peer_connect(f, TCP4);
+
+    for (unsigned i = 0; i < SIZE; i++)
+        small[i] = (char)(i % 251);
+    peer_send(fd, PING);
+    struct flow flow = wait_heard(f, 1)->flow;
+    struct net_counters before = sum_counters(f);
+    struct order order = {.to = flow, .bytes = {small, sizeof small}, .repeat = COUNT};
+    run_order(f, flow.conn.worker, &order);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(SIZE, recv(fd, buffer, SIZE, MSG_WAITALL));
+        assert_memory_equal(small, buffer, SIZE);
+    }
+    struct net_counters after = sum_counters(f);
+    assert_int_equal(COUNT, after.stream_sent - before.stream_sent);
+    assert_in_range(after.stream_writes - before.stream_writes, 1, WRITES_MAX);
+    close(fd);
+    fixture_close(f);
+}
+
 #define OPENING                                                                                    \
     "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                   \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"                 \
@@ -1372,6 +1404,7 @@ int main(void)
         cmocka_unit_test(connections_beyond_the_limit_of_a_source_are_closed),
         cmocka_unit_test(a_peer_that_does_not_read_fills_its_queue_and_is_cut_off),
         cmocka_unit_test(a_slow_reader_gets_everything_in_order),
+        cmocka_unit_test(what_a_turn_sends_by_one_connection_goes_down_together),
         cmocka_unit_test(a_websocket_carries_a_message_in_each_frame),
         cmocka_unit_test(a_websocket_is_told_what_is_wrong_before_it_ends),
         cmocka_unit_test(a_websocket_that_does_not_answer_pings_is_lost),

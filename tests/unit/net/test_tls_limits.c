@@ -177,9 +177,23 @@ struct order {
     struct fixture *f;
     const struct flow *to; /* NULL: nothing is sent */
     const char *host;      /* of to->name; NULL: it is not told */
+    unsigned many;         /* so many numbered messages are sent instead of one */
     struct net_counters counters;
     bool done;
 };
+
+enum {
+    NUMBERED_BYTES = 1000
+};
+
+/* A message with its number, filled up with dots. */
+static struct slice numbered(char text[NUMBERED_BYTES], unsigned number)
+{
+    memset(text, '.', NUMBERED_BYTES);
+    int len = snprintf(text, NUMBERED_BYTES, "OPTIONS sip:%06u SIP/2.0 ", number);
+    text[len] = '.';
+    return (struct slice){text, NUMBERED_BYTES};
+}
 
 static void carry_out(void *user, unsigned worker)
 {
@@ -189,7 +203,11 @@ static void carry_out(void *user, unsigned worker)
     (void)worker;
     if (order->host != NULL)
         net_name_host(f->net, order->to->name, slice_of(order->host));
-    if (order->to != NULL)
+    for (unsigned i = 0; i < order->many; i++) {
+        char text[NUMBERED_BYTES];
+        outbox_send(net_outbox(f->net), numbered(text, i), order->to);
+    }
+    if (order->to != NULL && order->many == 0)
         outbox_send(net_outbox(f->net), SLICE(PING), order->to);
     net_counters(f->net, &order->counters);
     pthread_mutex_lock(&f->lock);
@@ -198,9 +216,9 @@ static void carry_out(void *user, unsigned worker)
     pthread_mutex_unlock(&f->lock);
 }
 
-static struct net_counters run(struct fixture *f, const struct flow *to, const char *host)
+static struct net_counters run_order(struct order order)
 {
-    struct order order = {.f = f, .to = to, .host = host};
+    struct fixture *f = order.f;
 
     assert_true(loops_run_in(f->loops, 0, carry_out, &order));
     pthread_mutex_lock(&f->lock);
@@ -208,6 +226,11 @@ static struct net_counters run(struct fixture *f, const struct flow *to, const c
         pthread_cond_wait(&f->news, &f->lock);
     pthread_mutex_unlock(&f->lock);
     return order.counters;
+}
+
+static struct net_counters run(struct fixture *f, const struct flow *to, const char *host)
+{
+    return run_order((struct order){.f = f, .to = to, .host = host});
 }
 
 static void wait_refused(struct fixture *f, enum net_reason reason, uint64_t wanted)
@@ -592,6 +615,42 @@ static void a_name_that_is_not_known_is_not_dialled(void **state)
     fixture_close(f);
 }
 
+/* --- Many messages --------------------------------------------------------------------------- */
+
+static void a_slow_reader_gets_whole_records_in_order(void **state)
+{
+    enum {
+        COUNT = 6000, /* 6 MB: no socket takes that at once */
+    };
+    struct net_limits limits = net_limits_default();
+    struct addr at;
+    SSL *kept = NULL;
+    char wanted[NUMBERED_BYTES], got[NUMBERED_BYTES];
+
+    (void)state;
+    limits.write_queue_bytes = COUNT * NUMBERED_BYTES;
+    struct fixture *f = fixture_open(&limits, true);
+    int listening = peer_listen(&at);
+    struct flow to = flow_to(&at, 7);
+    run(f, &to, "sip.example.com");
+    assert_true(serve(f, listening, &kept));
+    struct net_counters before = run(f, NULL, NULL);
+    run_order((struct order){.f = f, .to = &to, .host = "sip.example.com", .many = COUNT});
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct slice text = numbered(wanted, i);
+        for (size_t have = 0, n = 0; have < text.len; have += n)
+            assert_int_equal(1, SSL_read_ex(kept, got + have, text.len - have, &n));
+        assert_memory_equal(text.data, got, text.len);
+    }
+    struct net_counters after = run(f, NULL, NULL);
+    assert_int_equal(COUNT, after.stream_sent - before.stream_sent);
+    assert_true(after.stream_writes - before.stream_writes < COUNT / 4);
+    assert_int_equal(1, after.tls_connections);
+    hang_up(kept);
+    close(listening);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,6 +663,7 @@ int main(void)
         cmocka_unit_test(who_is_refused_with_the_last_of_his_handshake_gets_his_answer),
         cmocka_unit_test(a_connection_is_for_the_name_that_was_proved),
         cmocka_unit_test(a_name_that_is_not_known_is_not_dialled),
+        cmocka_unit_test(a_slow_reader_gets_whole_records_in_order),
     };
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to who has hung up */
     return cmocka_run_group_tests(tests, NULL, NULL);
