@@ -97,6 +97,7 @@ int cli_status(const struct cli *cli);
 int cli_token(const struct cli *cli);
 int cli_history(const struct cli *cli);
 int cli_user(const struct cli *cli);
+int cli_push(const struct cli *cli);
 
 /** Prints each with its place; to standard error. */
 void cli_print_errors(const struct config_errors *errors);

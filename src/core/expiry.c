@@ -53,6 +53,8 @@ static void on_expiry_timer(struct timer *timer, uint64_t now_ms)
         uint64_t hash;
         struct slice block =
             table->at(table->user, core->config.worker, expiry->place++, &aor, &hash);
+        if (block.len > 0 && core->pushes.on)
+            wake_refresh(core, hash, block);
         if (block.len > 0)
             expire_aor(core, aor, hash, block);
     }

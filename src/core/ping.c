@@ -219,7 +219,8 @@ static bool wants_ping(const struct core *core, const struct binding *binding)
 
     return slice_equal_nocase(scheme, SLICE("sip")) && binding->nat &&
            binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
-           binding->path.len == 0 && binding->expires_ms > core->wall_ms;
+           binding->path.len == 0 && binding->expires_ms > core->wall_ms &&
+           !binding->push; /* it sleeps, and is woken when somebody wants it */
 }
 
 static bool is_resting(const struct pings *pings)

@@ -146,6 +146,8 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
     enum err err = table->put(table->user, aor, hash, block);
     if (err == OK)
         ping_registered(core, block);
+    if (err == OK && core->pushes.on)
+        wake_registered(core, hash, block);
     return err;
 }
 

@@ -364,11 +364,11 @@ static json_t *store_json(const struct store_status *store)
 
 static json_t *memory_json(const struct server_memory *memory)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)memory->total,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)memory->total,
                      "calls", (json_int_t)memory->calls, "location", (json_int_t)memory->location,
                      "connections", (json_int_t)memory->connections, "guard",
                      (json_int_t)memory->guard, "mailboxes", (json_int_t)memory->mailboxes, "store",
-                     (json_int_t)memory->store);
+                     (json_int_t)memory->store, "push", (json_int_t)memory->push);
 }
 
 json_t *server_status_json(void *user)
@@ -384,7 +384,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
+        "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
@@ -396,7 +396,7 @@ json_t *server_status_json(void *user)
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
         (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
         "memory_max", memory_json(&server->memory), "dns", dns_json(server), "tls",
-        tls_json(server));
+        tls_json(server), "push", server_push_json(server, &counters));
     server_collect_end(server);
     return json;
 }
@@ -567,6 +567,7 @@ void server_metrics(void *user, struct api_text *out)
     net_metrics(server, out);
     dns_metrics(server, out);
     tls_metrics(server, out);
+    server_push_metrics(server, &counters, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

@@ -251,11 +251,22 @@ void context_cancel_pending(struct context *c, struct slice reason, uint64_t now
 
 /* ---- which target is next (§16.6, RFC 5393 §5.3) ---- */
 
+static bool instance_waits(const struct context *c, uint32_t instance)
+{
+    for (const struct plan *plan = c->plan; plan != NULL && c->waiting > 0; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].waits && plan->targets[i].target.instance == instance)
+                return true;
+    return false;
+}
+
 /* The instances that are being tried: one phone's flows are tried one at a time (RFC 5626 §5.3). */
 static bool instance_busy(struct context *c, uint32_t instance)
 {
     if (instance == 0)
         return false;
+    if (instance_waits(c, instance))
+        return true;
     for (unsigned i = 0; i < c->branch_count; i++) {
         const struct branch *branch = branch_at(c, i);
         if (branch->state == BRANCH_PENDING && branch->instance == instance)
@@ -414,40 +425,80 @@ static unsigned breadth_left(struct context *c)
     return c->breadth - used;
 }
 
+/* Has the phone of a sleeping target woken (RFC 8599 §5.6.2). `index`: its place in the plan. */
+static bool start_waiting(struct context *c, const struct proxy_request *request,
+                          struct plan_target *slot, unsigned index, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+
+    slot->done = true;
+    if (!config->wake(config->user, &slot->target, request, context_number(c, index), now_ms,
+                      &slot->wait)) {
+        c->asleep = true;
+        return false;
+    }
+    slot->waits = true;
+    c->waiting++;
+    return true;
+}
+
+/* Sends to a target; `*left` of Max-Breadth is shared with `ready` of them. */
+static enum err start_branch(struct context *c, const struct proxy_request *request,
+                             struct plan_target *slot, unsigned *left, unsigned ready,
+                             uint64_t now_ms)
+{
+    unsigned share = (*left + ready - 1) / ready;
+
+    slot->done = true;
+    enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
+    if (err) {
+        c->unreachable = true;
+        return err;
+    }
+    slot->branch = (uint8_t)(c->branch_count - 1);
+    *left -= share;
+    return OK;
+}
+
 /*
  * Starts as many targets of the present group as Max-Breadth permits; the rest of the group
  * waits for one of them to end, which is serial forking. Returns how many were started; a
- * target that cannot be sent counts as unreachable.
+ * target that cannot be sent counts as unreachable. What is asleep takes no breadth before it is
+ * awake.
  */
 static unsigned launch_group(struct context *c, const struct proxy_request *request, uint16_t q,
                              enum err *error, uint64_t now_ms)
 {
     unsigned left = breadth_left(c);
     unsigned ready = count_ready(c, q);
-    unsigned started = 0;
+    unsigned started = 0, first = 0;
 
     if (ready > left)
         ready = left;
     for (struct plan *plan = c->plan; plan != NULL && ready > 0; plan = plan->next) {
         for (unsigned i = 0; i < plan->count && ready > 0; i++) {
             struct plan_target *slot = &plan->targets[i];
+            enum err err = OK;
             if (!is_ready(c, slot, q))
                 continue;
-            slot->done = true;
-            unsigned share = (left + ready - 1) / ready;
-            enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
+            if (slot->target.asleep_ms == 0)
+                err = start_branch(c, request, slot, &left, ready, now_ms);
+            else if (!start_waiting(c, request, slot, first + i, now_ms))
+                err = ERR_CONFLICT;
             ready--;
-            if (err) {
+            started += err == OK;
+            if (err)
                 *error = err;
-                c->unreachable = true;
-                continue;
-            }
-            slot->branch = (uint8_t)(c->branch_count - 1);
-            left -= share;
-            started++;
         }
+        first += plan->count;
     }
     return started;
+}
+
+/* Is the present group still at work? */
+static bool is_busy(const struct context *c)
+{
+    return c->pending > 0 || c->waiting > 0;
 }
 
 /* The group that is at work has a target ready, or there is none at work and the next group is
@@ -458,11 +509,11 @@ static unsigned launch(struct context *c, const struct proxy_request *request, e
     uint16_t q;
 
     while (highest_q(c, &q)) {
-        if (c->pending > 0 && q != c->plan->group_q)
+        if (is_busy(c) && q != c->plan->group_q)
             return 0;
         c->plan->group_q = q;
         unsigned started = launch_group(c, request, q, error, now_ms);
-        if (started > 0 || c->pending > 0)
+        if (started > 0 || is_busy(c))
             return started;
     }
     return 0;
@@ -498,7 +549,7 @@ void context_advance(struct context *c, uint64_t now_ms)
         if (restore_request(c, &request))
             (void)launch(c, &request, &error, now_ms);
     }
-    if (c->pending == 0)
+    if (!is_busy(c))
         response_finish(c, now_ms);
 }
 
@@ -584,7 +635,8 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+    if (count == 1 && targets[0].asleep_ms == 0 &&
+        (!proxy->config.recurse_on_3xx || request->in_dialog)) {
         enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
         if (err != ERR_AGAIN)
             return err;
@@ -636,6 +688,8 @@ void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice field
     c->cancelled = true;
     plan_free(c);
     context_cancel_pending(c, fields, now_ms);
+    if (c->pending == 0) /* only phones that are asleep were waited for */
+        response_finish(c, now_ms);
     context_unhold(c);
 }
 
@@ -822,6 +876,41 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
     if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
         hop_failed(c, index, now_ms);
     on_local_failure(c, branch, failure, now_ms);
+    context_unhold(c);
+}
+
+/* The fresh targets, at the sleeping one's turn: the group is at work. */
+static enum err replace_sleeper(struct context *c, const struct plan_target *slot,
+                                const struct proxy_target *targets, uint32_t count)
+{
+    struct proxy_target fresh[PROXY_WOKEN_MAX];
+
+    if (count > PROXY_WOKEN_MAX)
+        count = PROXY_WOKEN_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        fresh[i] = targets[i];
+        fresh[i].q = slot->target.q;
+    }
+    instance_settle(c, slot->target.instance);
+    return plan_add(c, NULL, fresh, count);
+}
+
+void proxy_woken(struct proxy *proxy, uint64_t waiter, const struct proxy_target *targets,
+                 uint32_t count, uint64_t now_ms)
+{
+    unsigned index;
+    struct context *c = context_find(proxy, waiter, &index);
+    struct plan_target *slot = c != NULL ? plan_at(c, index) : NULL;
+
+    if (slot == NULL || !slot->waits)
+        return;
+    context_hold(c);
+    slot->waits = false;
+    c->waiting--;
+    proxy->counters.woken += count > 0;
+    if (count == 0 || replace_sleeper(c, slot, targets, count) != OK)
+        c->asleep = true;
+    context_advance(c, now_ms);
     context_unhold(c);
 }
 
