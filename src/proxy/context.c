@@ -426,8 +426,8 @@ static unsigned breadth_left(struct context *c)
 }
 
 /* Has the phone of a sleeping target woken (RFC 8599 §5.6.2). `index`: its place in the plan. */
-static bool start_waiting(struct context *c, const struct proxy_request *request,
-                          struct plan_target *slot, unsigned index, uint64_t now_ms)
+static enum err start_waiting(struct context *c, const struct proxy_request *request,
+                              struct plan_target *slot, unsigned index, uint64_t now_ms)
 {
     const struct proxy_config *config = &c->proxy->config;
 
@@ -435,20 +435,17 @@ static bool start_waiting(struct context *c, const struct proxy_request *request
     if (!config->wake(config->user, &slot->target, request, context_number(c, index), now_ms,
                       &slot->wait)) {
         c->asleep = true;
-        return false;
+        return ERR_CONFLICT;
     }
     slot->waits = true;
     c->waiting++;
-    return true;
+    return OK;
 }
 
-/* Sends to a target; `*left` of Max-Breadth is shared with `ready` of them. */
+/* Sends to a target, with its share of Max-Breadth. */
 static enum err start_branch(struct context *c, const struct proxy_request *request,
-                             struct plan_target *slot, unsigned *left, unsigned ready,
-                             uint64_t now_ms)
+                             struct plan_target *slot, unsigned share, uint64_t now_ms)
 {
-    unsigned share = (*left + ready - 1) / ready;
-
     slot->done = true;
     enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
     if (err) {
@@ -456,15 +453,13 @@ static enum err start_branch(struct context *c, const struct proxy_request *requ
         return err;
     }
     slot->branch = (uint8_t)(c->branch_count - 1);
-    *left -= share;
     return OK;
 }
 
 /*
  * Starts as many targets of the present group as Max-Breadth permits; the rest of the group
  * waits for one of them to end, which is serial forking. Returns how many were started; a
- * target that cannot be sent counts as unreachable. What is asleep takes no breadth before it is
- * awake.
+ * target that cannot be sent counts as unreachable. For what is asleep its share is left over.
  */
 static unsigned launch_group(struct context *c, const struct proxy_request *request, uint16_t q,
                              enum err *error, uint64_t now_ms)
@@ -478,17 +473,19 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
     for (struct plan *plan = c->plan; plan != NULL && ready > 0; plan = plan->next) {
         for (unsigned i = 0; i < plan->count && ready > 0; i++) {
             struct plan_target *slot = &plan->targets[i];
-            enum err err = OK;
             if (!is_ready(c, slot, q))
                 continue;
-            if (slot->target.asleep_ms == 0)
-                err = start_branch(c, request, slot, &left, ready, now_ms);
-            else if (!start_waiting(c, request, slot, first + i, now_ms))
-                err = ERR_CONFLICT;
+            unsigned share = (left + ready - 1) / ready;
+            enum err err = slot->target.asleep_ms == 0
+                               ? start_branch(c, request, slot, share, now_ms)
+                               : start_waiting(c, request, slot, first + i, now_ms);
             ready--;
-            started += err == OK;
-            if (err)
+            if (err) {
                 *error = err;
+                continue;
+            }
+            left -= share;
+            started++;
         }
         first += plan->count;
     }
