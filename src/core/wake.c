@@ -50,6 +50,7 @@ struct caller {
     struct slice call_id, uri;
 };
 
+static void wake_free(struct core *core, struct push_wake *wake);
 static void on_wait_timer(struct timer *timer, uint64_t now_ms);
 static void on_wake_timer(struct timer *timer, uint64_t now_ms);
 
@@ -75,8 +76,14 @@ enum err wake_open(struct core *core)
 void wake_close(struct core *core)
 {
     struct pushes *pushes = &core->pushes;
+    uint32_t cursor = 0;
+    struct id id;
+    struct push_wake *wake;
 
-    if (pushes->waits.mem != NULL)
+    while (pushes->awaited.buckets != NULL &&
+           (wake = pool_next(&pushes->wakes, &cursor, &id)) != NULL)
+        wake_free(core, wake);
+    if (pushes->waits.mem != NULL) /* empty: the proxy has ended, and waits for nobody */
         pool_release(&pushes->waits);
     if (pushes->wakes.mem != NULL)
         pool_release(&pushes->wakes);
