@@ -37,6 +37,8 @@ EXCEPTIONS = {
     ("bench/cgsum.py", "columns"): "a measuring script whose figures are compared over time",
     ("src/store", "threads"): "the journal and the database wait for the disk in threads of their "
                               "own, so that no worker does",
+    ("src/push", "threads"): "libcurl waits for the push gateway in a thread of its own; what is "
+                             "for it comes without a lock",
     ("src/api", "threads"): "HTTP is answered in libmicrohttpd's threads; no worker waits for them",
     ("src/main", "threads"): "starts and stops everybody's threads; HTTP's wait for workers' answers",
     ("src/sip/digest.c", "_Thread_local"): "a cache of OpenSSL's contexts, not state",

@@ -44,6 +44,21 @@ enum {
     API_ONCE_MS = 24 * 3600000, /* then it is forgotten */
 };
 
+/** A phone that can be woken (RFC 8599); the texts as they stand in its contact, escaped. */
+struct api_push {
+    struct slice user; /* the key of its AOR */
+    struct slice provider, param, prid;
+};
+
+/** What the gateway says. */
+struct api_push_answer {
+    bool accepted;
+    const char *outcome; /* a word; static */
+    long status;         /* HTTP; 0: no answer */
+    uint32_t ms;
+    char text[512]; /* of its answer, or why there is none */
+};
+
 /** All borrowed; lasts as long as the api. */
 struct api_config {
     bool tcp; /* serve on `listen` too */
@@ -68,6 +83,8 @@ struct api_config {
     json_t *(*bans)(void *user);
     /** Lifts one. False: the workers cannot be reached. */
     bool (*lift_ban)(void *user, const char *name, bool *found);
+    /** Asks the gateway to wake a phone, and waits for its answer. NULL: there is no gateway. */
+    void (*push_test)(void *user, const struct api_push *phone, struct api_push_answer *out);
     /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */
     enum err (*policy_changed)(void *user, char problem[static API_PROBLEM_MAX]);
     /** Gives back what `digest` keeps per thread; after each use. May be NULL. */

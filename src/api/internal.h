@@ -162,6 +162,9 @@ struct api_answer api_bans_list(struct api_request *r);
 struct api_answer api_bans_get(struct api_request *r);
 struct api_answer api_bans_delete(struct api_request *r);
 
+/* push.c */
+struct api_answer api_push_test(struct api_request *r);
+
 /* tokens.c */
 struct api_answer api_tokens_list(struct api_request *r);
 struct api_answer api_tokens_create(struct api_request *r);

@@ -9,6 +9,7 @@
 #include "api/internal.h"
 #include "base/binding.h"
 #include "base/hash.h"
+#include "base/push.h"
 
 static uint64_t wall_ms(void)
 {
@@ -33,24 +34,44 @@ static json_t *aor_json(const struct api_config *config, struct slice key)
     return b.overflow ? api_string(key) : api_string(builder_slice(&b));
 }
 
+/** The contact without what its phone is woken by: whoever has that can wake it. */
+static json_t *contact_json(const struct binding *binding)
+{
+    char text[4096];
+    struct builder b = builder_over(text, sizeof text);
+
+    push_params_strip(binding->contact, &b);
+    return api_string(builder_slice(&b));
+}
+
+/** By which service its phone is woken; null: by none. */
+static json_t *push_json(const struct binding *binding)
+{
+    struct push_params push = {0};
+
+    if (binding->push)
+        push_params_find(binding->contact, &push);
+    return api_string(push.provider);
+}
+
 static json_t *binding_json(const struct api_config *config, struct slice key,
                             const struct binding *binding, uint64_t now_ms)
 {
     char received[ADDR_TEXT_MAX];
 
     addr_text(&binding->flow.remote, received);
-    return json_pack("{s:o, s:o, s:o, s:I, s:f, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:o, s:o, s:o, "
-                     "s:I}",
-                     "aor", aor_json(config, key), "contact", api_string(binding->contact),
-                     "expires", api_time(binding->expires_ms), "expires_in",
-                     (json_int_t)((binding->expires_ms - now_ms) / 1000), "q",
-                     (double)binding->q / 1000.0, "transport",
-                     transport_word(binding->flow.transport), "received", received, "flow",
-                     binding->flow_lost ? "lost" : "up", "nat", (int)binding->nat, "path",
-                     api_string(binding->path), "instance", api_string(binding->instance), "reg_id",
-                     (json_int_t)binding->reg_id, "user_agent", api_string(binding->user_agent),
-                     "registered", api_time(binding->registered_ms), "call_id",
-                     api_string(binding->call_id), "cseq", (json_int_t)binding->cseq);
+    return json_pack(
+        "{s:o, s:o, s:o, s:I, s:f, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:o, s:o, s:o, "
+        "s:I, s:o}",
+        "aor", aor_json(config, key), "contact", contact_json(binding), "expires",
+        api_time(binding->expires_ms), "expires_in",
+        (json_int_t)((binding->expires_ms - now_ms) / 1000), "q", (double)binding->q / 1000.0,
+        "transport", transport_word(binding->flow.transport), "received", received, "flow",
+        binding->flow_lost ? "lost" : "up", "nat", (int)binding->nat, "path",
+        api_string(binding->path), "instance", api_string(binding->instance), "reg_id",
+        (json_int_t)binding->reg_id, "user_agent", api_string(binding->user_agent), "registered",
+        api_time(binding->registered_ms), "call_id", api_string(binding->call_id), "cseq",
+        (json_int_t)binding->cseq, "push", push_json(binding));
 }
 
 /* ---- pages ---- */

@@ -76,6 +76,8 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/tokens", API_ADMIN, api_tokens_create, NULL, JSON,
      "Makes a token, shown this once"},
     {"DELETE", "/api/v1/tokens/*", API_ADMIN, api_tokens_delete, NULL, NULL, "Deletes a token"},
+    {"POST", "/api/v1/push/test", API_ADMIN, api_push_test, NULL, JSON,
+     "Has the push gateway wake a user's phones, and says what it answers"},
     {"GET", "/api/v1/history", API_ANALYST, api_history, PAGE, NULL,
      "Changes of the policy, newest first"},
 };

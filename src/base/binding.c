@@ -28,7 +28,8 @@ enum record_flag {
     RECORD_NAT = 1 << 0,
     RECORD_FLOW_LOST = 1 << 1,
     RECORD_GRUU = 1 << 2,
-    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST | RECORD_GRUU,
+    RECORD_PUSH = 1 << 3, /* what it takes stands in the contact */
+    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST | RECORD_GRUU | RECORD_PUSH,
 };
 
 struct header {
@@ -148,7 +149,8 @@ void binding_block_add(struct builder *b, const struct binding *binding)
         .local_port = flow->local.port,
         .flags = (uint8_t)((binding->nat ? RECORD_NAT : 0) |
                            (binding->flow_lost ? RECORD_FLOW_LOST : 0) |
-                           (binding->gruu_since_ms != 0 ? RECORD_GRUU : 0)),
+                           (binding->gruu_since_ms != 0 ? RECORD_GRUU : 0) |
+                           (binding->push ? RECORD_PUSH : 0)),
         .transport = flow->transport,
         .flow_flags = flow->flags,
         .listener = flow->listener,
@@ -238,6 +240,7 @@ static const char *binding_unpack(const struct record *record, const char *at, s
     out->q = record->q;
     out->nat = (record->flags & RECORD_NAT) != 0;
     out->flow_lost = (record->flags & RECORD_FLOW_LOST) != 0;
+    out->push = (record->flags & RECORD_PUSH) != 0;
     out->flow = (struct flow){
         .transport = record->transport,
         .flags = record->flow_flags,

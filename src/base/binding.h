@@ -36,6 +36,7 @@ struct binding {
     uint16_t q;       /* 0..1000 */
     bool nat;         /* the contact is not where it came from: use `flow` */
     bool flow_lost;   /* its connection is gone: kept, not tried */
+    bool push;        /* we wake the phone by the push parameters of its contact: base/push.h */
     struct flow flow; /* by which it registered */
 };
 

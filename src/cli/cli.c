@@ -62,6 +62,8 @@ static const struct command commands[] = {
      "credentials for the HTTP API; roles: admin, analyst, agent"},
     {"user", cli_user, 2, 2, 0, "user passwd NAME",
      "a new password: the line on standard input, else made and shown once"},
+    {"push", cli_push, 2, 2, CLI_O_JSON, "push test USER",
+     "has the push gateway wake a user's phones; says what comes of it"},
     {"history", cli_history, 0, 0, LIST, "history", "changes of the policy, newest first"},
     {"explain", not_built, 0, CLI_OPERANDS_MAX, ANY, "explain", "(not built yet)"},
     {"doctor", not_built, 0, CLI_OPERANDS_MAX, ANY, "doctor", "(not built yet)"},

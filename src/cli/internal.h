@@ -109,6 +109,7 @@ int cli_history(const struct cli *cli);
 int cli_user(const struct cli *cli);
 int cli_calls(const struct cli *cli);
 int cli_call(const struct cli *cli);
+int cli_push(const struct cli *cli);
 
 /** Prints each with its place; to standard error. */
 void cli_print_errors(const struct config_errors *errors);

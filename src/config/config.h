@@ -128,6 +128,20 @@ struct config {
         uint32_t tries;
         uint32_t wait_ms; /* of a request, for all it needs to know */
     } dns;
+    struct { /* phones that sleep are woken by a gateway (RFC 8599); no url: they are not */
+        struct slice url;
+        struct slice secret;    /* what it is told in */
+        struct config_paths ca; /* one or none */
+        struct config_slices providers;
+        struct slice vapid; /* empty: none */
+        uint32_t wait_ms;
+        uint32_t waiting; /* per worker */
+        uint32_t awake_ms;
+        uint32_t refresh_s; /* before a binding ends; 0: never */
+        uint32_t timeout_ms;
+        uint32_t tries;
+        uint32_t queue;
+    } push;
     struct {
         bool off; /* `listen: off` */
         struct addr listen;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/push.h"
 #include "config/config.h"
 #include "config/file.h"
 #include "config/settings.h"
@@ -17,7 +18,7 @@
 #include "config/yaml.h"
 
 enum {
-    SETTINGS_MAX = 96,
+    SETTINGS_MAX = 128,
     SOCKET_PATH_MAX = 107
 };
 
@@ -361,6 +362,97 @@ static void set_origins(struct parser *parser, const struct yaml_node *node,
     *field = (struct config_slices){items, count};
 }
 
+/* --- Push ----------------------------------------------------------------------------------- */
+
+static void set_providers(struct parser *parser, const struct yaml_node *node,
+                          const struct setting *setting, struct config_slices *field)
+{
+    const struct yaml_node *item;
+    uint32_t count;
+
+    if (!items_of(parser, node, setting, "a list of push services", &item, &count))
+        return;
+    struct slice *items = result_alloc(parser, count * sizeof *items);
+    if (items == NULL)
+        return;
+    for (uint32_t i = 0; i < count; i++, item = item->next) {
+        if (!is_scalar(item) || !value_name(item->text, PUSH_PROVIDER_MAX)) {
+            wrong_value(parser, item, setting, "a push service; write one such as apns");
+            continue;
+        }
+        items[i] = keep_lower(parser, item->text);
+        for (uint32_t j = 0; j < i; j++)
+            if (slice_equal(items[j], items[i]))
+                wrong(parser, item, setting->key, "%.*s is there twice; remove one",
+                      SLICE_ARG(item->text));
+    }
+    *field = (struct config_slices){items, count};
+}
+
+static void set_url(struct parser *parser, const struct yaml_node *node,
+                    const struct setting *setting, struct slice *field)
+{
+    if (!is_scalar(node) || !value_https(node->text))
+        wrong_value(parser, node, setting,
+                    "a URL; write one such as https://push.example.com/strowger");
+    else
+        *field = keep(parser, node->text);
+}
+
+/* A secret without the line end that editors put behind it. Nothing of it is ever shown. */
+static void keep_secret(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct slice secret, struct slice *field)
+{
+    while (secret.len > 0 &&
+           (secret.data[secret.len - 1] == '\n' || secret.data[secret.len - 1] == '\r'))
+        secret.len--;
+    if (secret.len < setting->min || secret.len > setting->max)
+        wrong(parser, node, setting->key, "the secret has %zu bytes; %llu to %llu are needed",
+              secret.len, (unsigned long long)setting->min, (unsigned long long)setting->max);
+    else
+        *field = keep(parser, secret);
+}
+
+static void read_secret(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct slice *field)
+{
+    struct slice path = keep_path(parser, node->text);
+    char *text = NULL;
+    size_t len = 0;
+
+    if (path.len == 0 ||
+        file_read(path.data, setting->max + 2, parser->errors, &text, &len) != OK) {
+        wrong(parser, node, setting->key, "the file cannot be read, or is too long");
+        return;
+    }
+    keep_secret(parser, node, setting, (struct slice){text, len}, field);
+    explicit_bzero(text, len);
+    free(text);
+}
+
+static void set_secret(struct parser *parser, const struct yaml_node *node,
+                       const struct setting *setting, struct slice *field)
+{
+    const struct yaml_node *key = node->type == YAML_MAPPING ? node->first : NULL;
+    const struct yaml_node *value = key != NULL ? key->next : NULL;
+    bool sound = key != NULL && value->next == NULL && is_scalar(value) && value->text.len > 0 &&
+                 memchr(value->text.data, '\0', value->text.len) == NULL;
+
+    if (sound && slice_equal(key->text, SLICE("file"))) {
+        read_secret(parser, value, setting, field);
+    } else if (sound && slice_equal(key->text, SLICE("env"))) {
+        const char *secret = getenv(value->text.data);
+        if (secret == NULL)
+            wrong(parser, value, setting->key, "%.*s is not in the environment",
+                  SLICE_ARG(value->text));
+        else
+            keep_secret(parser, value, setting, slice_of(secret), field);
+    } else {
+        wrong(parser, node, setting->key,
+              "a secret does not stand here itself; write {file: PATH} or {env: NAME}");
+    }
+}
+
 /* --- Listeners ------------------------------------------------------------------------------ */
 
 /* "udp" of "udp:0.0.0.0:5060"; what is left is the address. */
@@ -577,6 +669,21 @@ static void set_row(struct parser *parser, const struct setting *setting,
     case SETTING_HOP:
         set_hop(parser, node, setting, field);
         break;
+    case SETTING_URL:
+        set_url(parser, node, setting, field);
+        break;
+    case SETTING_SECRET:
+        set_secret(parser, node, setting, field);
+        break;
+    case SETTING_PROVIDERS:
+        set_providers(parser, node, setting, field);
+        break;
+    case SETTING_BASE64URL:
+        if (!is_scalar(node) || node->text.len > setting->max || !value_base64url(node->text))
+            wrong_value(parser, node, setting, "a key in base64url");
+        else
+            *(struct slice *)field = keep(parser, node->text);
+        break;
     case SETTING_ADDRESS:
         set_address(parser, node, setting, field);
         break;
@@ -746,6 +853,38 @@ static void check_registrar(struct parser *parser)
               config->registrar.min_expires_s, config->registrar.max_expires_s);
 }
 
+/* A phone must be able to register for so long that there is time to wake it. */
+static void check_push(struct parser *parser)
+{
+    enum {
+        MARGIN_S = 240 /* as the registrar wants it: registrar/push.h */
+    };
+    const struct config *config = parser->config;
+    const struct slice url = SLICE("push.url"), secret = SLICE("push.secret"),
+                       refresh = SLICE("push.refresh");
+    const struct yaml_node *node = given(parser, refresh);
+
+    if (config->push.url.len == 0) {
+        if (config->push.secret.len > 0)
+            wrong(parser, given(parser, secret), secret,
+                  "is for no gateway; give `url: https://...` below push");
+        return;
+    }
+    if (config->push.secret.len == 0)
+        wrong(parser, given(parser, url), url,
+              "needs a secret, by which the gateway knows us; give `secret: {file: push.key}` "
+              "below push");
+    if (config->push.refresh_s > 0 &&
+        config->registrar.default_expires_s < config->push.refresh_s + MARGIN_S)
+        wrong(parser, node != NULL ? node : given(parser, url), refresh,
+              "phones register for %us, which leaves no time to wake them; give at most %us, or a "
+              "longer registrar.default_expires",
+              config->registrar.default_expires_s,
+              config->registrar.default_expires_s > MARGIN_S
+                  ? config->registrar.default_expires_s - MARGIN_S
+                  : 0);
+}
+
 static void check_edge(struct parser *parser)
 {
     const struct config *config = parser->config;
@@ -798,6 +937,7 @@ static void check_whole(struct parser *parser)
     check_tls(parser);
     check_registrar(parser);
     check_edge(parser);
+    check_push(parser);
 }
 
 /* --- Ways in -------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/settings.h"
 
+#include "base/push.h"
 #include "base/text.h"
 #include "config/values.h"
 
@@ -15,6 +16,8 @@
     }
 
 enum {
+    PUSH_SECRET_BYTES_MIN = 16,
+    PUSH_SECRET_BYTES_MAX = 1024,
     DAY_S = 86400,
     DAY_MS = 86400000
 };
@@ -98,6 +101,34 @@ const struct setting settings[] = {
     {KEY("dns.wait"), SETTING_MS, AT(dns.wait_ms), "8s", 100, 30000,
      "how long a request waits for the name of its next hop; then what is known is used, or the"
      " answer is 504"},
+    {KEY("push.url"), SETTING_URL, AT(push.url), NULL, 0, 0,
+     "the gateway that wakes sleeping mobiles (RFC 8599), an https: URL; without it they are not"
+     " woken"},
+    {KEY("push.secret"), SETTING_SECRET, AT(push.secret), NULL, PUSH_SECRET_BYTES_MIN,
+     PUSH_SECRET_BYTES_MAX,
+     "signs what is sent there: {file: PATH} or {env: NAME}, 16 bytes at least"},
+    {KEY("push.ca"), SETTING_PATHS, AT(push.ca), NULL, 1, 1,
+     "who signs the gateway's certificate; without it the system's"},
+    {KEY("push.providers"), SETTING_PROVIDERS, AT(push.providers), "[apns, fcm, webpush]", 1,
+     PUSH_PROVIDERS_MAX,
+     "what it can serve, as phones name it in pn-provider; others are refused with 555"},
+    {KEY("push.vapid"), SETTING_BASE64URL, AT(push.vapid), NULL, 1, 128,
+     "the gateway's public key for Web Push (RFC 8292), told to phones"},
+    {KEY("push.wait"), SETTING_MS, AT(push.wait_ms), "20s", 1000, 120000,
+     "how long a call waits for a phone that is woken; other requests 16s at most; then 480"},
+    {KEY("push.waiting"), SETTING_COUNT, AT(push.waiting), "4096", 1, 1000000,
+     "requests that wait, per worker, 16 of them for one user; then 480"},
+    {KEY("push.awake"), SETTING_MS, AT(push.awake_ms), "10s", 0, 3600000,
+     "a phone that has registered so lately is called at once"},
+    {KEY("push.refresh"), SETTING_SECONDS, AT(push.refresh_s), "2m", 0, 1800,
+     "so long before its registration ends a phone is woken to renew it; 0s: it is not"},
+    {KEY("push.timeout"), SETTING_MS, AT(push.timeout_ms), "5s", 100, 60000,
+     "how long the gateway has for an answer"},
+    {KEY("push.tries"), SETTING_COUNT, AT(push.tries), "4", 1, 20,
+     "how often it is asked when it does not answer, or with 408, 425, 429 or 5xx; as long as"
+     " somebody waits"},
+    {KEY("push.queue"), SETTING_COUNT, AT(push.queue), "1024", 16, 1000000,
+     "phones that are being told of to the gateway; half of them to renew registrations; then 480"},
     {KEY("http.listen"), SETTING_ADDRESS, AT(http.listen), "127.0.0.1:8080", 0, 0,
      "the web page and the API; or off"},
     {KEY("http.plain"), SETTING_BOOL, AT(http.plain), "no", 0, 0,

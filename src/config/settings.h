@@ -25,6 +25,10 @@ enum setting_type {
     SETTING_ALGORITHMS,    /* uint8_t[USER_ALGORITHMS_MAX] */
     SETTING_PATHS,         /* struct config_paths */
     SETTING_HOP,           /* struct slice: a SIP URI made of transport:host[:port] */
+    SETTING_URL,           /* struct slice, with a 0 behind it: https: */
+    SETTING_SECRET,        /* struct slice: what {file: PATH} or {env: NAME} holds */
+    SETTING_PROVIDERS,     /* struct config_slices: names */
+    SETTING_BASE64URL,     /* struct slice */
     SETTING_DOMAINS,       /* from here on: one of a kind, see parse.c */
     SETTING_LISTEN,
     SETTING_ORIGINS,

@@ -246,3 +246,27 @@ bool value_origin(struct slice text)
     }
     return false;
 }
+
+bool value_https(struct slice text)
+{
+    const struct slice prefix = SLICE("https://");
+
+    if (!slice_starts_with(text, prefix) || text.len == prefix.len)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    return text.data[prefix.len] != '/' && slice_find(text, '@') == SIZE_MAX;
+}
+
+bool value_base64url(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_';
+        if (!good)
+            return false;
+    }
+    return text.len > 0;
+}

@@ -40,6 +40,12 @@ bool value_extension(struct slice text, size_t max);
  * usual one; or `null`. */
 bool value_origin(struct slice text);
 
+/** "https://host/...": of visible ASCII. */
+bool value_https(struct slice text);
+
+/** [A-Za-z0-9_-] (RFC 4648 §5), not empty. */
+bool value_base64url(struct slice text);
+
 /** Valid UTF-8 without control characters. */
 bool value_text(struct slice text);
 

@@ -402,6 +402,8 @@ static uint16_t status_of(enum err err)
         return 503;
     if (err == ERR_TOO_BIG)
         return 513;
+    if (err == ERR_CONFLICT)
+        return 480; /* its phone cannot be woken now */
     return err == ERR_NOT_FOUND ? 440 : 500;
 }
 
@@ -413,7 +415,7 @@ static void go_on(struct core *core, struct id call, struct id server, const str
     if (txn_reply_parsed(core->txns, server, msg, &trying, core->now_ms) != OK)
         return;
     enum err err = proxy_release(core->proxy, server, msg, core->now_ms);
-    if (err == OK || err == ERR_CONFLICT) /* it waits for a name */
+    if (err == OK || err == ERR_AGAIN) /* it waits for a name */
         return;
     struct sip_reply reply = {.status = status_of(err)};
     struct call_end end = {.sip_status = reply.status,

@@ -135,6 +135,8 @@ static enum err open_proxy(struct core *core)
         .oc = overload_oc,
         .heard = media_heard,
         .news = attempt_news,
+        .wake = wake_start,
+        .stop_waiting = wake_stop_waiting,
     };
     return proxy_open(&config, &core->proxy);
 }
@@ -187,6 +189,8 @@ static enum err open_parts(struct core *core)
         err = ping_open(core);
     if (err == OK && core->config.records)
         err = attempts_open(core);
+    if (err == OK)
+        err = wake_open(core);
     if (err == OK) {
         ours_init(core);
         expiry_open(core);
@@ -208,7 +212,8 @@ struct core_memory core_memory_max(const struct core_config *config)
                   pool_memory(config->registrations_max) + pool_memory(config->transactions_max) +
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
                   map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
-                  resolver_memory_max(&config->resolve) + dns_waits_memory_max(),
+                  resolver_memory_max(&config->resolve) + dns_waits_memory_max() +
+                  wake_memory_max(config),
         .guard = guard_memory(&config->guard),
     };
 }
@@ -265,6 +270,7 @@ void core_close(struct core *core)
     attempts_close(core);
     if (core->proxy != NULL)
         proxy_close(core->proxy);
+    wake_close(core);
     if (core->txns != NULL)
         txn_table_close(core->txns);
     if (core->auth != NULL)
@@ -634,6 +640,11 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
     case CORE_MAIL_BAR:
         limits_mail(core, mail);
         return;
+    case CORE_MAIL_PUSH_ASK:
+    case CORE_MAIL_PUSH_WOKEN:
+    case CORE_MAIL_PUSH_FAILED:
+        wake_mail(core, mail);
+        return;
     }
 }
 
@@ -652,6 +663,13 @@ void core_dns_answer(struct core *core, struct id question, const struct dns_ans
 {
     set_time(core, now_ms, wall_ms);
     resolver_answer(core->resolver, question, answer, now_ms);
+}
+
+void core_push_result(struct core *core, struct id token, bool accepted, uint64_t now_ms,
+                      uint64_t wall_ms)
+{
+    set_time(core, now_ms, wall_ms);
+    wake_result(core, token, accepted);
 }
 
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max)
@@ -780,6 +798,7 @@ void core_status(const struct core *core, struct core_status *out)
         .bars = guard_bar_count(core->guard, core->now_ms),
         .dns_waiting = core->dns_wait_count,
         .silent = core->pings.silent,
+        .push_waiting = core->pushes.waits.count,
     };
     if (core->calls != NULL) {
         out->calls = *calls_counters(core->calls);

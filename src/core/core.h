@@ -44,6 +44,11 @@ enum core_mail_kind {
     CORE_MAIL_VOUCH,        /* flow.remote is known; number: for so many ms */
     CORE_MAIL_LOGIN_FAILED, /* flow.remote; bytes: the user, or empty: count the address */
     CORE_MAIL_BAR,          /* as LOGIN_FAILED; number: ms; id.slot: enum guard_reason */
+    CORE_MAIL_PUSH_ASK,     /* a phone is to be woken: id: hash of its AOR; number: its instance;
+                               posted_ms: when it registered last, wall clock; bytes: Call-ID,
+                               0, caller */
+    CORE_MAIL_PUSH_WOKEN,   /* it has registered: id and number as above */
+    CORE_MAIL_PUSH_FAILED,  /* it cannot be woken: likewise */
 };
 
 struct core_mail {
@@ -62,6 +67,22 @@ enum core_log_level {
     CORE_LOG_WARNING,
     CORE_LOG_INFO,
     CORE_LOG_DEBUG
+};
+
+/** Why a phone is woken. */
+enum core_push_why {
+    CORE_PUSH_CALL = 1, /* somebody wants to reach it */
+    CORE_PUSH_REFRESH,  /* its binding ends soon (RFC 8599 §5.5) */
+};
+
+/** A phone to be woken (RFC 8599). Texts are unescaped, and borrowed until ops.push() returns. */
+struct core_push {
+    struct id token; /* for core_push_result() */
+    enum core_push_why why;
+    struct slice user; /* the key of its AOR */
+    struct slice provider, param, prid;
+    struct slice call_id, caller; /* CORE_PUSH_CALL: of the request; the URI in From */
+    uint32_t for_ms;              /* for so long it is worth trying */
 };
 
 /** The functions through which a core reaches the rest of the program. */
@@ -83,6 +104,9 @@ struct core_ops {
     /** What is sent by TLS with `name` in its flow goes to `host`, which the peer must prove to be.
      * Copied. NULL: nothing goes by TLS. */
     void (*name_host)(void *user, uint64_t name, struct slice host);
+    /** Has a phone woken; what the gateway says comes by core_push_result(), never from within.
+     * False: it cannot be asked now. NULL: there is none. */
+    bool (*push)(void *user, const struct core_push *push);
 };
 
 /**
@@ -101,6 +125,13 @@ struct core_ping {
     uint32_t misses;   /* after so many without an answer a phone is reported; >= 1 */
     uint32_t rate;     /* a second, at most; then the round takes longer */
     bool empty_lines;  /* these instead of OPTIONS: nobody answers them */
+};
+
+/** Requests that wait for phones to be woken; `registrar.push` says which phones are. */
+struct core_wait {
+    uint32_t wait_ms;  /* at most, for one phone; other requests than INVITEs PUSH_OTHERS_MS */
+    uint32_t awake_ms; /* a phone that registered so lately is awake */
+    uint32_t max;      /* requests; then 480 */
 };
 
 struct core_config {
@@ -130,6 +161,7 @@ struct core_config {
     uint32_t edge_count;
     struct core_edge edge;
     struct core_ping ping;
+    struct core_wait wait;
     uint32_t timer_c_ms;
     bool recurse_on_3xx;
     bool refuse_no_audio;          /* calls that cannot have audio: 488 */
@@ -169,6 +201,7 @@ enum core_reason {
     CORE_R_NOT_FOUND,          /* 404 */
     CORE_R_NO_BINDING,         /* 480 */
     CORE_R_DO_NOT_DISTURB,     /* 480: the user wants no calls now */
+    CORE_R_NOT_WOKEN,          /* 480: the phone is asleep and cannot be woken now */
     CORE_R_FLOW_GONE,          /* 430 */
     CORE_R_SIPS_NOT_ALLOWED,   /* 400, 480: a sips request that came, or would go on, without TLS */
     CORE_R_SIPS_REQUIRED,      /* 480: a sips contact that cannot be reached by TLS */
@@ -235,6 +268,12 @@ struct core_counters {
     uint64_t callers_lost; /* their WebSockets were, while their calls rang */
     uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
     uint64_t media_gaps[CORE_MEDIA_COUNT];            /* calls that cannot have audio */
+    struct {
+        uint64_t calls, refreshes; /* phones that the gateway was asked to wake, by why */
+        uint64_t failed;           /* of them those that it could not */
+        uint64_t full;             /* not asked: its queue or a table is full */
+        uint64_t woken, late;      /* requests whose phone came, or did not in time */
+    } push;
 };
 
 /** Counts and sizes of the moment, for status and metrics. */
@@ -250,7 +289,8 @@ struct core_status {
     uint32_t bars;     /* there are now */
     uint32_t silent;   /* phones behind NATs that do not answer */
     struct resolve_counters dns;
-    uint32_t dns_waiting; /* requests that wait for a name */
+    uint32_t dns_waiting;  /* requests that wait for a name */
+    uint32_t push_waiting; /* that wait for a phone to be woken */
     struct calls_counters calls;
     uint32_t calls_live, calls_held; /* held: with those that ended lately */
 };
@@ -289,6 +329,10 @@ void core_receipt(struct core *core, struct id token, enum err err, uint64_t now
 /** The answer to a question of ops.ask_dns. Borrowed until return. */
 void core_dns_answer(struct core *core, struct id question, const struct dns_answer *answer,
                      uint64_t now_ms, uint64_t wall_ms);
+
+/** What became of ops.push() with this token: does the gateway wake the phone? */
+void core_push_result(struct core *core, struct id token, bool accepted, uint64_t now_ms,
+                      uint64_t wall_ms);
 
 /** Runs due timers, at most `max`. Returns true when more are due. */
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max);

@@ -54,6 +54,8 @@ static bool look(struct core *core, uint64_t places)
     search_expired(&search, core->wall_ms);
     while (found < EXPIRY_AT_ONCE &&
            (block = table->next(table->user, &search, &aor, &hash)).len > 0) {
+        if (core->pushes.on)
+            wake_refresh(core, hash, block);
         expire_aor(core, aor, hash, block);
         found++;
     }

@@ -31,6 +31,14 @@ enum {
     PINGS_MAX = 16384,       /* phones that are being asked or silent, per worker */
     PINGS_INITIAL = 256,     /* buckets */
     SILENCE_MS = 32000,      /* 64*T1: for so long an answer is waited for */
+    PUSH_WAKES_MAX = 65536,  /* phones that are being woken, per worker that owns them */
+    PUSH_WAKES_INITIAL = 64, /* buckets */
+    PUSH_PER_AOR_MAX = 16,   /* requests that wait for one AOR's phones, per worker; then 480 */
+    PUSH_OTHERS_MS = 16000,  /* other requests than INVITEs wait so long at most: 64*T1 is all they
+                                have (RFC 4320) */
+    PUSH_AGAIN_MS = 5000,    /* a phone is not asked to wake more often than that */
+    PUSH_LOOK_MS = 1000,     /* a letter may have been lost: so often it is looked */
+    PUSH_CALLER_MAX = 256,   /* bytes of a caller's URI, and of a Call-ID, that are told */
     LOCATE_ASK = UINT16_MAX, /* "count" of targets: the DNS is to be asked, see locate_hop() */
 };
 
@@ -84,6 +92,15 @@ struct pings {
     uint32_t silent;   /* phones that do not answer */
     uint32_t unlogged; /* of those, not yet told in the log */
     uint64_t log_ms;   /* when the next line may be */
+};
+
+/** Phones that are being woken, and who waits for them: see wake.c. */
+struct pushes {
+    bool on;
+    struct pool waits; /* struct push_wait: requests of this worker */
+    struct map by_aor; /* of them */
+    struct pool wakes; /* struct push_wake: phones that this worker owns */
+    struct map awaited;
 };
 
 /** A binding of a stream: found again when its connection is lost. */
@@ -165,6 +182,7 @@ struct core {
     struct map conn_bindings; /* struct conn_binding by connection hash */
     struct expiry expiry;
     struct pings pings;
+    struct pushes pushes;
     struct core_counters counters;
     struct overload overload;
 
@@ -350,6 +368,7 @@ struct locate_query {
     uint8_t listener; /* that it came by */
     bool outside;     /* the caller may be led outside by a binding */
     bool call;        /* a new call: users who do not want to be disturbed are left out */
+    bool wakes;       /* phones that sleep may be woken for it: they are targets, asleep */
 };
 /** Is it a GRUU in one of our domains (RFC 5627)? */
 static inline bool is_our_gruu(const struct request *r)
@@ -376,6 +395,16 @@ uint32_t locate_targets(struct core *core, const struct locate_query *query,
 uint32_t locate_hop(struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct slice text, struct proxy_target *out, uint32_t max,
                     enum core_reason *reason);
+/** A phone that was asleep: whom it belongs to, and since when. */
+struct locate_sleeper {
+    uint64_t aor_hash;
+    uint32_t instance; /* instance_hash() */
+    uint64_t seen_ms;  /* its last registration that was known, wall clock */
+};
+/** The bindings by which it has registered since; `query->uri`: of the scheme that was asked for.
+ */
+uint32_t locate_woken(struct core *core, const struct locate_query *query,
+                      const struct locate_sleeper *sleeper, struct proxy_target *out, uint32_t max);
 /** Makes `to` for a numeric URI. */
 bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t listener,
                     struct flow *to);
@@ -556,6 +585,28 @@ void ping_failed(struct core *core, uint64_t context, struct id client);
 /** No more are sent, and nobody waits for an answer: we are about to end. */
 void ping_stop(struct core *core);
 
+/* wake.c */
+MUST_CHECK enum err wake_open(struct core *core);
+void wake_close(struct core *core);
+/** Bytes of its tables. */
+size_t wake_memory_max(const struct core_config *config);
+/** As proxy_config.wake and stop_waiting. */
+bool wake_start(void *user, const struct proxy_target *target, const struct proxy_request *request,
+                uint64_t waiter, uint64_t now_ms, struct id *wait);
+void wake_stop_waiting(void *user, struct id wait);
+/** These bindings are in the table from now on: who waits for one of them is told. */
+void wake_registered(struct core *core, uint64_t aor_hash, struct slice block);
+/** When the phone of a binding is to be woken, so that it registers again in time (wall clock);
+ * UINT64_MAX: never. */
+uint64_t wake_due_ms(const struct core *core, const struct binding *binding);
+/** Wakes phones whose bindings end soon. */
+void wake_refresh(struct core *core, uint64_t aor_hash, struct slice block);
+void wake_mail(struct core *core, const struct core_mail *mail);
+/** As core_push_result(). */
+void wake_result(struct core *core, struct id token, bool accepted);
+/** Does the phone of a binding sleep, so that it has to be woken before it is called? */
+bool wake_is_asleep(const struct core *core, const struct binding *binding);
+
 /* expiry.c */
 void expiry_open(struct core *core);
 void expiry_close(struct core *core);
@@ -569,7 +620,8 @@ MUST_CHECK enum err location_put(struct core *core, struct slice aor, uint64_t h
                                  struct slice block);
 /** A search of this worker's places, for what one of the two functions below says. */
 struct table_search location_search(const struct core *core, uint64_t place, uint64_t end);
-/** AORs with a binding that has expired, for a few seconds at least. */
+/** AORs with a binding that has expired, for a few seconds at least, or whose phone is to be woken.
+ */
 void search_expired(struct table_search *search, uint64_t wall_ms);
 /** AORs with a binding that ping_is_for(). */
 void search_pinged(struct table_search *search);

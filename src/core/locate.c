@@ -2,6 +2,7 @@
 /*
  * core/locate - from a Request-URI to targets (RFC 3261 §16.5), and to the next hop.
  */
+#include "base/push.h"
 #include "core/internal.h"
 #include "proxy/gruu.h"
 
@@ -94,6 +95,10 @@ bool locate_address(const struct core *core, const struct sip_uri *uri, uint8_t 
 uint32_t instance_hash(const struct core *core, const struct binding *binding)
 {
     struct slice name = binding->instance.len > 0 ? binding->instance : binding->contact;
+    struct push_params push;
+
+    if (binding->push && binding->instance.len == 0 && push_params_find(binding->contact, &push))
+        name = push.prid; /* the phone, wherever it is (RFC 8599 §5.3) */
     uint32_t hash = (uint32_t)hash_mac(&core->config.token_key, name);
 
     return hash != 0 ? hash : 1;
@@ -182,18 +187,31 @@ static bool is_callable(const struct sip_uri *uri)
     return uri->scheme == SIP_SCHEME_SIP || uri->scheme == SIP_SCHEME_SIPS;
 }
 
+/** The contact as others may see it: without what its phone is woken by (RFC 8599 §13). */
+static struct slice shown_contact(struct core *core, const struct binding *binding)
+{
+    if (!binding->push)
+        return binding->contact;
+    char *text = arena_alloc(&core->scratch, binding->contact.len);
+    struct builder b = builder_over(text, text != NULL ? binding->contact.len : 0);
+    push_params_strip(binding->contact, &b);
+    return b.overflow ? SLICE_EMPTY : builder_slice(&b);
+}
+
 static bool binding_target(struct core *core, const struct binding *binding,
                            const struct sip_uri *uri, struct slice aor, uint8_t listener,
                            struct proxy_target *out, bool *ask)
 {
 
     *out = (struct proxy_target){
-        .uri = binding->contact,
+        .uri = shown_contact(core, binding),
         .routes = binding->path,
         .q = binding->q,
         .aor = aor,
         .instance = instance_hash(core, binding),
     };
+    if (out->uri.len == 0)
+        return false;
     if (binding->path.len > 0)
         return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to, ask);
     if (binding->nat || flow_has_conn(&binding->flow)) {
@@ -300,16 +318,57 @@ static void search_binding(struct core *core, const struct binding *binding, str
     search->depth--;
 }
 
+/** When the phone has registered last, by any of its flows. */
+static uint64_t last_registered(const struct core *core, struct slice block, uint32_t instance)
+{
+    struct binding binding;
+    uint32_t cursor = 0;
+    uint64_t last_ms = 0;
+
+    while (binding_next(block, &cursor, &binding))
+        if (binding.push && binding.registered_ms > last_ms &&
+            instance_hash(core, &binding) == instance)
+            last_ms = binding.registered_ms;
+    return last_ms;
+}
+
+/** One whose phone sleeps: it is woken when it is its turn, and then it is seen where it is. */
+static void search_sleeper(const struct core *core, const struct binding *binding, struct slice aor,
+                           struct slice block, struct search *search)
+{
+    const struct slice sips = SLICE("sips:");
+    struct slice scheme = {binding->contact.data,
+                           binding->contact.len < sips.len ? binding->contact.len : sips.len};
+    uint32_t instance = instance_hash(core, binding);
+
+    if (search->query->uri->scheme == SIP_SCHEME_SIPS && !slice_equal_nocase(scheme, sips)) {
+        search->reason = CORE_R_SIPS_NOT_ALLOWED;
+        return;
+    }
+    search->out[search->count++] = (struct proxy_target){
+        .uri = binding->contact,
+        .to = binding->flow,
+        .q = binding->q,
+        .aor = aor,
+        .instance = instance,
+        .asleep_ms = last_registered(core, block, instance),
+    };
+}
+
 /** Which of an AOR's bindings a URI is for: all, or those of one instance (RFC 5627 §5.4). */
 struct chosen {
-    struct slice gr;        /* of a public GRUU, escaped; empty: none */
-    bool temporary;         /* then this: */
-    struct proxy_gruu gruu; /* of a temporary one */
+    const struct locate_sleeper *sleeper; /* not NULL: what this phone has registered since */
+    struct slice gr;                      /* of a public GRUU, escaped; empty: none */
+    bool temporary;                       /* then this: */
+    struct proxy_gruu gruu;               /* of a temporary one */
 };
 
 static bool is_chosen(const struct core *core, const struct chosen *chosen,
                       const struct binding *binding)
 {
+    if (chosen->sleeper != NULL)
+        return binding->push && binding->registered_ms > chosen->sleeper->seen_ms &&
+               instance_hash(core, binding) == chosen->sleeper->instance;
     if (chosen->temporary)
         return binding->gruu_since_ms != 0 && chosen->gruu.issued_ms >= binding->gruu_since_ms &&
                chosen->gruu.instance ==
@@ -329,7 +388,9 @@ static uint32_t search_bindings(struct core *core, struct slice aor, struct slic
         if (binding.expires_ms <= core->wall_ms || !is_chosen(core, chosen, &binding))
             continue; /* expired ones are not used even before they are cleared (§10.2.2) */
         count++;
-        if (!binding.flow_lost)
+        if (binding.push && search->query->wakes && wake_is_asleep(core, &binding))
+            search_sleeper(core, &binding, aor, block, search);
+        else if (!binding.flow_lost)
             search_binding(core, &binding, aor, search);
     }
     return count;
@@ -430,6 +491,20 @@ static uint32_t locate_user(struct core *core, const struct locate_query *query,
     return search.count;
 }
 
+uint32_t locate_woken(struct core *core, const struct locate_query *query,
+                      const struct locate_sleeper *sleeper, struct proxy_target *out, uint32_t max)
+{
+    const struct table_ops *table = &core->config.location;
+    struct search search = {.query = query, .out = out, .max = max, .reason = CORE_R_NO_BINDING};
+    struct chosen chosen = {.sleeper = sleeper};
+    struct slice aor;
+
+    struct slice block = table->find_hash(table->user, sleeper->aor_hash, &aor);
+    if (block.len > 0)
+        search_bindings(core, aor, block, &chosen, &search);
+    return search.count;
+}
+
 bool locate_stream(void *user, const struct flow *udp, struct flow *stream, uint64_t now_ms)
 {
     struct core *core = user;
@@ -522,7 +597,12 @@ uint32_t locate_resolve(void *user, struct slice uri, bool outside, struct proxy
     /* Who wants no calls is not reached by a redirection either; other requests are seldom
      * redirected. */
     struct locate_query query = {
-        .uri = &parsed, .listener = LISTENER_ANY, .outside = outside, .call = true};
+        .uri = &parsed,
+        .listener = LISTENER_ANY,
+        .outside = outside,
+        .call = true,
+        .wakes = core->pushes.on,
+    };
     uint32_t count = locate_targets(core, &query, out, max, &reason);
     if (count == LOCATE_ASK)
         return 0; /* a redirection does not wait: the caller has it */

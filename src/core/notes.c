@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * core/notes - what is noted beside an address-of-record in the location table, so that nobody has
- * to look at all of them: when the first of its bindings expires, and whether one is to be pinged.
+ * to look at all of them: when the first of its bindings expires or its phone is to be woken, and
+ * whether one is to be pinged.
  *
- *     note = time of expiry, in units of 4 s, rounded up (31 bits: until 2242) | NOTE_PING (1 bit)
+ *     note = that time, in units of 4 s, rounded up (31 bits: until 2242) | NOTE_PING (1 bit)
  */
 #include "core/internal.h"
 
@@ -20,13 +21,14 @@ static uint32_t note_time(uint64_t expires_ms)
     return (uint32_t)(time < NOTE_TIME_MAX ? time : NOTE_TIME_MAX) << NOTE_TIME_SHIFT;
 }
 
-static uint32_t note_of(struct slice block)
+static uint32_t note_of(const struct core *core, struct slice block)
 {
     struct binding binding;
     uint32_t cursor = 0, note = note_time(UINT64_MAX), ping = 0;
 
     while (binding_next(block, &cursor, &binding)) {
-        uint32_t time = note_time(binding.expires_ms);
+        uint64_t due_ms = wake_due_ms(core, &binding);
+        uint32_t time = note_time(due_ms < binding.expires_ms ? due_ms : binding.expires_ms);
         note = time < note ? time : note;
         ping |= ping_is_for(&binding) ? NOTE_PING : 0;
     }
@@ -36,7 +38,7 @@ static uint32_t note_of(struct slice block)
 enum err location_put(struct core *core, struct slice aor, uint64_t hash, struct slice block)
 {
     const struct table_ops *table = &core->config.location;
-    uint32_t note = note_of(block);
+    uint32_t note = note_of(core, block);
     enum err err = table->put(table->user, aor, hash, block, note);
 
     if (err == OK && (note & NOTE_PING) != 0)

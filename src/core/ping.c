@@ -218,7 +218,8 @@ bool ping_is_for(const struct binding *binding)
                            binding->contact.len < 3 ? binding->contact.len : 3};
 
     return binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
-           binding->path.len == 0 && slice_equal_nocase(scheme, SLICE("sip"));
+           binding->path.len == 0 && slice_equal_nocase(scheme, SLICE("sip")) &&
+           !binding->push; /* it sleeps, and is woken when somebody wants it */
 }
 
 static bool is_resting(const struct pings *pings)

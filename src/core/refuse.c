@@ -25,6 +25,7 @@ static const char *const reason_names[CORE_R_COUNT] = {
     [CORE_R_NOT_FOUND] = "not_found",
     [CORE_R_NO_BINDING] = "no_binding",
     [CORE_R_DO_NOT_DISTURB] = "do_not_disturb",
+    [CORE_R_NOT_WOKEN] = "not_woken",
     [CORE_R_FLOW_GONE] = "flow_gone",
     [CORE_R_FLOW_FORGED] = "flow_forged",
     [CORE_R_UNRESOLVED] = "unresolved",

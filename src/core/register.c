@@ -143,7 +143,10 @@ static enum err publish(struct core *core, struct slice aor, uint64_t hash, stru
         table->remove(table->user, aor, hash);
         return OK;
     }
-    return location_put(core, aor, hash, block);
+    enum err err = location_put(core, aor, hash, block);
+    if (err == OK && core->pushes.on)
+        wake_registered(core, hash, block);
+    return err;
 }
 
 static struct registration *find_pending(const struct core *core, struct slice aor, uint64_t hash)

@@ -314,6 +314,14 @@ static bool reaches_outside(const struct core *core, const struct request *r)
     return r->user != NULL || core_trusts(core, r->source);
 }
 
+/** Is it worth a phone's battery? An OPTIONS asks what is there, and is answered by who is awake;
+ * what is in a dialog goes where that is (RFC 8599 §5.6.2). */
+static bool wakes(const struct core *core, const struct request *r)
+{
+    return core->pushes.on && !r->in_dialog && r->msg->to.tag.len == 0 &&
+           r->msg->method != SIP_OPTIONS && r->msg->method != SIP_ACK;
+}
+
 /** The targets of a Request-URI by the location table or the DNS. */
 static uint32_t locate_uri(struct core *core, struct request *r, struct proxy_target **targets,
                            enum core_reason *reason)
@@ -323,6 +331,7 @@ static uint32_t locate_uri(struct core *core, struct request *r, struct proxy_ta
         .listener = r->source->listener,
         .outside = reaches_outside(core, r),
         .call = r->msg->method == SIP_INVITE && r->msg->to.tag.len == 0,
+        .wakes = wakes(core, r),
     };
 
     *targets = arena_alloc(&core->scratch, PROXY_TARGETS_MAX * sizeof **targets);
@@ -463,6 +472,8 @@ enum verdict refuse_forward(struct core *core, struct request *r, enum err err)
         return refuse(core, r, CORE_R_TOO_BIG, 513, NULL, SLICE_EMPTY);
     if (err == ERR_NOT_FOUND)
         return refuse(core, r, CORE_R_BREADTH, 440, NULL, SLICE_EMPTY);
+    if (err == ERR_CONFLICT)
+        return refuse(core, r, CORE_R_NOT_WOKEN, 480, "Phone cannot be woken now", SLICE_EMPTY);
     return refuse(core, r, CORE_R_MEMORY, 500, NULL, SLICE_EMPTY);
 }
 

@@ -32,6 +32,7 @@ enum letter_kind {
     LETTER_NET,     /* between the rooms net */
     LETTER_CORE,    /* between the cores */
     LETTER_RECEIPT, /* from the store */
+    LETTER_PUSH,    /* from the push gateway */
     LETTER_SPARE,
     LETTER_KINDS = 8,
 };

@@ -255,7 +255,15 @@ static struct core_config core_config_of(struct server_worker *worker)
                       .max_expires = config->registrar.max_expires_s,
                       .max_contacts = config->registrar.max_contacts,
                       .flow_timer = config->registrar.flow_timer_s,
-                      .gruu = config->registrar.gruu},
+                      .gruu = config->registrar.gruu,
+                      .push = {.providers = config->push.providers.items,
+                               .provider_count =
+                                   server->push != NULL ? config->push.providers.count : 0,
+                               .vapid = config->push.vapid,
+                               .lead = config->push.refresh_s}},
+        .wait = {.wait_ms = config->push.wait_ms,
+                 .awake_ms = config->push.awake_ms,
+                 .max = config->push.waiting},
         .edges = config->registrar.edges.items,
         .edge_count = config->registrar.edges.count,
         .ping = {.every_ms = config->nat.ping != CONFIG_PING_OFF ? config->nat.every_ms : 0,
@@ -306,9 +314,10 @@ static void find_memory_max(struct server *server)
         .connections = server->worker_count * net_memory_max(&net.limits),
         .mailboxes = loops_memory(&loops),
         .store = store_memory_max(server->worker_count, server->config->store.memory),
+        .push = server->push != NULL ? push_memory_max(server->config->push.queue) : 0,
     };
     memory->total = memory->calls + memory->guard + memory->location + memory->connections +
-                    memory->mailboxes + memory->store;
+                    memory->mailboxes + memory->store + memory->push;
 }
 
 /** A line, and a warning where the machine has less. */
@@ -324,10 +333,10 @@ static void say_memory_max(struct server *server)
     snprintf(
         text, sizeof text,
         "at most %zu MiB, users besides: calls %zu, location table %zu, connections %zu, guard "
-        "%zu, mailboxes %zu, store %zu; this machine has %zu MiB%s",
+        "%zu, mailboxes %zu, store %zu, push %zu; this machine has %zu MiB%s",
         memory->total / MIB, memory->calls / MIB, memory->location / MIB, memory->connections / MIB,
-        memory->guard / MIB, memory->mailboxes / MIB, memory->store / MIB, has / MIB,
-        memory->total > has ? ": less; see limits.memory" : "");
+        memory->guard / MIB, memory->mailboxes / MIB, memory->store / MIB, memory->push / MIB,
+        has / MIB, memory->total > has ? ": less; see limits.memory" : "");
     server_log(server, memory->total > has ? LOG_WARNING : LOG_INFO, "memory", text);
 }
 
@@ -445,7 +454,7 @@ static bool open_all(struct server *server)
         fprintf(stderr, "strowger: the stored users make no policy: %s\n", problem);
         return false;
     }
-    if (!open_workers(server))
+    if (!server_push_open(server) || !open_workers(server))
         return false;
     find_memory_max(server);
     say_memory_max(server);
@@ -574,6 +583,7 @@ static void close_all(struct server *server)
         api_close(server->api);
     if (server->loops != NULL)
         loops_stop(server->loops);
+    push_close(server->push);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++) {
         core_close(server->workers[i].core);
         dns_close(server->workers[i].dns);

@@ -19,6 +19,7 @@
 #include "loop/table.h"
 #include "net/dns.h"
 #include "net/net.h"
+#include "push/push.h"
 #include "store/store.h"
 
 enum {
@@ -37,6 +38,7 @@ struct server_memory {
     size_t connections; /* and what is sent and received */
     size_t mailboxes;   /* between the workers */
     size_t store;       /* the journal's buffers, SQLite's cache */
+    size_t push;        /* phones that the gateway is told of */
     size_t total;
 };
 
@@ -79,6 +81,7 @@ struct server {
     struct addr local_addrs[SERVER_LOCAL_ADDRS_MAX];
     uint32_t local_addr_count;
     struct api *api;
+    struct push_gateway *push; /* NULL: there is none */
     char control_path[512];
     struct server_memory memory; /* what the configuration allows */
     uint64_t started_wall_ms, started_ms;
@@ -104,6 +107,19 @@ void server_metrics(void *user, struct api_text *out);
 
 /* calls.c */
 void server_calls_metrics(const struct server *server, struct api_text *out);
+/* push.c */
+/** Starts what speaks to the push gateway, if there is one. False: said why on standard error. */
+bool server_push_open(struct server *server);
+/** As core_ops.push; `user` is the worker. */
+bool server_push(void *user, const struct core_push *push);
+/** A letter of the gateway's to a worker. */
+void server_push_letter(void *user, const struct letter *letter);
+/** As api_config.push_test. */
+void server_push_test(void *user, const struct api_push *phone, struct api_push_answer *out);
+/** Its part of the status document; JSON's null: there is no gateway. */
+json_t *server_push_json(const struct server *server, const struct core_counters *counters);
+void server_push_metrics(const struct server *server, const struct core_counters *counters,
+                         struct api_text *out);
 
 /* bans.c: likewise */
 json_t *server_bans_json(void *user);

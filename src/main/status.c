@@ -379,11 +379,11 @@ static json_t *store_json(const struct store_status *store)
 
 static json_t *memory_json(const struct server_memory *memory)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)memory->total,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)memory->total,
                      "calls", (json_int_t)memory->calls, "location", (json_int_t)memory->location,
                      "connections", (json_int_t)memory->connections, "guard",
                      (json_int_t)memory->guard, "mailboxes", (json_int_t)memory->mailboxes, "store",
-                     (json_int_t)memory->store);
+                     (json_int_t)memory->store, "push", (json_int_t)memory->push);
 }
 
 json_t *server_status_json(void *user)
@@ -411,7 +411,8 @@ json_t *server_status_json(void *user)
         workers_json(server), "bans", "now", (json_int_t)most_bars(server), "since_start",
         (json_int_t)counters.bars, "logins_failed", (json_int_t)counters.logins_failed,
         "memory_max", memory_json(&server->memory), "dns", dns_json(server), "tls",
-        tls_json(server), "no_audio", no_audio_json(&counters));
+        tls_json(server), "no_audio", no_audio_json(&counters), "push",
+        server_push_json(server, &counters));
     server_collect_end(server);
     return json;
 }
@@ -593,6 +594,7 @@ void server_metrics(void *user, struct api_text *out)
     dns_metrics(server, out);
     tls_metrics(server, out);
     server_calls_metrics(server, out);
+    server_push_metrics(server, &counters, out);
     worker_metrics(server, out);
     store_metrics(server, out);
     server_collect_end(server);

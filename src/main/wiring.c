@@ -98,6 +98,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
         .close_conn = close_conn,
         .ask_dns = ask_dns,
         .name_host = name_host,
+        .push = worker->server->push != NULL ? server_push : NULL,
     };
 }
 
@@ -226,6 +227,7 @@ void wiring_hooks(struct server_worker *worker)
     loop_set_hooks(worker->loop, &hooks);
     loop_on_letter(worker->loop, LETTER_CORE, read_mail, worker);
     loop_on_letter(worker->loop, LETTER_RECEIPT, read_receipts, worker);
+    loop_on_letter(worker->loop, LETTER_PUSH, server_push_letter, worker);
 }
 
 /* ---- the store ---- */
@@ -415,6 +417,7 @@ struct api_config wiring_api_config(struct server *server)
         .ready = is_ready,
         .bans = server_bans_json,
         .lift_ban = server_lift_ban,
+        .push_test = server->push != NULL ? server_push_test : NULL,
         .domains = server->config->domains.items,
         .domain_count = server->config->domains.count,
         .digest_done = end,

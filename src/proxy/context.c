@@ -278,11 +278,22 @@ void context_cancel_pending(struct context *c, struct slice reason, uint64_t now
 
 /* ---- which target is next (§16.6, RFC 5393 §5.3) ---- */
 
+static bool instance_waits(const struct context *c, uint32_t instance)
+{
+    for (const struct plan *plan = c->plan; plan != NULL && c->waiting > 0; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++)
+            if (plan->targets[i].waits && plan->targets[i].target.instance == instance)
+                return true;
+    return false;
+}
+
 /* The instances that are being tried: one phone's flows are tried one at a time (RFC 5626 §5.3). */
 static bool instance_busy(struct context *c, uint32_t instance)
 {
     if (instance == 0)
         return false;
+    if (instance_waits(c, instance))
+        return true;
     for (unsigned i = 0; i < c->branch_count; i++) {
         const struct branch *branch = branch_at(c, i);
         if (branch->state == BRANCH_PENDING && branch->instance == instance)
@@ -441,17 +452,48 @@ static unsigned breadth_left(struct context *c)
     return c->breadth - used;
 }
 
+/* Has the phone of a sleeping target woken (RFC 8599 §5.6.2). `index`: its place in the plan. */
+static enum err start_waiting(struct context *c, const struct proxy_request *request,
+                              struct plan_target *slot, unsigned index, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+
+    slot->done = true;
+    if (!config->wake(config->user, &slot->target, request, context_number(c, index), now_ms,
+                      &slot->wait)) {
+        c->asleep = true;
+        return ERR_CONFLICT;
+    }
+    slot->waits = true;
+    c->waiting++;
+    return OK;
+}
+
+/* Sends to a target, with its share of Max-Breadth. */
+static enum err start_branch(struct context *c, const struct proxy_request *request,
+                             struct plan_target *slot, unsigned share, uint64_t now_ms)
+{
+    slot->done = true;
+    enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
+    if (err) {
+        c->unreachable = true;
+        return err;
+    }
+    slot->branch = (uint8_t)(c->branch_count - 1);
+    return OK;
+}
+
 /*
  * Starts as many targets of the present group as Max-Breadth permits; the rest of the group
  * waits for one of them to end, which is serial forking. Returns how many were started; a
- * target that cannot be sent counts as unreachable.
+ * target that cannot be sent counts as unreachable. For what is asleep its share is left over.
  */
 static unsigned launch_group(struct context *c, const struct proxy_request *request, uint16_t q,
                              enum err *error, uint64_t now_ms)
 {
     unsigned left = breadth_left(c);
     unsigned ready = count_ready(c, q);
-    unsigned started = 0;
+    unsigned started = 0, first = 0;
 
     if (ready > left)
         ready = left;
@@ -460,19 +502,19 @@ static unsigned launch_group(struct context *c, const struct proxy_request *requ
             struct plan_target *slot = &plan->targets[i];
             if (!is_ready(c, slot, q))
                 continue;
-            slot->done = true;
             unsigned share = (left + ready - 1) / ready;
-            enum err err = branch_start(c, request, &slot->target, slot, share, now_ms);
+            enum err err = slot->target.asleep_ms == 0
+                               ? start_branch(c, request, slot, share, now_ms)
+                               : start_waiting(c, request, slot, first + i, now_ms);
             ready--;
             if (err) {
                 *error = err;
-                c->unreachable = true;
                 continue;
             }
-            slot->branch = (uint8_t)(c->branch_count - 1);
             left -= share;
             started++;
         }
+        first += plan->count;
     }
     return started;
 }
@@ -488,13 +530,20 @@ static void reserve_group(struct context *c, const struct proxy_request *request
     for (unsigned i = 0; i < c->plan->count; i++) {
         struct plan_target *slot = &c->plan->targets[i];
         struct id client;
-        if (slot->target.q != q || txn_client_open(c->proxy->config.txns, SIP_INVITE, request->loop,
-                                                   0, &client, name) != OK)
+        if (slot->target.q != q || slot->target.asleep_ms != 0 ||
+            txn_client_open(c->proxy->config.txns, SIP_INVITE, request->loop, 0, &client, name) !=
+                OK)
             continue; /* it will be opened when it is due */
         slot->client = client;
         tell_leg(c, PROXY_LEG_PLANNED, client, &slot->target, (struct slice){name, sizeof name},
                  now_ms);
     }
+}
+
+/* Is the present group still at work? */
+static bool is_busy(const struct context *c)
+{
+    return c->pending > 0 || c->waiting > 0;
 }
 
 /* The group that is at work has a target ready, or there is none at work and the next group is
@@ -505,11 +554,11 @@ static unsigned launch(struct context *c, const struct proxy_request *request, e
     uint16_t q;
 
     while (highest_q(c, &q)) {
-        if (c->pending > 0 && q != c->plan->group_q)
+        if (is_busy(c) && q != c->plan->group_q)
             return 0;
         c->plan->group_q = q;
         unsigned started = launch_group(c, request, q, error, now_ms);
-        if (started > 0 || c->pending > 0)
+        if (started > 0 || is_busy(c))
             return started;
     }
     return 0;
@@ -552,7 +601,7 @@ void context_advance(struct context *c, uint64_t now_ms)
         if (restore_request(c, &request))
             (void)launch(c, &request, &error, now_ms);
     }
-    if (c->pending == 0)
+    if (!is_busy(c))
         response_finish(c, now_ms);
 }
 
@@ -641,7 +690,7 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && targets[0].group == 0 && !request->wait &&
+    if (count == 1 && targets[0].group == 0 && targets[0].asleep_ms == 0 && !request->wait &&
         (!proxy->config.recurse_on_3xx || request->in_dialog)) {
         enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
         if (err != ERR_AGAIN)
@@ -707,7 +756,8 @@ static void context_forget(struct context *c)
 static bool is_plan_done(const struct context *c)
 {
     return c->plan->next == NULL && c->plan->count == 1 && c->plan->targets[0].done &&
-           !c->first.by_size && c->first.group == 0 && !c->proxy->config.recurse_on_3xx;
+           c->waiting == 0 && !c->first.by_size && c->first.group == 0 &&
+           !c->proxy->config.recurse_on_3xx;
 }
 
 enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_msg *msg,
@@ -717,7 +767,7 @@ enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_m
     enum err err = ERR_MEMORY;
 
     if (c == NULL)
-        return ERR_CONFLICT;
+        return ERR_AGAIN;
     c->waits = false;
     if (c->cancelled) {
         context_hold(c);
@@ -757,6 +807,8 @@ void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice field
     c->cancelled = true;
     plan_free(c);
     context_cancel_pending(c, fields, now_ms);
+    if (c->pending == 0 && !c->waits) /* only phones that are asleep were waited for */
+        response_finish(c, now_ms);
     context_unhold(c);
 }
 
@@ -999,6 +1051,41 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
     if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
         hop_failed(c, index, 0, now_ms);
     on_local_failure(c, branch, failure, now_ms);
+    context_unhold(c);
+}
+
+/* The fresh targets, at the sleeping one's turn: the group is at work. */
+static enum err replace_sleeper(struct context *c, const struct plan_target *slot,
+                                const struct proxy_target *targets, uint32_t count)
+{
+    struct proxy_target fresh[PROXY_WOKEN_MAX];
+
+    if (count > PROXY_WOKEN_MAX)
+        count = PROXY_WOKEN_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        fresh[i] = targets[i];
+        fresh[i].q = slot->target.q;
+    }
+    instance_settle(c, slot->target.instance);
+    return plan_add(c, NULL, fresh, count);
+}
+
+void proxy_woken(struct proxy *proxy, uint64_t waiter, const struct proxy_target *targets,
+                 uint32_t count, uint64_t now_ms)
+{
+    unsigned index;
+    struct context *c = context_find(proxy, waiter, &index);
+    struct plan_target *slot = c != NULL ? plan_at(c, index) : NULL;
+
+    if (slot == NULL || !slot->waits)
+        return;
+    context_hold(c);
+    slot->waits = false;
+    c->waiting--;
+    proxy->counters.woken += count > 0;
+    if (count == 0 || replace_sleeper(c, slot, targets, count) != OK)
+        c->asleep = true;
+    context_advance(c, now_ms);
     context_unhold(c);
 }
 

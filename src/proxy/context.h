@@ -21,6 +21,7 @@ enum {
     PROXY_SCRATCH = SIP_MESSAGE_MAX,        /* one request while it is written */
     PROXY_CHALLENGES_MAX = 8192,            /* bytes of challenges merged into one response */
     PROXY_RECURSE_MAX = 8,                  /* targets of one Contact of a 3xx */
+    PROXY_WOKEN_MAX = 8,                    /* flows of a phone that was asleep */
     PROXY_SILENCE_MS = 32000,               /* 64*T1: how long a request without answer is kept */
     SERVER_BRANCH = 255,                    /* "branch" of the server transaction's number */
 };
@@ -48,10 +49,12 @@ struct branch {
 /** A target that waits for its turn. */
 struct plan_target {
     struct proxy_target target;
-    bool done;        /* started or given up */
+    bool done;        /* started, or waited for, or given up */
+    bool waits;       /* for its phone to register; then `wait` is the core's name of that */
     bool by_udp;      /* a stream could not be had: whatever its size */
-    struct id client; /* reserved for it, while the request waits; zero: none */
     uint8_t branch;   /* that tries or tried it; PROXY_BRANCHES_MAX: none */
+    struct id client; /* reserved for it, while the request waits; zero: none */
+    struct id wait;
 };
 
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */
@@ -83,6 +86,7 @@ struct context {
     uint8_t branch_count;
     uint8_t more_capacity;
     uint8_t pending; /* branches without final response */
+    uint8_t waiting; /* targets whose phones are being woken */
     uint8_t breadth; /* incoming Max-Breadth */
     uint8_t held;    /* calls that are at work on it: not freed before they are done */
     bool invite;
@@ -93,6 +97,7 @@ struct context {
     bool cancelled;    /* by the caller */
     bool timed_out;    /* a branch ended by timeout: counts as 408 */
     bool unreachable;  /* a branch ended by a transport error: counts as 503 */
+    bool asleep;       /* a phone was not woken: counts as 480 */
     bool silent;       /* waits for its end without an answer (RFC 4320 §4.2) */
     bool waits;        /* for proxy_release() */
     bool oc;           /* the caller asks for overload control (RFC 7339) */
@@ -143,8 +148,11 @@ void context_unhold(struct context *c);
 /** Nothing is to be forwarded any more. */
 void context_close(struct context *c);
 
-/** No further targets. */
+/** No further targets; nobody is waited for. */
 void plan_free(struct context *c);
+
+/** The target at a place of all, in order; NULL: there are not so many. */
+struct plan_target *plan_at(const struct context *c, unsigned index);
 
 /** Targets in all, tried or not. */
 uint32_t plan_count(const struct context *c);

@@ -5,6 +5,19 @@
  */
 #include "proxy/context.h"
 
+/* Nobody is waited for any more. */
+static void stop_waiting(struct context *c, const struct plan *plan)
+{
+    const struct proxy_config *config = &c->proxy->config;
+
+    for (unsigned i = 0; i < plan->count; i++) {
+        if (!plan->targets[i].waits)
+            continue;
+        config->stop_waiting(config->user, plan->targets[i].wait);
+        c->waiting--;
+    }
+}
+
 void plan_free(struct context *c)
 {
     while (c->plan != NULL) {
@@ -13,6 +26,7 @@ void plan_free(struct context *c)
         for (unsigned i = 0; i < plan->count; i++)
             if (plan->targets[i].client.generation != 0)
                 txn_client_discard(c->proxy->config.txns, plan->targets[i].client);
+        stop_waiting(c, plan);
         mem_free(c->proxy->config.mem, plan, plan->bytes);
     }
 }
@@ -59,6 +73,8 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
     for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
         for (unsigned i = 0; i < plan->count; i++) {
             const struct proxy_target *known = &plan->targets[i].target;
+            if (known->asleep_ms != 0 || target->asleep_ms != 0)
+                continue; /* nothing was sent there: it has to register first */
             if (!slice_equal(known->uri, target->uri) ||
                 !slice_equal(known->routes, target->routes))
                 continue;
@@ -71,6 +87,16 @@ static bool is_known(const struct context *c, const struct proxy_target *target)
         }
     }
     return false;
+}
+
+struct plan_target *plan_at(const struct context *c, unsigned index)
+{
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next) {
+        if (index < plan->count)
+            return &plan->targets[index];
+        index -= plan->count;
+    }
+    return NULL;
 }
 
 uint32_t plan_count(const struct context *c)

@@ -35,11 +35,13 @@ struct proxy_target {
     struct flow to; /* next hop, resolved: where the bytes go */
     uint16_t q;     /* 0..1000: higher first, equal ones in parallel */
     bool nat;       /* the callee's side of the token needs its flow */
-    struct slice aor;  /* AOR key the target was found under; empty: none */
-    uint32_t instance; /* for the token; targets of one instance: the next only if the first fails
-                          at once */
-    uint32_t group;    /* not 0: of those with the same number the next is tried only when the one
-                          before did not answer, refused, or said 503 (RFC 3263 §4.3) */
+    struct slice aor;   /* AOR key the target was found under; empty: none */
+    uint32_t instance;  /* for the token; targets of one instance: the next only if the first fails
+                           at once */
+    uint32_t group;     /* not 0: of those with the same number the next is tried only when the one
+                           before did not answer, refused, or said 503 (RFC 3263 §4.3) */
+    uint64_t asleep_ms; /* not 0: its phone has to register first, later than then by the wall
+                           clock (RFC 8599): see proxy_config.wake */
 };
 
 /** What preprocessing (§16.4) and authentication found: how the request must be changed. */
@@ -122,6 +124,15 @@ struct proxy_config {
      * 0: it did not say. */
     void (*hop_failed)(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
+    /**
+     * It is the turn of a target that is asleep: its phone is to be woken. What comes of it is
+     * told by proxy_woken() with this `waiter`, never from within; `*wait` names it until then.
+     * False: that cannot be done now. NULL: no target is ever asleep.
+     */
+    bool (*wake)(void *user, const struct proxy_target *target, const struct proxy_request *request,
+                 uint64_t waiter, uint64_t now_ms, struct id *wait);
+    /** Nobody waits for it any more. */
+    void (*stop_waiting)(void *user, struct id wait);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
     /**
@@ -138,7 +149,7 @@ struct proxy_config {
 
 struct proxy_counters {
     uint64_t forwarded, branches, streams, stream_fallbacks, responses, cancels, timer_c,
-        best_responses[7], full, too_big;
+        best_responses[7], full, too_big, woken;
 };
 
 MUST_CHECK enum err proxy_open(const struct proxy_config *config, struct proxy **out);
@@ -151,7 +162,7 @@ uint32_t proxy_count(const struct proxy *proxy);
  * whatever happens then. Sets the server transaction's context. An ACK or a request without server
  * transaction goes to the first target, statelessly: its branch is derived from the request, so
  * that retransmissions keep it (§16.11). ERR_*: nothing was sent, the caller answers (ERR_FULL:
- * 503, ERR_TOO_BIG: 513, ERR_NOT_FOUND: 440 or 480).
+ * 503, ERR_TOO_BIG: 513, ERR_NOT_FOUND: 440 or 480, ERR_CONFLICT: 480, its phone cannot be woken).
  */
 MUST_CHECK enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
                                   const struct proxy_target *targets, uint32_t count,
@@ -179,6 +190,14 @@ void proxy_cancel(struct proxy *proxy, struct id server, uint64_t now_ms);
 /** The same with header lines for the CANCELs, such as the Reason lines of the caller's (RFC 3326).
  * Copied. */
 void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice fields, uint64_t now_ms);
+
+/**
+ * The phone that `waiter` waits for (proxy_config.wake) has registered: these targets are tried in
+ * the sleeping one's place. None: it did not, or not in time. Who does not wait any more is passed
+ * over.
+ */
+void proxy_woken(struct proxy *proxy, uint64_t waiter, const struct proxy_target *targets,
+                 uint32_t count, uint64_t now_ms);
 
 /** To be called by the owner of struct txn_user: events of transactions whose context is the
  * proxy's. `trusted`: who sent the response may say who he is (RFC 3325). */

@@ -8,7 +8,8 @@
 #include "proxy/context.h"
 
 enum {
-    FLOW_TIMER_MAX = 32 /* bytes of its line */
+    FLOW_TIMER_MAX = 32, /* bytes of its line */
+    SLEEPER_STATUS = 480 /* for a phone that was not woken (RFC 8599 §5.6.2) */
 };
 
 /* ---- which is the best ---- */
@@ -259,7 +260,9 @@ static uint16_t local_status(const struct context *c)
         return c->invite ? 408 : 0; /* RFC 4320 §4.2: no 408 to a non-INVITE, ever */
     if (c->by_flow)
         return 430; /* RFC 5626 §5.3.1: the one who asks may know another flow */
-    return 500;     /* instead of 503: only these targets failed, not we */
+    if (c->asleep)
+        return SLEEPER_STATUS;
+    return 500; /* instead of 503: only these targets failed, not we */
 }
 
 /* RFC 4320 §4.2: no answer at all. The transaction is kept for as long as the caller resends,
@@ -286,11 +289,21 @@ static uint16_t told_instead(const struct context *c, uint16_t status)
     return status == 430 && c->located ? 480 : status;
 }
 
+/* Is what was received no better than what a sleeping phone counts as? */
+static bool is_worse_than_asleep(const struct context *c)
+{
+    return c->best_status != 0 && response_rank(c->best_status, c->cancelled) >
+                                      response_rank(SLEEPER_STATUS, c->cancelled);
+}
+
 void response_finish(struct context *c, uint64_t now_ms)
 {
     assert(c->pending == 0);
+    assert(c->waiting == 0);
     assert(!c->answered);
 
+    if (c->asleep && is_worse_than_asleep(c))
+        c->best_status = 0;
     uint16_t status = c->best_status != 0 ? c->best_status : local_status(c);
     if (status == 0) {
         stay_silent(c, now_ms);

@@ -6,6 +6,7 @@
  *   check_to        step 5   400
  *   take_path       RFC 3327 §5.3   400, 403, 420
  *   take_contacts   steps 6 and 7: what is wanted, for how long   400, 423
+ *   take_push       RFC 8599 §5.6.1: whose phones are woken   400, 423, 555
  *   take_flows      RFC 5626 §6: which of them are flows   400, 439
  *   take_gruus      RFC 5627 §5.1: contacts that would lead back   403
  *   load            what is there and has not expired
@@ -23,6 +24,7 @@
 #include "registrar/registrar.h"
 
 #include "registrar/gruu.h"
+#include "registrar/push.h"
 
 enum {
     USER_AGENT_MAX = 64,        /* bytes kept; the rest is cut off */
@@ -37,6 +39,7 @@ struct wanted {
     struct sip_contact contact;
     struct sip_uri uri;
     uint32_t granted; /* seconds; 0: to be removed */
+    bool push;        /* its phone is woken by us */
 };
 
 /** One binding on its way from the present block to the new one. */
@@ -61,6 +64,7 @@ struct work {
     bool outbound; /* a flow was registered, by a phone that knows RFC 5626 */
     bool gruu;     /* the phone wants GRUUs, and can have them */
     struct gruu_work gruus;
+    struct push_work push;
     uint32_t wanted_count;
     uint32_t entry_count;
     struct wanted *wanted;
@@ -223,6 +227,17 @@ static uint32_t contacts_at_most(const struct sip_msg *msg)
     return count < SIP_CONTACTS_MAX ? count : SIP_CONTACTS_MAX;
 }
 
+static enum err refuse_brief(struct work *w, uint32_t min_expires)
+{
+    struct builder b = arena_builder(w->arena, FIELDS_OVERHEAD);
+    if (b.capacity == 0)
+        return ERR_MEMORY;
+    builder_text(&b, "Min-Expires: ");
+    builder_u64(&b, min_expires);
+    builder_text(&b, "\r\n");
+    return refuse(w, 423, SLICE_EMPTY, builder_slice(&b));
+}
+
 /** Takes all of an interval, or what the limits leave of it. ERR_DENIED: 423. */
 static enum err grant(struct work *w, uint32_t requested, uint32_t *granted)
 {
@@ -231,14 +246,7 @@ static enum err grant(struct work *w, uint32_t requested, uint32_t *granted)
     *granted = requested < config->max_expires ? requested : config->max_expires;
     if (requested == 0 || requested >= BRIEF_SECONDS || requested >= config->min_expires)
         return OK;
-
-    struct builder b = arena_builder(w->arena, FIELDS_OVERHEAD);
-    if (b.capacity == 0)
-        return ERR_MEMORY;
-    builder_text(&b, "Min-Expires: ");
-    builder_u64(&b, config->min_expires);
-    builder_text(&b, "\r\n");
-    return refuse(w, 423, SLICE_EMPTY, builder_slice(&b));
+    return refuse_brief(w, config->min_expires);
 }
 
 /** Takes one Contact value; `expires` holds where it has no parameter. */
@@ -247,6 +255,7 @@ static enum err take_contact(struct work *w, struct slice value, uint32_t expire
     struct wanted *wanted = &w->wanted[w->wanted_count++];
     struct sip_contact *contact = &wanted->contact;
 
+    wanted->push = false;
     if (sip_contact_parse(value, contact) != OK)
         return refuse(w, 400, SLICE("Bad Contact"), SLICE_EMPTY);
     if (contact->star) {
@@ -286,6 +295,36 @@ static enum err take_contacts(struct work *w)
     if (w->star &&
         (w->wanted_count > 1 || expires != 0 || sip_field_first(w->msg, SIP_F_EXPIRES) == NULL))
         return refuse(w, 400, SLICE("Contact * Needs To Be Alone With Expires 0"), SLICE_EMPTY);
+    return OK;
+}
+
+/** RFC 8599 §5.6.1: which phones want to be woken, and can be. */
+static enum err take_push(struct work *w)
+{
+    const struct registrar_push *config = &w->config->push;
+
+    if (config->provider_count == 0 || w->star || push_is_anothers(w->msg))
+        return OK;
+    for (uint32_t i = 0; i < w->wanted_count; i++) {
+        struct wanted *wanted = &w->wanted[i];
+        struct slice reason = SLICE_EMPTY;
+        if (wanted->granted == 0 ||
+            (wanted->uri.scheme != SIP_SCHEME_SIP && wanted->uri.scheme != SIP_SCHEME_SIPS))
+            continue;
+        switch (push_take(config, &wanted->contact, &w->push, &reason)) {
+        case PUSH_NONE:
+            continue;
+        case PUSH_UNSUPPORTED:
+            return refuse(w, 555, SLICE_EMPTY, SLICE_EMPTY);
+        case PUSH_MALFORMED:
+            return refuse(w, 400, reason, SLICE_EMPTY);
+        case PUSH_WANTED:
+            break;
+        }
+        if (wanted->granted < push_min_expires(config)) /* it would end before we woke it */
+            return refuse_brief(w, push_min_expires(config));
+        wanted->push = true;
+    }
     return OK;
 }
 
@@ -622,6 +661,7 @@ static enum err make_binding(struct work *w, const struct wanted *wanted, struct
         .reg_id = contact->reg_id,
         .q = contact->q,
         .nat = (contact->reg_id != 0 && w->path.len == 0) || is_nat(w, &wanted->uri),
+        .push = wanted->push,
         .flow = *w->source,
     };
     enum err err = unfold(w->arena, agent, &out->user_agent);
@@ -817,7 +857,8 @@ static void write_outbound(const struct work *w, struct builder *b)
 /** The fields of a 200: every binding that is left (RFC 3261 §10.3 step 8). */
 static enum err write_fields(struct work *w, struct slice *out)
 {
-    size_t size = FIELDS_OVERHEAD + w->path.len + w->config->service_route.len;
+    size_t size = FIELDS_OVERHEAD + w->path.len + w->config->service_route.len +
+                  push_caps_bytes(&w->config->push, &w->push);
     for (uint32_t i = 0; i < w->entry_count; i++) {
         const struct binding *binding = &w->entries[i].binding;
         size += CONTACT_LINE_OVERHEAD + binding->contact.len + binding->instance.len +
@@ -834,6 +875,7 @@ static enum err write_fields(struct work *w, struct slice *out)
             write_contact(w, &b, &w->entries[i].binding);
     if (w->outbound)
         write_outbound(w, &b);
+    push_write_caps(&w->config->push, &w->push, &b);
     write_line(&b, SLICE("Path: "), w->path);
     write_line(&b, SLICE("Service-Route: "), w->config->service_route);
     builder_text(&b, "Date: ");
@@ -937,6 +979,8 @@ static enum err process(struct work *w, struct slice current)
         err = take_path(w);
     if (err == OK)
         err = take_contacts(w);
+    if (err == OK)
+        err = take_push(w);
     if (err == OK)
         err = check_sips(w);
     if (err == OK)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * registrar - REGISTER and bindings (RFC 3261 §10, 3327, 3608, 3581, RFC 5626 §6,
- * RFC 5627 §5).
+ * RFC 5627 §5, RFC 8599 §5.6.1).
  *
  * Works out what a REGISTER makes of an AOR's bindings: all of it or nothing. It
  * sends nothing and stores nothing: the core commits the new set to the journal, and only
@@ -19,6 +19,14 @@
 #include "base/hash.h"
 #include "sip/sip.h"
 
+/** Which phones are woken, and what they are told (RFC 8599). */
+struct registrar_push {
+    const struct slice *providers; /* values of pn-provider, at most PUSH_PROVIDERS_MAX */
+    uint32_t provider_count;       /* 0: nobody is woken, and nothing is said of it */
+    struct slice vapid; /* our public key, for phones by Web Push (RFC 8292); empty: none */
+    uint32_t lead;      /* seconds before a binding ends that its phone is woken; 0: it is not */
+};
+
 struct registrar_config {
     uint32_t default_expires; /* seconds */
     uint32_t min_expires;
@@ -31,6 +39,7 @@ struct registrar_config {
     bool gruu;                  /* GRUUs are handed out (RFC 5627); needs the two below */
     struct hash_key gruu_key;
     uint64_t hash_seed; /* of the location table's hashes of AORs */
+    struct registrar_push push;
 };
 
 /** What to do with a REGISTER. */
@@ -45,7 +54,7 @@ struct registrar_result {
     uint16_t status;
     struct slice reason; /* empty: standard */
     struct slice fields; /* header lines: Contact list, Date, Service-Route, Path, Min-Expires,
-                            Unsupported ... */
+                            Unsupported, Feature-Caps ... */
     struct slice block;  /* packed set; empty: the AOR has no bindings any more */
     uint32_t added, refreshed, removed; /* bindings */
 };

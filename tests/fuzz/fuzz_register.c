@@ -59,12 +59,14 @@ static void check_fields(struct slice fields)
 static struct slice step(const struct flow *source, struct slice current, bool path_ok,
                          uint64_t now_ms, struct arena *arena)
 {
+    static const struct slice services[] = {{"apns", 4}, {"webpush", 7}};
     const struct registrar_config config = {.default_expires = 3600,
                                             .min_expires = 60,
                                             .max_expires = 7200,
                                             .max_contacts = MAX_CONTACTS,
                                             .service_route = SLICE("<sip:s;lr>"),
-                                            .path_required_support = (now_ms & 1) != 0};
+                                            .path_required_support = (now_ms & 1) != 0,
+                                            .push = {services, 2, SLICE("Bkey"), 120}};
     struct registrar_result result;
 
     arena_reset(arena);

@@ -86,6 +86,8 @@ static void check_request(struct sim *sim, uint32_t to, const char *text)
     if (sim->knobs.looped && !hop_by_hop && strstr(text, "tag=probe") == NULL &&
         strtol(value, NULL, 10) < 70 - 2 * (long)sim->knobs.phones - 4)
         sim_fail(sim, "a %s goes round and round: Max-Forwards %s", method, value);
+    if (strstr(text, "pn-prid") != NULL)
+        sim_fail(sim, "a %s says how its phone is woken (RFC 8599 section 13)", method);
     if (strstr(text, "Proxy-Authorization") != NULL)
         sim_fail(sim, "credentials for us were passed on (RFC 3261 section 22.3)");
 }
@@ -195,10 +197,12 @@ static void check_leg(struct sim *sim, const struct leg *leg, unsigned index)
 
 void check_calls(struct sim *sim)
 {
-    if (sim->knobs.starved)
+    if (sim->knobs.starved && !sim->knobs.sleepy)
         return;
     for (unsigned i = 0; i < sim->knobs.calls; i++)
         check_call(sim, &sim->calls[i], i);
+    if (sim->knobs.sleepy)
+        return; /* the watch, which knows what a leg could hear, does not look */
     for (unsigned i = 0; i < sim->leg_count; i++)
         check_leg(sim, &sim->legs[i], i);
 }

@@ -33,7 +33,7 @@ enum {
 
 static volatile sig_atomic_t current_seed; /* for the crash message */
 static unsigned passed, failed;
-static uint64_t calls_begun;
+static uint64_t calls_begun, pushes, woken;
 
 static void draw_knobs(struct sim *sim)
 {
@@ -77,6 +77,9 @@ static void draw_knobs(struct sim *sim)
     knobs->overload = !knobs->starved && sim->seed % 6 == 5;
     if (knobs->overload)
         knobs->crashes = 0; /* what was refused is forgotten by them */
+    knobs->sleepy = !knobs->starved && !knobs->overload && !knobs->router &&
+                    (sim->seed % 8 == 3 || sim->seed % 16 == 6);
+    knobs->starved |= knobs->sleepy; /* who is called when is tried in tests/unit */
     knobs->names = !knobs->starved && (sim->seed + sim->boot) % 3 == 1;
     sim->end_ms = sim->quiet_at_ms + AFTER_MS;
 }
@@ -228,6 +231,12 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_DNS:
         far_dns(sim, event);
         break;
+    case EVENT_PUSH:
+        phone_pushed(sim, event->a);
+        break;
+    case EVENT_PUSHED:
+        node_pushed(sim, event);
+        break;
     }
     free(event->bytes);
 }
@@ -355,6 +364,9 @@ static void simulate(uint64_t seed, bool trace)
     }
     fflush(stdout);
     calls_begun += sim->calls_begun;
+    node_stop(sim, false);
+    pushes += sim->pushes;
+    woken += sim->woken;
     sim_close(sim);
 }
 
@@ -437,6 +449,9 @@ static void print_throughput(double began_s)
     printf("%llu simulated calls in %.1f s: %.0f a second, %ld MB at most\n",
            (unsigned long long)calls_begun, took_s, took_s > 0 ? (double)calls_begun / took_s : 0.0,
            usage.ru_maxrss / 1024);
+    if (pushes > 0)
+        printf("%llu times a phone was woken, %llu requests reached one that was\n",
+               (unsigned long long)pushes, (unsigned long long)woken);
 }
 
 /** An assert in the core is a finding like any other. */

@@ -433,6 +433,37 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     return true;
 }
 
+/** The push gateway: it takes its time, loses some, and refuses some; now and then its queue is
+ * full. */
+static bool push_phone(void *user, const struct core_push *push)
+{
+    struct sim *sim = user;
+    char prid[16];
+    unsigned phone = 0;
+
+    snprintf(prid, sizeof prid, "%.*s", SLICE_ARG(push->prid));
+    if (sscanf(prid, "p%u", &phone) != 1 || !phone_sleeps(sim, &sim->phones[phone]))
+        sim_fail(sim, "phone %s is woken, which does not sleep", prid);
+    if (sim_chance(sim, 5))
+        return false;
+    bool refused = sim_chance(sim, 10);
+    sim->pushes++;
+    sim_trace(sim, "    phone %u is woken%s", phone, refused ? ": refused" : "");
+    sim_post(sim, (struct sim_event){
+                      .due_ms = sim->now_ms + sim_range(sim, 1, 2000),
+                      .kind = EVENT_PUSHED,
+                      .boot = sim->boot,
+                      .to = table_owner(node_key_hash(sim, push->user), sim->knobs.workers),
+                      .a = !refused,
+                      .mail = {.id = push->token},
+                  });
+    if (!refused && !sim_chance(sim, 15))
+        sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + sim_range(sim, 1, 6000),
+                                         .kind = EVENT_PUSH,
+                                         .a = phone});
+    return true;
+}
+
 static void log_line(void *user, enum core_log_level level, const char *event, struct slice text)
 {
     (void)level;
@@ -573,6 +604,7 @@ static uint64_t last_call(const struct sim *sim)
 static struct core_config core_config_of(struct sim *sim, unsigned worker)
 {
     static const struct hash_key key = {{1, 2}};
+    static const struct slice push_service = {"sim", 3};
 
     static const struct addr_net nets[] = {
         {{.family = ADDR_V4, .bytes = {10, 0, 3, 1}}, 32}, /* who calls far domains */
@@ -606,6 +638,7 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                       .max_expires = SIM_MAX_EXPIRES,
                       .max_contacts = sim->knobs.max_contacts,
                       .gruu = true},
+        .wait = {.wait_ms = 20000, .awake_ms = 10000, .max = sim->knobs.phones},
         .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
         .overload_target_ms = sim->knobs.overload ? SIM_OVERLOAD_TARGET_MS : 0,
@@ -644,6 +677,11 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
         .resolve = resolve_limits_default(),
         .policy = sim->policy,
     };
+    if (sim->knobs.sleepy) {
+        config.ops.push = push_phone;
+        config.registrar.push = (struct registrar_push){
+            .providers = &push_service, .provider_count = 1, .lead = sim->seed % 16 < 8 ? 60 : 0};
+    }
     for (unsigned i = 0; i < sim->algorithm_counts[SIM_PHONES_MAX]; i++)
         config.algorithms[i] = (uint8_t)sim->algorithms[SIM_PHONES_MAX][i];
     return config;
@@ -705,6 +743,9 @@ void node_stop(struct sim *sim, bool crash)
     if (!sim->node_up)
         return;
     for (unsigned i = 0; i < sim->knobs.workers; i++) {
+        struct core_status status;
+        core_status(sim->workers[i].core, &status);
+        sim->woken += status.counters.push.woken;
         core_close(sim->workers[i].core); /* asserts that not a byte is left */
         sim->workers[i].core = NULL;
     }
@@ -878,6 +919,15 @@ void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t le
                      sim_wall(sim));
     if (!sim->posted)
         note_refused(sim, bytes, true);
+    end_turn(sim);
+}
+
+void node_pushed(struct sim *sim, const struct sim_event *event)
+{
+    if (!sim->node_up || event->boot != sim->boot)
+        return;
+    core_push_result(sim->workers[event->to].core, event->mail.id, event->a != 0, sim->now_ms,
+                     sim_wall(sim));
     end_turn(sim);
 }
 

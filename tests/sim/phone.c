@@ -83,6 +83,16 @@ void phone_uri(const struct phone *phone, unsigned user, char out[static 80])
     snprintf(out, 80, "sip:u%u@%s%s", user, host, phone->tcp ? ";transport=tcp" : "");
 }
 
+bool phone_sleeps(const struct sim *sim, const struct phone *phone)
+{
+    return sim->knobs.sleepy && phone->index % 4 != 0 && phone->behind == BEHIND_NOTHING;
+}
+
+void phone_pushed(struct sim *sim, uint32_t phone)
+{
+    phone_on_register_timer(sim, &sim->phones[phone]);
+}
+
 uint32_t phone_by_uri(const struct sim *sim, const char *uri)
 {
     const char *at = strchr(uri, '@');
@@ -378,6 +388,8 @@ void phones_start(struct sim *sim)
         phone->instance = !sim->knobs.looped && sim_chance(sim, 40);
         phone->rport = phone->nat || sim_chance(sim, 80);
         draw_behind(sim, phone);
+        if (phone_sleeps(sim, phone))
+            phone->expires_s = SIM_PUSH_EXPIRES;
         if (sim_chance(sim, 40))
             phone->manner = MANNER_ANSWER;
         if (sim_chance(sim, sim->knobs.dead_pct) && i > 1) /* somebody must be able to call */

@@ -11,7 +11,7 @@
 /* ---- registration ---- */
 
 /** Where it wants to be called. */
-static void registered_uri(const struct phone *phone, char out[static 80])
+static void registered_uri(const struct sim *sim, const struct phone *phone, char out[static 80])
 {
     if (phone->behind == BEHIND_SPIRAL)
         snprintf(out, 80, "sip:s%u@" SIM_ROUTER_HOST, phone->leads_to);
@@ -28,6 +28,8 @@ static void registered_uri(const struct phone *phone, char out[static 80])
         snprintf(host, sizeof host, "%.59s", strchr(out, '@'));
         snprintf(out, 80, "sip:u%u-%u%s", phone->user, phone->moved, host);
     }
+    if (phone_sleeps(sim, phone))
+        text_add(out, 80, ";pn-provider=sim;pn-prid=p%u", phone->index);
 }
 
 /** Has it a second line? */
@@ -76,7 +78,7 @@ static void send_vain_register(struct sim *sim, struct phone *phone)
 {
     char text[SIM_TEXT_MAX], uri[80];
 
-    registered_uri(phone, uri);
+    registered_uri(sim, phone, uri);
     switch (sim_range(sim, 0, 4)) {
     case 0: /* an old one, late */
         begin_register(sim, phone, phone->cseq > 2 ? phone->cseq - 2 : 1, text);
@@ -142,7 +144,7 @@ static void send_register(struct sim *sim, struct phone *phone)
     phone->tries = 0;
     phone->generation++;
     begin_register(sim, phone, phone->cseq, phone->request);
-    registered_uri(phone, uri);
+    registered_uri(sim, phone, uri);
     if (sim->knobs.looped && phone->index % 2 == 0)
         snprintf(uri, sizeof uri, "sip:u%u@" SIM_NODE_HOST,
                  sim->phones[phone->index + 2 <= sim->knobs.phones ? phone->index + 2 : 2].user);

@@ -52,6 +52,7 @@ enum {
     SIM_DEFAULT_EXPIRES = 200,
     SIM_TIMER_C_MS = 181000,
     SIM_SILENCE_MS = 600000, /* of a call that is up */
+    SIM_PUSH_EXPIRES = 280,  /* of phones that are woken: there must be time for it */
     SIM_OVERLOAD_TARGET_MS = 50,
     SIM_OVERLOAD_INTERVAL_MS = 4000, /* there are few packets here */
     SIM_OVERLOAD_LAST_MS = 200,
@@ -80,6 +81,8 @@ enum sim_event_kind {
     EVENT_FAR,       /* a message of or to a far host; `a` = its port, `b` = by TCP */
     EVENT_FAR_TIMER, /* `a` = what, `b` = which, `c` = generation */
     EVENT_DNS,       /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
+    EVENT_PUSH,      /* phone `a` is woken */
+    EVENT_PUSHED,    /* for worker `to`: what the push gateway says of `mail.id`; `a`: it does it */
 };
 
 enum far_timer_kind {
@@ -126,6 +129,7 @@ struct sim_knobs {
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
     bool scarce;  /* starved: of memory and room */
     bool looped;  /* starved: Contacts at our own address */
+    bool sleepy;  /* starved, but every call must end: phones sleep, and are woken (RFC 8599) */
     uint64_t calls_span_ms;
 };
 
@@ -390,6 +394,8 @@ struct sim {
     struct sim_refused *refused;     /* in this turn */
     uint64_t op_number;
     uint64_t sent_by_node, received_by_node;
+    uint64_t pushes,
+        woken; /* phones that were to be woken; requests whose phone came, up to the last start */
     struct seen_bytes *seen;
     size_t seen_capacity, seen_used;
     uint64_t end_ms;   /* of the run, or of a shift of it */
@@ -474,6 +480,8 @@ unsigned node_pending(const struct sim *sim);
 uint32_t node_waited_ms(const struct sim *sim);
 uint64_t node_next_ms(const struct sim *sim);
 void node_run(struct sim *sim);
+/** The push gateway's answer. */
+void node_pushed(struct sim *sim, const struct sim_event *event);
 struct slice sim_map_find(const struct sim_map *map, struct slice key, uint64_t hash);
 /** Is a binding with this contact in a block? */
 bool block_has_contact(struct slice block, struct slice contact, uint64_t wall_ms);
@@ -572,6 +580,10 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
 void phone_host(const struct phone *phone, char out[static 40]);
 /** The port that its packets come from. */
 unsigned phone_port(const struct phone *phone);
+/** Does it sleep between its REGISTERs? */
+bool phone_sleeps(const struct sim *sim, const struct phone *phone);
+/** Its push notification has come: it registers. */
+void phone_pushed(struct sim *sim, uint32_t phone);
 /** The phone whose Contact this is; 0: nobody's. */
 uint32_t phone_by_uri(const struct sim *sim, const char *uri);
 void phone_uri(const struct phone *phone, unsigned user, char out[static 80]);

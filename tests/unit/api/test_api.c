@@ -797,7 +797,7 @@ static void the_openapi_document_has_every_path(void **state)
 
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/users/{name}"), "patch"));
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/apply"), "post"));
-    assert_int_equal(17, json_object_size(paths));
+    assert_int_equal(18, json_object_size(paths));
     json_decref(json);
 }
 

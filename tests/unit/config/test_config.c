@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "config/config.h"
 #include "config/values.h"
@@ -209,6 +210,59 @@ static void ours_gives_way_to_what_is_written(void **state)
     config_free(config);
 }
 
+static void a_secret_is_read_from_where_it_lies(void **state)
+{
+    static const char form[] = "push: {url: 'https://p.example/x', secret: {%s: %s}}";
+    char path[] = "/tmp/strowger-secret-XXXXXX", text[256];
+    (void)state;
+
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(22, write(fd, "a secret of twenty.. \n", 22));
+    close(fd);
+    snprintf(text, sizeof text, form, "file", path);
+    struct config *config = parse(text);
+    assert_slice("a secret of twenty.. ", config->push.secret);
+    assert_slice("https://p.example/x", config->push.url);
+    assert_int_equal(3, config->push.providers.count);
+    config_free(config);
+
+    assert_int_equal(0, setenv("STROWGER_TEST_SECRET", "sixteen bytes...", 1));
+    snprintf(text, sizeof text, form, "env", "STROWGER_TEST_SECRET");
+    config = parse(text);
+    assert_slice("sixteen bytes...", config->push.secret);
+    config_free(config);
+
+    struct config_errors errors = {0};
+    assert_int_equal(0, setenv("STROWGER_TEST_SECRET", "fifteen bytes..", 1));
+    assert_int_equal(ERR_SYNTAX, config_parse(slice_of(text), "f.yaml", &errors, &config));
+    assert_non_null(strstr(all_errors(&errors), "the secret has 15 bytes; 16 to 1024 are needed"));
+    assert_null(strstr(all_errors(&errors), "fifteen")); /* nothing of it is shown */
+    config_errors_release(&errors);
+    unsetenv("STROWGER_TEST_SECRET");
+    unlink(path);
+}
+
+static void there_must_be_time_to_wake_a_phone(void **state)
+{
+    (void)state;
+    struct config_errors errors = {0};
+    struct config *config = NULL;
+
+    assert_int_equal(0, setenv("STROWGER_TEST_SECRET", "sixteen bytes...", 1));
+    config_free(parse("push: {url: 'https://p.example/x', secret: {env: STROWGER_TEST_SECRET}}\n"
+                      "registrar: {default_expires: 6m}"));
+    assert_int_equal(
+        ERR_SYNTAX,
+        config_parse(
+            SLICE("push: {url: 'https://p.example/x', secret: {env: STROWGER_TEST_SECRET}}\n"
+                  "registrar: {default_expires: 5m}"),
+            "f.yaml", &errors, &config));
+    assert_non_null(strstr(all_errors(&errors), "leaves no time to wake them; give at most 60s"));
+    config_errors_release(&errors);
+    unsetenv("STROWGER_TEST_SECRET");
+}
+
 static void anchors_and_merges_work(void **state)
 {
     (void)state;
@@ -275,6 +329,23 @@ static const struct {
     {"no way to a registrar", "edge: {domains: [a.example], registrar: '10.0.0.1:5060'}\n",
      "f.yaml:1:41: error: edge.registrar: '10.0.0.1:5060' is not transport:host or "
      "transport:host:port; write one such as udp:10.0.0.1:5060\n"},
+    {"a push gateway that is none",
+     "push:\n  url: http://push.example.com/\n  secret: hunter2hunter2hunter2\n"
+     "  providers: [apns, APNS, 'a b']\n  vapid: 'a+b'\n  wait: 5m\n",
+     "f.yaml:2:8: error: push.url: 'http://push.example.com/' is not a URL; write one such as "
+     "https://push.example.com/strowger\n"
+     "f.yaml:3:11: error: push.secret: a secret does not stand here itself; write {file: PATH} or "
+     "{env: NAME}\n"
+     "f.yaml:4:21: error: push.providers: APNS is there twice; remove one\n"
+     "f.yaml:4:27: error: push.providers: 'a b' is not a push service; write one such as apns\n"
+     "f.yaml:5:10: error: push.vapid: 'a+b' is not a key in base64url\n"
+     "f.yaml:6:9: error: push.wait: '5m' is out of range; give one from 1s to 2m\n"},
+    {"a push gateway that knows nobody", "push: {url: 'https://push.example.com/'}\n",
+     "f.yaml:1:13: error: push.url: needs a secret, by which the gateway knows us; give `secret: "
+     "{file: push.key}` below push\n"},
+    {"a secret that is not there",
+     "push: {url: 'https://push.example.com/', secret: {env: STROWGER_NO_SUCH}}\n",
+     "f.yaml:1:56: error: push.secret: STROWGER_NO_SUCH is not in the environment\n"},
     {"TLS without what it needs", "listen: tls:0.0.0.0:5061\n",
      "f.yaml:1:9: error: listen: TLS where others can reach us needs "
      "a certificate; give `tls: {certificate: cert.pem, key: key.pem}`\n"},
@@ -540,6 +611,8 @@ int main(void)
         cmocka_unit_test(the_registrar_behind_an_edge_is_a_uri),
         cmocka_unit_test(http_can_be_off),
         cmocka_unit_test(ours_gives_way_to_what_is_written),
+        cmocka_unit_test(a_secret_is_read_from_where_it_lies),
+        cmocka_unit_test(there_must_be_time_to_wake_a_phone),
         cmocka_unit_test(anchors_and_merges_work),
         cmocka_unit_test(every_error_is_said_at_once_with_its_place),
         cmocka_unit_test(errors_past_the_limit_are_counted),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/push.h"
 #include "proxy/gruu.h"
 #include "registrar/registrar.h"
 
@@ -1128,6 +1129,157 @@ static void bindings_of_a_lost_connection_are_marked(void **state)
     assert_false(binding_at(1).flow_lost); /* it is back */
 }
 
+/* ---- push (RFC 8599) ---- */
+
+static const struct slice push_services[] = {{"apns", 4}, {"fcm", 3}, {"webpush", 7}};
+
+static void with_push(void)
+{
+    config.push = (struct registrar_push){
+        .providers = push_services, .provider_count = 3, .vapid = SLICE("BKey_-1"), .lead = 120};
+}
+
+static unsigned caps_lines(void)
+{
+    unsigned count = 0;
+    struct slice rest = result.fields;
+    const char *at;
+
+    while ((at = memmem(rest.data, rest.len, "Feature-Caps: ", 14)) != NULL) {
+        count++;
+        rest = slice_from(rest, (size_t)(at - rest.data) + 14);
+    }
+    return count;
+}
+
+static void a_phone_that_wants_to_be_woken_is_told_that_it_is(void **state)
+{
+    (void)state;
+    with_push();
+    assert_int_equal(200,
+                     submit("c1", 1,
+                            "Contact: <sip:alice@192.0.2.7:5062;pn-provider=APNS;pn-param=T.a.b;"
+                            "pn-prid=%7Exyz>;+sip.pnsreg\r\n"));
+    expect("Feature-Caps: *;+sip.pns=\"apns\";+sip.pnsreg=\"130\"\r\n");
+    expect("Contact: <sip:alice@192.0.2.7:5062;pn-provider=APNS;pn-param=T.a.b;pn-prid=%7Exyz>");
+    assert_int_equal(1, caps_lines());
+    assert_true(binding_at(0).push);
+    /* the same without: it does not want it any more (§4.1.2) */
+    assert_int_equal(200, submit("c1", 2, "Contact: <sip:alice@192.0.2.7:5062>\r\n"));
+    assert_int_equal(0, caps_lines());
+    assert_int_equal(1, binding_count(current));
+    assert_false(binding_at(0).push);
+}
+
+static void a_vapid_key_is_for_web_push_only(void **state)
+{
+    (void)state;
+    with_push();
+    assert_int_equal(200, submit("c1", 1,
+                                 "Contact: <sip:a@192.0.2.7;pn-provider=webpush;"
+                                 "pn-prid=https:%2F%2Fpush%2Fx>\r\n"));
+    expect("Feature-Caps: *;+sip.pns=\"webpush\";+sip.vapid=\"BKey_-1\"\r\n");
+}
+
+static void who_asks_what_there_is_is_told_and_not_woken(void **state)
+{
+    (void)state;
+    with_push();
+    assert_int_equal(200, submit("c1", 1, "Contact: <sip:a@192.0.2.7;pn-provider>\r\n"));
+    assert_int_equal(3, caps_lines());
+    expect("+sip.pns=\"fcm\"\r\n");
+    assert_false(binding_at(0).push);
+    assert_int_equal(200, submit("c1", 2, "Contact: <sip:a@192.0.2.7;pn-provider=fcm>\r\n"));
+    assert_int_equal(1, caps_lines());
+    assert_false(binding_at(0).push);
+    assert_int_equal(200, submit("c1", 3, "Contact: <sip:a@192.0.2.7;pn-prid=x>\r\n"));
+    assert_int_equal(0, caps_lines());
+    assert_false(binding_at(0).push);
+}
+
+static void what_cannot_be_served_is_refused(void **state)
+{
+    static const struct {
+        const char *params;
+        unsigned status;
+    } cases[] = {
+        {"pn-provider=acme;pn-prid=x", 555},
+        {"pn-provider=acme", 555},
+        {"pn-provider=apns;pn-prid=x", 400},               /* no pn-param (§10) */
+        {"pn-provider=fcm;pn-param=;pn-prid=x", 400},      /* (§11) */
+        {"pn-provider=webpush;pn-param=p;pn-prid=x", 400}, /* (§12) */
+        {"pn-provider=apns;pn-param=p;pn-prid=", 400},
+        {"pn-provider=apns;pn-param=p;pn-prid", 400},
+        {"pn-provider=apns;pn-param=p;pn-prid=x", 200},
+    };
+    (void)state;
+
+    with_push();
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        char lines[256];
+        snprintf(lines, sizeof lines, "Contact: <sip:a@192.0.2.7;%s>\r\n", cases[i].params);
+        assert_int_equal(cases[i].status, submit("c1", i + 1, lines));
+    }
+}
+
+static void a_token_has_a_longest_size(void **state)
+{
+    static char lines[2048];
+    (void)state;
+
+    with_push();
+    for (unsigned over = 0; over < 2; over++) {
+        snprintf(lines, sizeof lines,
+                 "Contact: <sip:a@192.0.2.7;pn-provider=apns;pn-param=p;pn-prid=%0*d>\r\n",
+                 PUSH_PRID_MAX + (int)over, 0);
+        assert_int_equal(over == 0 ? 200 : 400, submit("c1", over + 1, lines));
+    }
+}
+
+static void a_binding_lives_long_enough_to_be_woken(void **state)
+{
+    static const char contact[] =
+        "Contact: <sip:a@192.0.2.7;pn-provider=apns;pn-param=p;pn-prid=x>;expires=%u\r\n";
+    char lines[256];
+    (void)state;
+
+    with_push();
+    snprintf(lines, sizeof lines, contact, 239u);
+    assert_int_equal(423, submit("c1", 1, lines));
+    expect("Min-Expires: 240\r\n");
+    snprintf(lines, sizeof lines, contact, 240u);
+    assert_int_equal(200, submit("c1", 2, lines));
+    snprintf(lines, sizeof lines, contact, 0u);
+    assert_int_equal(200, submit("c1", 3, lines));
+    assert_int_equal(0, current.len);
+    config.push.lead = 0; /* nobody is woken to refresh: any time will do */
+    snprintf(lines, sizeof lines, contact, 60u);
+    assert_int_equal(200, submit("c1", 4, lines));
+}
+
+static void another_proxy_may_wake_the_phone(void **state)
+{
+    (void)state;
+    with_push();
+    assert_int_equal(200, submit("c1", 1,
+                                 "Feature-Caps: *;+sip.x, *;+sip.pns=\"acme\"\r\n"
+                                 "Contact: <sip:a@192.0.2.7;pn-provider=acme;pn-prid=x>\r\n"));
+    assert_int_equal(0, caps_lines());
+    assert_false(binding_at(0).push);
+    assert_int_equal(555, submit("c1", 2,
+                                 "Feature-Caps: *;+sip.pnsx=\"acme\"\r\n"
+                                 "Contact: <sip:a@192.0.2.7;pn-provider=acme;pn-prid=x>\r\n"));
+}
+
+static void without_a_gateway_nothing_is_said_of_push(void **state)
+{
+    (void)state;
+    assert_int_equal(200,
+                     submit("c1", 1, "Contact: <sip:a@192.0.2.7;pn-provider=acme;pn-prid=x>\r\n"));
+    assert_int_equal(0, caps_lines());
+    assert_false(binding_at(0).push);
+}
+
 int main(void)
 {
 #define REGISTRAR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1173,6 +1325,14 @@ int main(void)
         REGISTRAR_TEST(aor_keys_are_unescaped_user_parts),
         REGISTRAR_TEST(expired_bindings_are_taken_out),
         REGISTRAR_TEST(bindings_of_a_lost_connection_are_marked),
+        REGISTRAR_TEST(a_phone_that_wants_to_be_woken_is_told_that_it_is),
+        REGISTRAR_TEST(a_vapid_key_is_for_web_push_only),
+        REGISTRAR_TEST(who_asks_what_there_is_is_told_and_not_woken),
+        REGISTRAR_TEST(what_cannot_be_served_is_refused),
+        REGISTRAR_TEST(a_token_has_a_longest_size),
+        REGISTRAR_TEST(a_binding_lives_long_enough_to_be_woken),
+        REGISTRAR_TEST(another_proxy_may_wake_the_phone),
+        REGISTRAR_TEST(without_a_gateway_nothing_is_said_of_push),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
