@@ -106,7 +106,7 @@ static void md5(char out[33], const char *format, ...)
     if (!EVP_Q_digest(NULL, "MD5", NULL, text, (size_t)len, hash, NULL))
         die("no MD5");
     for (int i = 0; i < 16; i++)
-        sprintf(out + 2 * i, "%02x", hash[i]);
+        snprintf(out + 2 * i, 3, "%02x", hash[i]);
 }
 
 /* The value of a challenge's parameter, in `out`. */
@@ -236,7 +236,7 @@ static void on_message(void *user, char *message, size_t len)
     (void)len;
     if (phone->state != ASKING)
         return;
-    int code = !strncmp(message, "SIP/2.0 ", 8) ? atoi(message + 8) : 0;
+    int code = !strncmp(message, "SIP/2.0 ", 8) ? (int)strtol(message + 8, NULL, 10) : 0;
     const char *challenge = strcasestr(message, "\nWWW-Authenticate: Digest");
     if (code == 401 && authenticates && challenge && phone->cseq % 8 != 0) {
         ask(phone, challenge);
@@ -352,7 +352,7 @@ int main(int argc, char **argv)
             per_address = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 'j':
-            jitter_ms = atoi(optarg);
+            jitter_ms = (int)strtol(optarg, NULL, 10);
             break;
         default:
             die("see the head of phones.c");
