@@ -144,8 +144,11 @@ static bool binding_target(const struct core *core, const struct binding *bindin
         .aor = aor,
         .instance = instance_hash(core, binding),
     };
-    if (binding->path.len > 0)
+    if (binding->path.len > 0) {
+        out->aor_hash = core_aor_hash(&core->config, aor);
+        out->edge = flows_edge(core, binding);
         return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to);
+    }
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);

@@ -38,6 +38,8 @@ struct proxy_target {
     struct slice aor;  /* AOR key the target was found under; empty: none */
     uint32_t instance; /* for the token; targets of one instance: the next only if the first fails
                           at once */
+    uint64_t aor_hash; /* of `aor`, for flow_failed() */
+    uint64_t edge;     /* not 0: names the Path and Contact of its binding, for flow_failed() */
     uint32_t group;    /* not 0: of those with the same number the next is tried only when the one
                           before did not answer, refused, or said 503 (RFC 3263 §4.3) */
 };
@@ -98,6 +100,8 @@ struct proxy_config {
     /** A target of a group did not answer, or has; NULL: nobody asks. */
     void (*hop_failed)(void *user, const struct flow *to, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
+    /** The edge says of a target with `edge` that its flow is gone (430); NULL: nobody asks. */
+    void (*flow_failed)(void *user, uint64_t aor_hash, uint64_t edge);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
     uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
