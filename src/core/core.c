@@ -130,6 +130,7 @@ static enum err open_proxy(struct core *core)
         .may_stream = locate_stream,
         .hop_failed = dns_hop_failed,
         .hop_answered = dns_hop_answered,
+        .flow_failed = flows_failed,
         .registered = edge_registered,
         .flow_timer_s = core->config.registrar.flow_timer,
         .oc = overload_oc,
@@ -628,6 +629,9 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
     case CORE_MAIL_CONN_LOST:
         txn_conn_lost(core->txns, mail->flow.conn, now_ms);
         flows_lost(core, mail->flow.conn);
+        return;
+    case CORE_MAIL_FLOW_FAILED:
+        flows_mail(core, mail);
         return;
     case CORE_MAIL_COUNT_ASK:
         answer_count(core, mail);

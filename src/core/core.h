@@ -43,6 +43,7 @@ enum core_mail_kind {
     CORE_MAIL_COUNT_ANSWER, /* id: who waits; number: enum auth_verdict */
     CORE_MAIL_VOUCH,        /* flow.remote is known; number: for so many ms */
     CORE_MAIL_LOGIN_FAILED, /* flow.remote; bytes: the user, or empty: count the address */
+    CORE_MAIL_FLOW_FAILED,  /* bytes: of which binding, see core/flows.c */
     CORE_MAIL_BAR,          /* as LOGIN_FAILED; number: ms; id.slot: enum guard_reason */
     CORE_MAIL_PUSH_ASK,     /* a phone is to be woken: id: hash of its AOR; number: its instance;
                                posted_ms: when it registered last, wall clock; bytes: Call-ID,

@@ -212,8 +212,11 @@ static bool binding_target(struct core *core, const struct binding *binding,
     };
     if (out->uri.len == 0)
         return false;
-    if (binding->path.len > 0)
+    if (binding->path.len > 0) {
+        out->aor_hash = core_aor_hash(&core->config, aor);
+        out->edge = flows_edge(core, binding);
         return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to, ask);
+    }
     if (binding->nat || flow_has_conn(&binding->flow)) {
         out->nat = true;
         return binding_flow(core, binding, &out->to);

@@ -246,6 +246,8 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         .timer_c_ms = c->invite ? now_ms + proxy->config.timer_c_ms : UINT64_MAX,
         .instance = target->instance,
         .group = target->group,
+        .aor_hash = target->aor_hash,
+        .edge = target->edge,
         .state = BRANCH_PENDING,
         .breadth = (uint8_t)breadth,
         .by_size = by_size,
@@ -939,6 +941,14 @@ static bool is_dead_flow(const struct context *c, const struct branch *branch, u
     return status == 430 || (status == 408 && c->invite && !branch->rang && !branch->timed_out);
 }
 
+/* RFC 5626 §9.3: the binding is not tried again until the phone has registered anew. */
+static void tell_dead_flow(const struct context *c, const struct branch *branch)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    if (branch->edge != 0 && config->flow_failed != NULL)
+        config->flow_failed(config->user, branch->aor_hash, branch->edge);
+}
+
 static void on_rejection(struct context *c, struct branch *branch, const struct sip_msg *response,
                          uint64_t now_ms)
 {
@@ -946,6 +956,8 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 
     if (status != 503)
         group_settle(c, branch->group);
+    if (status == 430)
+        tell_dead_flow(c, branch);
     if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
         on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
         return;

@@ -38,6 +38,8 @@ struct branch {
     uint64_t timer_c_ms; /* when Timer C fires; UINT64_MAX: not, or fired */
     uint32_t instance;   /* of the target */
     uint32_t group;      /* of the target */
+    uint64_t aor_hash;   /* of the target */
+    uint64_t edge;       /* of the target */
     uint8_t state;       /* enum branch_state */
     uint8_t breadth;     /* its share of Max-Breadth (RFC 5393 §5.3) */
     bool rang;           /* a provisional response came */

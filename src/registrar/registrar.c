@@ -1081,35 +1081,49 @@ enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *are
     return OK;
 }
 
-static bool uses_conn(const struct binding *binding, struct conn_id conn)
-{
-    return flow_has_conn(&binding->flow) && binding->flow.conn.worker == conn.worker &&
-           id_equal(binding->flow.conn.id, conn.id);
-}
+/* Whose flow is lost. */
+struct lost {
+    registrar_is_fn *is;
+    const void *user;
+};
 
 static bool mark_lost(const void *user, struct binding *binding)
 {
-    const struct conn_id *conn = user;
-    if (uses_conn(binding, *conn))
+    const struct lost *lost = user;
+    if (lost->is(lost->user, binding))
         binding->flow_lost = true;
     return true;
 }
 
-enum err registrar_flow_lost(struct slice block, struct conn_id conn, struct arena *arena,
-                             struct slice *out, bool *changed)
+enum err registrar_mark_lost(struct slice block, registrar_is_fn *is, const void *user,
+                             struct arena *arena, struct slice *out, bool *changed)
 {
+    const struct lost lost = {is, user};
     struct binding binding;
     uint32_t cursor = 0;
     bool any = false;
 
     while (!any && binding_next(block, &cursor, &binding))
-        any = !binding.flow_lost && uses_conn(&binding, conn);
+        any = !binding.flow_lost && is(user, &binding);
 
     struct slice marked = block;
-    enum err err = any ? rewrite(block, arena, mark_lost, &conn, &marked) : OK;
+    enum err err = any ? rewrite(block, arena, mark_lost, &lost, &marked) : OK;
     if (err)
         return err;
     *out = marked;
     *changed = any;
     return OK;
+}
+
+static bool uses_conn(const void *user, const struct binding *binding)
+{
+    const struct conn_id *conn = user;
+    return flow_has_conn(&binding->flow) && binding->flow.conn.worker == conn->worker &&
+           id_equal(binding->flow.conn.id, conn->id);
+}
+
+enum err registrar_flow_lost(struct slice block, struct conn_id conn, struct arena *arena,
+                             struct slice *out, bool *changed)
+{
+    return registrar_mark_lost(block, uses_conn, &conn, arena, out, changed);
 }
