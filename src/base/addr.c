@@ -132,8 +132,9 @@ static bool parse_v6(struct slice text, uint8_t bytes[static V6_BYTES])
     if (text.len == 0 && head_count != V6_GROUPS)
         return false;
     if (text.len != 0) {
-        if (!lex_char(&text, ':') || !lex_char(&text, ':'))
+        if (!slice_starts_with(text, SLICE("::")))
             return false;
+        slice_take(&text, 2);
         if (!lex_groups(&text, tail, &tail_count) || text.len != 0)
             return false;
         if (head_count + tail_count >= V6_GROUPS)

@@ -185,7 +185,9 @@ static char *read_standard_input(size_t *len)
 /** Adds a file to the request. False: it is no text; said already. */
 static bool add_file(json_t *files, const char *name, struct slice text)
 {
-    json_t *string = json_stringn(text.data != NULL ? text.data : "", text.len);
+    if (text.len == 0)
+        text.data = "";
+    json_t *string = json_stringn(text.data, text.len);
 
     if (string == NULL || slice_find(text, '\0') != SIZE_MAX) {
         fprintf(stderr, "%s:0:0: error: this is no UTF-8 text: save it as UTF-8\n", name);

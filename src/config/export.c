@@ -19,7 +19,8 @@ static bool is_plain(struct slice text)
         (!is_letter_or_digit(text.data[0]) && text.data[0] != '+'))
         return false;
     for (size_t i = 1; i < text.len; i++)
-        if (!is_letter_or_digit(text.data[i]) && memchr("._+-@", text.data[i], 5) == NULL)
+        if (!is_letter_or_digit(text.data[i]) &&
+            slice_find(SLICE("._+-@"), text.data[i]) == SIZE_MAX)
             return false;
     return true;
 }

@@ -64,9 +64,9 @@ static const struct slice algorithm_names[] = {
 
 uint8_t config_algorithm(struct slice name)
 {
-    for (uint8_t i = 1; i < COUNT_OF(algorithm_names); i++)
+    for (size_t i = 1; i < COUNT_OF(algorithm_names); i++)
         if (slice_equal_nocase(algorithm_names[i], name))
-            return i;
+            return (uint8_t)i;
     return 0;
 }
 

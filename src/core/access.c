@@ -267,6 +267,7 @@ static enum verdict check_credentials(struct core *core, struct request *r)
     case AUTH_ELSEWHERE:
         return challenge(core, r, CORE_R_BAD_CREDENTIALS, name);
     }
+    assert(user != NULL);
     r->user = user;
     r->credentials = result.field;
     core->counters.auth_ok++;

@@ -148,18 +148,20 @@ static json_t *workers_json(const struct server *server)
         struct loop_counters loop;
         loops_counters(server->loops, w, &loop);
         uint64_t up_us = (wall_ms() - server->started_wall_ms) * 1000 + 1;
-        json_array_append_new(
-            list, json_pack("{s:i, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "worker", (int)w,
-                            "busy_percent", (json_int_t)(100 * loop.busy_us / up_us), "overloaded",
-                            (int)worker->status.overloaded, "queue_ms",
-                            (json_int_t)worker->status.queue_ms, "transactions",
-                            (json_int_t)worker->status.transactions, "contexts",
-                            (json_int_t)worker->status.contexts, "connections",
-                            (json_int_t)worker->net_counters.connections, "memory_bytes",
-                            (json_int_t)worker->status.memory_held, "received",
-                            (json_int_t)(worker->net_counters.udp_received +
-                                         worker->net_counters.stream_received),
-                            "letters_refused", (json_int_t)loop.letters_refused));
+        uint64_t busy_percent = 100 * loop.busy_us / up_us;
+        uint64_t received =
+            worker->net_counters.udp_received + worker->net_counters.stream_received;
+        json_array_append_new(list,
+                              json_pack("{s:i, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                                        "worker", (int)w, "busy_percent", (json_int_t)busy_percent,
+                                        "overloaded", (int)worker->status.overloaded, "queue_ms",
+                                        (json_int_t)worker->status.queue_ms, "transactions",
+                                        (json_int_t)worker->status.transactions, "contexts",
+                                        (json_int_t)worker->status.contexts, "connections",
+                                        (json_int_t)worker->net_counters.connections,
+                                        "memory_bytes", (json_int_t)worker->status.memory_held,
+                                        "received", (json_int_t)received, "letters_refused",
+                                        (json_int_t)loop.letters_refused));
     }
     return list;
 }

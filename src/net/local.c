@@ -18,7 +18,7 @@ static struct addr ask_routes(int *fd, const struct addr *remote)
 
     /* The former answer sticks to the socket until it is disconnected. */
     struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-    connect(*fd, &nowhere, sizeof nowhere);
+    (void)!connect(*fd, &nowhere, sizeof nowhere);
 
     struct addr there = *remote;
     there.port = 9; /* any will do: nothing is sent */

@@ -179,11 +179,13 @@ static void on_letter(void *user, const struct letter *letter)
 
 static enum err open_sockets(struct net *net)
 {
-    for (uint8_t i = 0; i < net->config.listener_count; i++) {
+    for (uint32_t i = 0; i < net->config.listener_count; i++) {
+        uint8_t listener = (uint8_t)i;
         int fd = net_sockets_take(net->config.sockets, i, loop_worker(net->loop));
         assert(fd >= 0);
-        enum err err = net->config.listeners[i].transport == TRANSPORT_UDP ? udp_open(net, i, fd)
-                                                                           : tcp_listen(net, i, fd);
+        enum err err = net->config.listeners[i].transport == TRANSPORT_UDP
+                           ? udp_open(net, listener, fd)
+                           : tcp_listen(net, listener, fd);
         if (err)
             return err;
     }
@@ -245,8 +247,8 @@ void net_close(struct net *net)
     tls_worker_close(net->tls);
     ws_worker_close(net->ws);
     names_close(&net->names);
-    for (uint8_t i = 0; i < net->config.listener_count; i++)
-        udp_close(net, i);
+    for (uint32_t i = 0; i < net->config.listener_count; i++)
+        udp_close(net, (uint8_t)i);
     udp_buffers_close(net);
     for (size_t i = 0; i < COUNT_OF(net->local_fd); i++)
         if (net->local_fd[i] >= 0)

@@ -79,7 +79,7 @@ static bool udp_options(int fd, const struct addr *bound)
         ok &= set_option(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
     /* A large message goes out in fragments instead of being lost to learn the path's MTU. */
     set_option(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER,
-               v4 ? IP_PMTUDISC_DONT : IPV6_PMTUDISC_DONT);
+               IP_PMTUDISC_DONT); /* IPV6_PMTUDISC_DONT is the same */
     if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES))
         set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
     if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES))
@@ -141,7 +141,7 @@ static int open_listener(struct listener *listener)
         ok = udp_options(fd, &listener->bound);
     else
         ok = listen(fd, LISTEN_BACKLOG) == 0;
-    union sockaddr_any name;
+    union sockaddr_any name = {0};
     socklen_t name_len = sizeof name;
     if (ok && getsockname(fd, &name.sa, &name_len) == 0) {
         listener->bound.port = addr_of(&name).port;

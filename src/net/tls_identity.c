@@ -33,7 +33,7 @@ static struct slice domain_of(const GENERAL_NAME *entry)
         return SLICE_EMPTY;
     struct slice host = slice_from(uri, scheme.len);
     for (size_t i = 0; i < host.len; i++)
-        if (memchr(":;?", host.data[i], 3) != NULL)
+        if (slice_find(SLICE(":;?"), host.data[i]) != SIZE_MAX)
             return (struct slice){host.data, i};
     return host;
 }

@@ -64,7 +64,6 @@ static void close_lookups(struct resolver *resolver)
     uint32_t cursor = 0;
     struct id id;
     struct lookup *lookup;
-    struct question *question;
 
     while ((lookup = pool_next(&resolver->lookups, &cursor, &id)) != NULL) {
         while (list_pop(&lookup->waiters) != NULL)
@@ -73,7 +72,7 @@ static void close_lookups(struct resolver *resolver)
         pool_free(&resolver->lookups, id);
     }
     cursor = 0;
-    while ((question = pool_next(&resolver->questions, &cursor, &id)) != NULL)
+    while (pool_next(&resolver->questions, &cursor, &id) != NULL)
         pool_free(&resolver->questions, id);
 }
 
