@@ -12,14 +12,12 @@
 
 /** Fields of the interface that nothing fills yet: null. */
 static const char *const empty_fields[] = {
-    "node",           "number",         "location",    "department",
-    "campaign",       "trunk",          "gateway",     "codec",
-    "policy_version", "schedule_state", "hold_ms",     "first_time_caller",
-    "caller_country", "caller_region",  "caller_city", "caller_type",
-    "source",         "medium",         "keyword",     "landing_page",
-    "referrer",       "utm_source",     "utm_medium",  "utm_campaign",
-    "utm_term",       "utm_content",    "click_id",    "visitor",
-    "lead_status",    "spam",           "spam_reason", "note",
+    "node",           "number",        "location",       "department",     "campaign",
+    "trunk",          "gateway",       "policy_version", "schedule_state", "first_time_caller",
+    "caller_country", "caller_region", "caller_city",    "caller_type",    "source",
+    "medium",         "keyword",       "landing_page",   "referrer",       "utm_source",
+    "utm_medium",     "utm_campaign",  "utm_term",       "utm_content",    "click_id",
+    "visitor",        "lead_status",   "spam",           "spam_reason",    "note",
     "value",          "trunk_cost",
 };
 
@@ -85,6 +83,55 @@ static void set_times(json_t *json, const struct call_record *record)
     json_object_set_new(json, "duration_ms", span_json(record->answer_ms, record->end_ms));
 }
 
+/** What a side said of its media; null: nothing. */
+static json_t *side_json(const struct call_side *side)
+{
+    struct addr addr = {.family = side->family, .port = side->port};
+    char address[ADDR_TEXT_MAX];
+
+    if (side->kinds == 0)
+        return json_null();
+    json_t *kinds = json_array(), *codecs = json_array();
+    for (unsigned i = 0; i < CALL_KIND_COUNT; i++)
+        if ((side->kinds >> i & 1) != 0)
+            json_array_append_new(kinds, json_string(call_kind_name(i)));
+    for (unsigned i = 0; i < CALL_CODECS_MAX && side->codecs[i] != CODEC_NONE; i++)
+        json_array_append_new(codecs, json_string(codec_name(side->codecs[i])));
+    memcpy(addr.bytes, side->bytes, sizeof addr.bytes);
+    return json_pack("{s:o, s:o, s:o, s:b}", "kinds", kinds, "codecs", codecs, "address",
+                     side->family != ADDR_NONE ? json_string(addr_text(&addr, address))
+                                               : json_null(),
+                     "hold", (int)((side->kinds & CALL_HOLD) != 0));
+}
+
+/** How long it was on hold; while it still is, until it is looked at. */
+static json_t *hold_json(const struct call_record *record)
+{
+    uint64_t ms = record->hold_ms;
+    struct timespec now;
+
+    if (record->answer_ms == 0)
+        return json_null();
+    if (record->hold_since_ms != 0) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+        ms += now_ms > record->hold_since_ms ? now_ms - record->hold_since_ms : 0;
+    }
+    return json_integer((json_int_t)ms);
+}
+
+static void set_media(json_t *json, const struct call_record *record)
+{
+    const struct call_side *callee = &record->callee_media;
+    bool audio = record->answer_ms != 0 && (callee->kinds & CALL_AUDIO) != 0;
+
+    json_object_set_new(json, "codec", word_json(audio ? codec_name(callee->codecs[0]) : NULL));
+    json_object_set_new(json, "hold_ms", hold_json(record));
+    json_object_set_new(json, "media",
+                        json_pack("{s:o, s:o}", "caller", side_json(&record->caller_media),
+                                  "callee", side_json(callee)));
+}
+
 static void set_outcome(json_t *json, const struct call_record *record)
 {
     json_object_set_new(json, "disposition", word_json(call_disposition_name(record->disposition)));
@@ -105,6 +152,7 @@ static json_t *call_json(const struct call_record *record)
     set_parties(json, record);
     set_times(json, record);
     set_outcome(json, record);
+    set_media(json, record);
     for (size_t i = 0; i < COUNT_OF(empty_fields); i++)
         json_object_set_new(json, empty_fields[i], json_null());
     json_object_set_new(json, "tags", json_array());

@@ -6,6 +6,7 @@ enum {
     FIELD_MAX = 65535,
     NUMBER_BYTES = 8,
     FLOW_HEAD = 6, /* transport, flags, listener, families, port */
+    SIDE_HEAD = 4 + CALL_CODECS_MAX,
 };
 
 /* ---- writing ---- */
@@ -66,6 +67,20 @@ void call_field_flow(struct builder *b, const struct flow *flow)
     builder_add(b, (struct slice){head, sizeof head});
     builder_add(b, (struct slice){(const char *)remote->bytes, len});
     builder_add(b, (struct slice){(const char *)&remote->scope, sizeof remote->scope});
+}
+
+void call_field_side(struct builder *b, enum call_tag tag, const struct call_side *side)
+{
+    size_t len = address_bytes(side->family);
+    const char head[4] = {(char)side->kinds, (char)side->family, (char)(side->port & 0xff),
+                          (char)(side->port >> 8)};
+
+    if (side->kinds == 0)
+        return;
+    header(b, tag, SIDE_HEAD + len);
+    builder_add(b, (struct slice){head, sizeof head});
+    builder_add(b, (struct slice){(const char *)side->codecs, sizeof side->codecs});
+    builder_add(b, (struct slice){(const char *)side->bytes, len});
 }
 
 size_t call_leg_begin(struct builder *b)
@@ -140,6 +155,37 @@ static bool read_flow(struct slice value, struct flow *out)
     return true;
 }
 
+static bool read_side(struct slice value, struct call_side *out)
+{
+    struct call_side side = {0};
+
+    if (value.len < SIDE_HEAD)
+        return false;
+    struct slice head = slice_take(&value, SIDE_HEAD);
+    side.kinds = (uint8_t)head.data[0];
+    side.family = (uint8_t)head.data[1];
+    side.port = (uint16_t)((uint8_t)head.data[2] | (uint8_t)head.data[3] << 8);
+    memcpy(side.codecs, head.data + 4, sizeof side.codecs);
+    size_t len = address_bytes(side.family);
+    if ((side.kinds & ~(CALL_KINDS | CALL_HOLD)) != 0 || value.len != len ||
+        (len == 0 && side.family != ADDR_NONE))
+        return false;
+    if (len > 0)
+        memcpy(side.bytes, value.data, len);
+    *out = side;
+    return true;
+}
+
+/** A field of the call that is neither a number nor a text. False: it is not sound. */
+static bool take_parts(uint8_t tag, struct slice value, struct call_record *out)
+{
+    if (tag == CALL_T_FLOW)
+        return read_flow(value, &out->flow);
+    if (tag == CALL_T_CALLER_MEDIA)
+        return read_side(value, &out->caller_media);
+    return tag != CALL_T_CALLEE_MEDIA || read_side(value, &out->callee_media);
+}
+
 /* Where a number goes, and what is too large for it. */
 struct number_field {
     uint8_t tag, bytes;
@@ -169,6 +215,8 @@ static const struct number_field call_numbers[] = {
     NUMBER(CALL_T_PROGRESS, struct call_record, progress_ms, INT64_MAX),
     NUMBER(CALL_T_ANSWER, struct call_record, answer_ms, INT64_MAX),
     NUMBER(CALL_T_END, struct call_record, end_ms, INT64_MAX),
+    NUMBER(CALL_T_HOLD, struct call_record, hold_ms, INT64_MAX),
+    NUMBER(CALL_T_HOLD_SINCE, struct call_record, hold_since_ms, INT64_MAX),
 };
 
 static const struct number_field leg_numbers[] = {
@@ -274,7 +322,7 @@ enum err call_record_unpack(struct slice block, struct call_record *out)
     while (block.len > 0) {
         if (!next_field(&block, &tag, &value) ||
             !take_number(call_numbers, COUNT_OF(call_numbers), tag, value, out) ||
-            (tag == CALL_T_FLOW && !read_flow(value, &out->flow)))
+            !take_parts(tag, value, out))
             return ERR_SYNTAX;
         take_text(call_texts, COUNT_OF(call_texts), tag, value, out);
         if (tag != CALL_T_LEG)
@@ -309,6 +357,14 @@ const char *call_party_name(uint8_t party)
 {
     static const char *const names[] = {NULL, "caller", "callee", "system"};
     return party < COUNT_OF(names) ? names[party] : NULL;
+}
+
+const char *call_kind_name(unsigned index)
+{
+    static const char *const names[CALL_KIND_COUNT] = {"audio",       "video", "text",
+                                                       "application", "image", "message"};
+    assert(index < CALL_KIND_COUNT);
+    return names[index];
 }
 
 void call_id_text(uint64_t id, char out[static CALL_ID_DIGITS + 1])

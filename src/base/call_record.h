@@ -16,6 +16,7 @@
 #define BASE_CALL_RECORD_H
 
 #include "base/builder.h"
+#include "base/codec.h"
 #include "base/err.h"
 #include "base/flow.h"
 
@@ -93,6 +94,37 @@ enum call_tag {
     CALL_T_ADDRESS,
     CALL_T_BRANCH, /* while it rings */
     CALL_T_ROUTES,
+    /* of the call again */
+    CALL_T_CALLER_MEDIA,
+    CALL_T_CALLEE_MEDIA,
+    CALL_T_HOLD,       /* ms, as far as it is over */
+    CALL_T_HOLD_SINCE, /* while it lasts */
+};
+
+/** Kinds of media. */
+enum call_kind {
+    CALL_AUDIO = 1 << 0,
+    CALL_VIDEO = 1 << 1,
+    CALL_TEXT = 1 << 2,
+    CALL_APPLICATION = 1 << 3,
+    CALL_IMAGE = 1 << 4,
+    CALL_MESSAGE = 1 << 5,
+    CALL_KINDS = (1 << 6) - 1,
+    CALL_HOLD = 1 << 7, /* beside them: it holds the other side */
+};
+
+enum {
+    CALL_CODECS_MAX = 6,
+    CALL_KIND_COUNT = 6,
+};
+
+/** What one side said last of its media: its offer or answer. Zeroed: nothing. No padding. */
+struct call_side {
+    uint8_t kinds;                   /* set of enum call_kind: what is not refused */
+    uint8_t family;                  /* enum addr_family: where it receives; NONE: a name */
+    uint16_t port;                   /* of its first medium */
+    uint8_t codecs[CALL_CODECS_MAX]; /* enum codec, those of audio first; CODEC_NONE: no more */
+    uint8_t bytes[16];               /* of the address, as in struct addr */
 };
 
 /** One target that was tried. Times are UTC in ms; 0: it did not happen. */
@@ -121,6 +153,8 @@ struct call_record {
     uint16_t sip_status;   /* 0: none */
     uint8_t q850_cause;    /* 0: none */
     uint64_t start_ms, progress_ms, answer_ms, end_ms;
+    uint64_t hold_ms, hold_since_ms; /* so far, and since when again; 0: it is not on hold */
+    struct call_side caller_media, callee_media;
     struct slice way; /* of the caller, while it rings */
     struct flow flow;
     uint32_t leg_count;
@@ -138,6 +172,8 @@ void call_field_text(struct builder *b, enum call_tag tag, struct slice text, si
 void call_field_number(struct builder *b, enum call_tag tag, uint64_t value);
 /** Without its connection, which does not last. */
 void call_field_flow(struct builder *b, const struct flow *flow);
+/** `tag`: whose. What says nothing is left out. */
+void call_field_side(struct builder *b, enum call_tag tag, const struct call_side *side);
 /** Opens a leg; fields follow. Returns what call_leg_end() wants. */
 size_t call_leg_begin(struct builder *b);
 void call_leg_end(struct builder *b, size_t begin);
@@ -146,6 +182,8 @@ void call_leg_end(struct builder *b, size_t begin);
 const char *call_disposition_name(uint8_t disposition);
 const char *call_direction_name(uint8_t direction);
 const char *call_party_name(uint8_t party);
+/** "audio" and so on, of 0 to CALL_KIND_COUNT - 1. */
+const char *call_kind_name(unsigned index);
 
 /** A call's id as text: 16 hexadecimal digits. */
 void call_id_text(uint64_t id, char out[static CALL_ID_DIGITS + 1]);

@@ -285,6 +285,8 @@ static void reopen(struct call *call, const struct call_facts *facts, uint64_t n
     call->release_party = CALL_P_NONE;
     call->cancelled = false;
     call->server = facts->server;
+    call->caller_media = facts->media;
+    call->callee_media = (struct call_side){0};
     call->heard_ms = now_ms;
     call_set_state(call, ATTEMPT_TRYING);
     call_arm(call, now_ms);
@@ -308,6 +310,7 @@ enum err calls_open_attempt(struct calls *calls, const struct call_facts *facts,
     }
     call->id = next_id(calls, wall_ms);
     call->server = facts->server;
+    call->caller_media = facts->media;
     call->wall_offset_ms = (int64_t)wall_ms - (int64_t)now_ms;
     call->start_ms = wall_ms;
     call->heard_ms = now_ms;

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/timer.h"
+#include "sip/sip.h"
 
 struct calls;
 
@@ -57,11 +58,12 @@ struct call_facts {
     struct call_key key;
     struct slice sip_call_id, calling_uri, calling_number, calling_name, called_uri, called_number,
         source_address, user_agent;
-    uint8_t transport; /* enum transport */
-    uint8_t direction; /* enum call_direction */
-    struct slice way;  /* the head of the INVITE, for an answer after a restart */
-    struct flow flow;  /* and where that answer goes */
-    struct id server;  /* its server transaction */
+    uint8_t transport;      /* enum transport */
+    uint8_t direction;      /* enum call_direction */
+    struct call_side media; /* the caller's offer, if there is one */
+    struct slice way;       /* the head of the INVITE, for an answer after a restart */
+    struct flow flow;       /* and where that answer goes */
+    struct id server;       /* its server transaction */
 };
 
 /** A target that is tried. Copied. */
@@ -175,6 +177,12 @@ void calls_answered(struct calls *calls, struct id call, uint16_t status, uint32
                     uint64_t now_ms);
 /** It is over: a final response other than 2xx went to the caller, or a BYE passed. */
 void calls_ended(struct calls *calls, struct id call, const struct call_end *end, uint64_t now_ms);
+/** What the body of a message says of its sender's media. False: nothing that can be read. */
+bool calls_describes(const struct sip_msg *msg, struct call_side *out);
+/** One side has said what media it has: before the call went up, or in an exchange that was agreed
+ * to since. What has changed of a call that is up is written. */
+void calls_media(struct calls *calls, struct id call, enum call_party party,
+                 const struct call_side *side, uint64_t now_ms);
 /** A request passed within it: it lives. */
 void calls_heard(struct calls *calls, struct id call, uint64_t now_ms);
 /** Of its answer; 0: it has none. */

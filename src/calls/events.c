@@ -254,6 +254,7 @@ void calls_answered(struct calls *calls, struct id id, uint16_t status, uint32_t
     call->sip_status = status;
     call->q850_cause = 0;
     call->heard_ms = now_ms;
+    call_hold(call, now_ms);
     call->calls->counters.answered++;
     ways_free(call);
     call_set_state(call, ATTEMPT_UP);
@@ -290,6 +291,7 @@ void calls_ended(struct calls *calls, struct id id, const struct call_end *end, 
     call->end_ms = call_utc(call, now_ms);
     if (call->end_ms < call->answer_ms)
         call->end_ms = call->answer_ms;
+    call_hold(call, now_ms);
     keep_reason(call, end->reason);
     if (call->answer_ms != 0) {
         call->disposition = CALL_D_ANSWERED;

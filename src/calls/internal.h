@@ -38,13 +38,16 @@ struct call {
     uint64_t id;            /* of the record */
     int64_t wall_offset_ms; /* UTC is now_ms plus this, all its life: durations are monotonic */
     uint64_t start_ms, progress_ms, answer_ms, end_ms; /* UTC */
+    uint64_t hold_since_ms;                            /* UTC; 0: it is not on hold */
     uint64_t heard_ms;                                 /* monotonic: its last sign of life */
+    struct call_side caller_media, callee_media;
     void *note;
     struct leg *legs;   /* owned */
     struct packed text; /* of the call: what is known from the start */
     struct packed way;  /* while it rings */
     char *late;         /* owned: reason, packed like the others */
     uint32_t callee_tag;
+    uint32_t hold_ms; /* as far as it is over */
     uint16_t late_len;
     uint16_t sip_status;
     uint16_t in_flight; /* receipts that are outstanding */
@@ -87,6 +90,11 @@ void call_set_unwritten(struct call *call, bool unwritten);
 void call_over(struct call *call, uint64_t now_ms);
 /** It goes on after all. */
 void call_uncount(const struct call *call);
+
+/* media.c */
+
+/** The clock of hold, after what it goes by has changed. */
+void call_hold(struct call *call, uint64_t now_ms);
 
 /* calls.c */
 /** An empty one, in the map; NULL: no room. */

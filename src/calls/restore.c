@@ -98,6 +98,10 @@ static struct call *call_from(struct calls *calls, const struct call_record *rec
     call->disposition = record->disposition;
     call->release_party = record->release_party;
     call->callee_tag = record->callee_tag_hash;
+    call->caller_media = record->caller_media;
+    call->callee_media = record->callee_media;
+    call->hold_ms = record->hold_ms < UINT32_MAX ? (uint32_t)record->hold_ms : UINT32_MAX;
+    call->hold_since_ms = record->hold_since_ms;
     call->heard_ms = now_ms;
     call->counted = true; /* by the run before, when it is over */
     enum err err = keep_texts(call, record);

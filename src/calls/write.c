@@ -86,6 +86,10 @@ static struct slice write_as(struct call *call, bool ringing)
     call_field_number(&b, CALL_T_Q850, call->q850_cause);
     call_field_number(&b, CALL_T_DISPOSITION, call->disposition);
     call_field_number(&b, CALL_T_RELEASE_PARTY, call->release_party);
+    call_field_side(&b, CALL_T_CALLER_MEDIA, &call->caller_media);
+    call_field_side(&b, CALL_T_CALLEE_MEDIA, &call->callee_media);
+    call_field_number(&b, CALL_T_HOLD, call->hold_ms);
+    call_field_number(&b, CALL_T_HOLD_SINCE, call->hold_since_ms);
     write_answered_by(&b, call);
     for (unsigned i = 0; i < call->leg_count; i++)
         if (call->legs[i].start_ms != 0 || ringing)

@@ -66,6 +66,19 @@ static const struct cli_column leg_columns[] = {
     {"CAUSE", "q850_cause"},   {"DISPOSITION", "disposition"},
 };
 
+/** What a side said of its media: "audio, PCMU, 192.0.2.1:4000". */
+static void print_side(const char *title, const json_t *side)
+{
+    char kinds[128], codecs[128], address[128];
+
+    if (!json_is_object(side))
+        return;
+    printf("%-16s %s, %s, %s%s\n", title, cli_member(side, "kinds", kinds, sizeof kinds),
+           cli_member(side, "codecs", codecs, sizeof codecs),
+           cli_member(side, "address", address, sizeof address),
+           json_is_true(json_object_get(side, "hold")) ? ", holds" : "");
+}
+
 static void print_call(const json_t *call)
 {
     const char *key;
@@ -75,11 +88,14 @@ static void print_call(const json_t *call)
     /* jansson's macro wants an object that is not constant */
     json_object_foreach((json_t *)(uintptr_t)call, key, value)
     {
-        if (json_is_null(value) || json_is_array(value))
+        if (json_is_null(value) || json_is_array(value) || json_is_object(value))
             continue;
         cli_value_text(value, text, sizeof text);
         printf("%-16s %s\n", key, text);
     }
+    const json_t *media = json_object_get(call, "media");
+    print_side("caller media", json_object_get(media, "caller"));
+    print_side("callee media", json_object_get(media, "callee"));
     const json_t *legs = json_object_get(call, "legs");
     if (json_array_size(legs) > 0) {
         printf("\n");

@@ -98,6 +98,7 @@ static enum err open_attempt(struct core *core, struct request *r, bool to_user,
         return ERR_MEMORY;
     facts.source_address = slice_of(addr_text(&r->source->remote, address));
     facts.direction = (uint8_t)direction_of(core, r, to_user);
+    (void)calls_describes(msg, &facts.media);
     return calls_open_attempt(core->calls, &facts, core->now_ms, core->wall_ms, out);
 }
 
@@ -137,12 +138,23 @@ static void on_leg(struct core *core, const struct proxy_news *news, uint64_t no
     calls_leg(core->calls, call_from(news->call), &leg, news->event == PROXY_LEG_SENT, now_ms);
 }
 
+/** A side's description, if there is one in the message. */
+static void on_media(struct core *core, struct id call, enum call_party party,
+                     const struct sip_msg *msg, uint64_t now_ms)
+{
+    struct call_side side;
+
+    if (calls_describes(msg, &side))
+        calls_media(core->calls, call, party, &side, now_ms);
+}
+
 static void on_leg_response(struct core *core, const struct proxy_news *news, uint64_t now_ms)
 {
     struct id call = call_from(news->call);
     uint16_t status = news->response->status;
 
     if (status < 200) {
+        on_media(core, call, CALL_P_CALLEE, news->response, now_ms);
         calls_leg_rang(core->calls, call, news->client, now_ms);
     } else if (status < 300) {
         calls_leg_answered(core->calls, call, news->client, status, now_ms);
@@ -158,6 +170,8 @@ static void on_told(struct core *core, const struct proxy_news *news, uint64_t n
 
     if (news->status < 300) {
         uint32_t tag = call_tag_hash(core->config.hash_seed, news->response->to.tag);
+        if (calls_state(core->calls, call) == ATTEMPT_TRYING) /* of a fork's 2xx the first counts */
+            on_media(core, call, CALL_P_CALLEE, news->response, now_ms);
         calls_answered(core->calls, call, news->status, tag, now_ms);
         return;
     }
@@ -517,25 +531,66 @@ bool attempt_caller_lost(struct core *core, struct id server)
            given_up(core, msg, server, end);
 }
 
-void attempt_in_dialog(struct core *core, const struct request *r)
+/**
+ * The call that is up and in whose dialog a message is. False: there is none; `*of_answer`: the
+ * callee is who answered first, not another branch of a fork.
+ */
+static bool find_up(struct core *core, const struct sip_msg *msg, bool from_caller, struct id *call,
+                    bool *of_answer)
 {
-    const struct sip_msg *msg = r->msg;
-    struct slice caller_tag = r->from_caller ? msg->from.tag : msg->to.tag;
-    struct slice callee_tag = r->from_caller ? msg->to.tag : msg->from.tag;
+    struct slice caller_tag = from_caller ? msg->from.tag : msg->to.tag;
+    struct slice callee_tag = from_caller ? msg->to.tag : msg->from.tag;
     struct call_key key;
 
     if (!key_of(core, msg->call_id, caller_tag, &key))
+        return false;
+    *call = calls_find(core->calls, &key);
+    *of_answer =
+        calls_callee_tag(core->calls, *call) == call_tag_hash(core->config.hash_seed, callee_tag);
+    return calls_state(core->calls, *call) == ATTEMPT_UP;
+}
+
+void attempt_agreed(struct core *core, struct id server, const struct sip_msg *response)
+{
+    struct slice bytes = txn_server_request(core->txns, server);
+    struct sip_msg *msg = arena_alloc(&core->scratch, sizeof *msg);
+    bool of_answer = false, from_caller = true;
+    struct id call;
+
+    if (bytes.len == 0 || msg == NULL ||
+        sip_parse(bytes, txn_server_framing(core->txns, server), msg) != OK)
         return;
-    struct id call = calls_find(core->calls, &key);
-    if (calls_state(core->calls, call) != ATTEMPT_UP)
+    if (!find_up(core, msg, true, &call, &of_answer)) {
+        from_caller = false;
+        if (!find_up(core, msg, false, &call, &of_answer))
+            return;
+    }
+    if (!of_answer)
         return;
+    on_media(core, call, from_caller ? CALL_P_CALLER : CALL_P_CALLEE, msg, core->now_ms);
+    on_media(core, call, from_caller ? CALL_P_CALLEE : CALL_P_CALLER, response, core->now_ms);
+}
+
+bool attempt_in_dialog(struct core *core, const struct request *r)
+{
+    const struct sip_msg *msg = r->msg;
+    bool of_answer;
+    struct id call;
+
+    if (msg->method == SIP_ACK && msg->body.len == 0)
+        return false;
+    if (!find_up(core, msg, r->from_caller, &call, &of_answer))
+        return false;
     calls_heard(core->calls, call, core->now_ms);
-    bool of_answer =
-        calls_callee_tag(core->calls, call) == call_tag_hash(core->config.hash_seed, callee_tag);
-    if (msg->method != SIP_BYE || !of_answer) /* another branch of a fork answered, too */
-        return;
+    if (!of_answer)
+        return false;
+    if (msg->method == SIP_ACK) /* the answer to an offer in the 2xx */
+        on_media(core, call, r->from_caller ? CALL_P_CALLER : CALL_P_CALLEE, msg, core->now_ms);
+    if (msg->method != SIP_BYE)
+        return msg->method == SIP_INVITE || msg->method == SIP_UPDATE;
     struct call_end end = end_from(msg, 0, r->from_caller ? CALL_P_CALLER : CALL_P_CALLEE);
     calls_ended(core->calls, call, &end, core->now_ms);
+    return false;
 }
 
 /* ---- open and close ---- */

@@ -475,8 +475,10 @@ void attempt_dropped(struct core *core, const struct request *r);
 bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct id server);
 /** The caller's connection is gone, which is as good as a CANCEL. */
 bool attempt_caller_lost(struct core *core, struct id server);
-/** A request within a dialog passes. */
-void attempt_in_dialog(struct core *core, const struct request *r);
+/** A request within a call. True: what its answer says of media concerns the record. */
+bool attempt_in_dialog(struct core *core, const struct request *r);
+/** A 2xx to such a request. */
+void attempt_agreed(struct core *core, struct id server, const struct sip_msg *response);
 /** As config.news of the proxy. */
 void attempt_news(void *user, const struct proxy_news *news, uint64_t now_ms);
 
@@ -554,6 +556,12 @@ void edge_registered(void *user, const struct flow *source);
 bool edge_is_ours(const struct core *core, const struct addr *source);
 
 /* media.c */
+/** What proxy_request.watch says, a set of: */
+enum media_watch {
+    MEDIA_WATCH = 1 << 0,
+    MEDIA_WATCH_OUR_CALLER = 1 << 1, /* he is a phone of ours, and no proxy is between us */
+    MEDIA_WATCH_CALL = 1 << 2,       /* within a call: for its record */
+};
 /** Is there a NAT, a browser or encryption in a call? All others are not looked at. */
 bool media_concerns(const struct request *r, const struct proxy_target *targets, uint32_t count);
 /**

@@ -10,12 +10,6 @@ enum {
     WARNING_MAX = 200, /* bytes of its line */
 };
 
-/** What proxy_request.watch says. */
-enum watch {
-    WATCH = 1 << 0,
-    WATCH_OUR_CALLER = 1 << 1, /* the caller is a phone of ours, and no proxy is between us */
-};
-
 struct gap {
     const char *name;    /* label of metrics */
     const char *missing; /* what is missing, and what helps */
@@ -181,7 +175,7 @@ enum verdict media_offer(struct core *core, struct request *r, const struct prox
         name_call(core, r->msg, r->source, gap);
         return core->config.refuse_no_audio ? refuse_gap(core, r, gap) : GO_ON;
     }
-    *watch = (uint8_t)(WATCH | (is_our_caller(core, r) ? WATCH_OUR_CALLER : 0u));
+    *watch = (uint8_t)(MEDIA_WATCH | (is_our_caller(core, r) ? MEDIA_WATCH_OUR_CALLER : 0u));
     return GO_ON;
 }
 
@@ -234,7 +228,7 @@ static enum core_media_gap gap_of_response(const struct core *core, const struct
     if (sdp_of(response, &sdp) != OK)
         return CORE_MEDIA_FITS;
     answer = media_ways(&sdp);
-    if ((watch & WATCH_OUR_CALLER) != 0 && is_our_callee(core, response) &&
+    if ((watch & MEDIA_WATCH_OUR_CALLER) != 0 && is_our_callee(core, response) &&
         media_is_private(&sdp, &sender, &caller->remote))
         return CORE_MEDIA_PRIVATE_ANSWER;
     if (offered)
@@ -248,6 +242,11 @@ bool media_heard(void *user, struct id server, const struct sip_msg *response, u
     struct core *core = user;
     bool done = response->status >= 200 && response->status < 300;
 
+    if ((watch & MEDIA_WATCH_CALL) != 0) {
+        if (done)
+            attempt_agreed(core, server, response);
+        return done;
+    }
     if (response->body.len == 0 && !is_unacceptable(response->status))
         return done;
     const struct flow *caller = txn_server_flow(core->txns, server);

@@ -541,8 +541,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
     }
     if (is_attempt(core, r))
         return attempt_forward(core, r, &request, targets, count);
-    if (core->calls != NULL && r->in_dialog && method != SIP_ACK)
-        attempt_in_dialog(core, r);
+    if (core->calls != NULL && r->in_dialog && attempt_in_dialog(core, r))
+        request.watch = MEDIA_WATCH_CALL;
     if (method == SIP_INVITE && core->resolved == 0) { /* else it has been told */
         struct sip_reply trying = {.status = 100};
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)

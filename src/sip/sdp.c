@@ -399,30 +399,3 @@ struct slice sdp_fmtp(const struct sdp_media *media, unsigned payload)
             return slice_trim(a.value);
     return SLICE_EMPTY;
 }
-
-/* ---- codecs ---- */
-
-static const char *const codec_names[SDP_CODEC_COUNT] = {
-    [SDP_NO_CODEC] = "",   [SDP_PCMU] = "PCMU",       [SDP_PCMA] = "PCMA",     [SDP_G722] = "G722",
-    [SDP_G729] = "G729",   [SDP_OPUS] = "opus",       [SDP_GSM] = "GSM",       [SDP_ILBC] = "iLBC",
-    [SDP_SPEEX] = "speex", [SDP_AMR] = "AMR",         [SDP_AMR_WB] = "AMR-WB", [SDP_EVS] = "EVS",
-    [SDP_G723] = "G723",   [SDP_G726_32] = "G726-32", [SDP_G728] = "G728",     [SDP_L16] = "L16",
-    [SDP_SILK] = "SILK",   [SDP_VP8] = "VP8",         [SDP_VP9] = "VP9",       [SDP_AV1] = "AV1",
-    [SDP_H261] = "H261",   [SDP_H263] = "H263",       [SDP_H264] = "H264",     [SDP_H265] = "H265",
-    [SDP_T140] = "t140",
-};
-
-enum sdp_codec sdp_codec_of(struct slice name)
-{
-    for (int codec = SDP_NO_CODEC + 1; codec < SDP_CODEC_COUNT; codec++)
-        if (slice_equal_nocase(name, slice_of(codec_names[codec])))
-            return (enum sdp_codec)codec;
-    return SDP_NO_CODEC;
-}
-
-const char *sdp_codec_name(enum sdp_codec codec)
-{
-    assert((unsigned)codec < SDP_CODEC_COUNT);
-
-    return codec_names[codec];
-}

@@ -62,36 +62,6 @@ enum sdp_setup {
     SDP_HOLDCONN,
 };
 
-/** Codecs that have a number of ours. */
-enum sdp_codec {
-    SDP_NO_CODEC = 0, /* none, or one without a number */
-    SDP_PCMU,
-    SDP_PCMA,
-    SDP_G722,
-    SDP_G729,
-    SDP_OPUS,
-    SDP_GSM,
-    SDP_ILBC,
-    SDP_SPEEX,
-    SDP_AMR,
-    SDP_AMR_WB,
-    SDP_EVS,
-    SDP_G723,
-    SDP_G726_32,
-    SDP_G728,
-    SDP_L16,
-    SDP_SILK,
-    SDP_VP8,
-    SDP_VP9,
-    SDP_AV1,
-    SDP_H261,
-    SDP_H263,
-    SDP_H264,
-    SDP_H265,
-    SDP_T140,
-    SDP_CODEC_COUNT,
-};
-
 /** One m= section. What the session says for all media is in each of them already. */
 struct sdp_media {
     uint8_t kind;      /* enum sdp_kind */
@@ -169,10 +139,5 @@ struct sdp_format {
 uint32_t sdp_formats(const struct sdp_media *media, struct sdp_format *out, uint32_t max);
 /** The parameters of a payload type (a=fmtp); empty: none. */
 struct slice sdp_fmtp(const struct sdp_media *media, unsigned payload);
-
-/** The number of a codec by its name, whatever the case. */
-enum sdp_codec sdp_codec_of(struct slice name);
-/** Its name as IANA writes it, such as "PCMU"; "" for SDP_NO_CODEC. Static. */
-const char *sdp_codec_name(enum sdp_codec codec);
 
 #endif

@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     call_block_begin(&b);
     call_field_number(&b, CALL_T_ID, record.id);
     call_field_number(&b, CALL_T_START, record.start_ms);
+    call_field_side(&b, CALL_T_CALLER_MEDIA, &record.caller_media);
     call_field_text(&b, CALL_T_CALLING_URI, record.calling_uri, CALL_URI_MAX);
     for (uint32_t i = 0; i < record.leg_count; i++) {
         check_within(record.legs[i].target, data, size);
@@ -55,7 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         call_leg_end(&b, begin);
     }
     if (b.overflow || call_record_unpack(builder_slice(&b), &again) != OK ||
-        again.leg_count != record.leg_count || again.id != record.id)
+        again.leg_count != record.leg_count || again.id != record.id ||
+        again.caller_media.kinds != record.caller_media.kinds ||
+        again.caller_media.port != (record.caller_media.kinds != 0 ? record.caller_media.port : 0))
         abort();
     return 0;
 }

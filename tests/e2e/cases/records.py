@@ -6,7 +6,7 @@ from harness.case import case, check, equal
 from harness.deadline import until
 from harness.router import ALICE, BOB
 from harness.sipp import Sipp
-from harness.ua import UA, call
+from harness.ua import UA, Dialog, call
 
 FIELDS = {
     "id", "sip_call_id", "node", "direction", "calling_uri", "calling_number", "calling_name", "called_uri",
@@ -16,7 +16,7 @@ FIELDS = {
     "disposition", "sip_status", "q850_cause", "reason", "release_party", "first_time_caller", "caller_country",
     "caller_region", "caller_city", "caller_type", "source", "medium", "keyword", "landing_page", "referrer",
     "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "click_id", "visitor", "lead_status",
-    "spam", "spam_reason", "tags", "note", "value", "trunk_cost", "linked_calls", "legs"}
+    "media", "spam", "spam_reason", "tags", "note", "value", "trunk_cost", "linked_calls", "legs"}
 
 
 def prepared(env, **settings):
@@ -64,7 +64,8 @@ def a_call_that_was_answered(env):
     router = by_sipp(env, "uac_call", "uas_answer")
     found = only(router, disposition="ANSWERED", sip_status=200, q850_cause=16, release_party="caller",
                  direction="internal", answered_by="bob", calling_uri="sip:alice@example.com",
-                 called_uri="sip:bob@example.com", transport="udp", source_address=env.address(2) + ":5060")
+                 called_uri="sip:bob@example.com", transport="udp", source_address=env.address(2) + ":5060",
+                 codec="PCMU", hold_ms=0)
     times = [found[name] for name in ("start_time", "progress_time", "answer_time", "end_time")]
     equal(sorted(times), times, "times")
     check(found["setup_ms"] == found["pdd_ms"] + found["ring_ms"], "spans: %s", found)
@@ -73,6 +74,55 @@ def a_call_that_was_answered(env):
     leg = found["legs"][0]
     equal(("bob", 200, "ANSWERED"), (leg["user"], leg["sip_status"], leg["disposition"]), "leg")
     equal(found, router.json("call", found["id"]), "the same by its id")
+
+
+def described(address, port, formats="0", line=""):
+    return ("v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP %s\r\n%s" % (
+        address, address, port, formats, line)).encode()
+
+
+@case()
+def what_both_sides_hear_and_when_one_holds(env):
+    router = prepared(env)
+    alice, bob = phones(env, router)
+    sent = alice.invite(bob.aor, body=described("192.0.2.1", 4000, "9 8 0"))
+    came = bob.request_in("INVITE")
+    answer = bob.reply(came, 200, "OK", to_tag="b", body=described("192.0.2.2", 5000, "8"))
+    mine, theirs = Dialog.of_caller(alice, sent, alice.response_in(sent)), Dialog.of_callee(bob, came, answer)
+    mine.ack()
+    bob.request_in("ACK")
+    live = records(router, 1, "--live")[0]
+    equal("PCMA", live["codec"], "the codec")
+    equal(0, live["hold_ms"], "hold before any")
+    equal({"kinds": ["audio"], "codecs": ["G722", "PCMA", "PCMU"], "address": "192.0.2.1:4000", "hold": False},
+          live["media"]["caller"], "what the caller offered")
+    equal({"kinds": ["audio"], "codecs": ["PCMA"], "address": "192.0.2.2:5000", "hold": False},
+          live["media"]["callee"], "what the callee answered")
+
+    def says(speaker, listener, dialog, line):
+        request = dialog.request("INVITE", body=described("192.0.2.2", 5000, "8", line))
+        speaker.send(request)
+        listener.reply(listener.request_in("INVITE"), 200, "OK",
+                       body=described("192.0.2.1", 4000, "8", "a=recvonly\r\n" if line else ""))
+        speaker.response_in(request)
+        dialog.ack()
+        listener.request_in("ACK")
+
+    says(bob, alice, theirs, "a=sendonly\r\n")
+    held = records(router, 1, "--live")[0]
+    equal(True, held["media"]["callee"]["hold"], "the callee holds")
+    equal(False, held["media"]["caller"]["hold"], "who is held does not")
+    until("the clock runs", lambda: records(router, 1, "--live")[0]["hold_ms"] > held["hold_ms"])
+    router.restart(hard=True)
+    held = records(router, 1, "--live")[0]
+    equal(True, held["media"]["callee"]["hold"], "the callee holds after a kill")
+    until("the clock runs on", lambda: records(router, 1, "--live")[0]["hold_ms"] > held["hold_ms"])
+    says(bob, alice, theirs, "")
+    mine.hang_up(bob)
+    found = only(router, disposition="ANSWERED", codec="PCMA")
+    check(held["hold_ms"] < found["hold_ms"] <= found["duration_ms"], "hold: %s", found)
+    equal(False, found["media"]["callee"]["hold"], "the callee holds no more")
+    check("caller media" in router.done("call", found["id"]), "the command shows it")
 
 
 @case()

@@ -21,6 +21,13 @@ static const struct flow a_flow = {.transport = TRANSPORT_UDP,
                                    .listener = 2,
                                    .remote = {ADDR_V6, 0, 5062, 3, {0xfe, 0x80, [15] = 7}}};
 
+static const struct call_side a_side = {.kinds = CALL_AUDIO | CALL_VIDEO | CALL_HOLD,
+                                        .family = ADDR_V4,
+                                        .port = 4000,
+                                        .codecs = {CODEC_PCMU, CODEC_VP8},
+                                        .bytes = {192, 0, 2, 1}};
+static const struct call_side no_address = {.kinds = CALL_TEXT, .codecs = {CODEC_T140}};
+
 static struct slice a_block(void)
 {
     struct builder b = builder_over(memory, sizeof memory);
@@ -35,6 +42,9 @@ static struct slice a_block(void)
     call_field_number(&b, CALL_T_SIP_STATUS, 486);
     call_field_number(&b, CALL_T_START, UINT64_C(1763845200123));
     call_field_flow(&b, &a_flow);
+    call_field_side(&b, CALL_T_CALLER_MEDIA, &a_side);
+    call_field_side(&b, CALL_T_CALLEE_MEDIA, &no_address);
+    call_field_number(&b, CALL_T_HOLD, 1234);
     for (unsigned i = 0; i < 2; i++) {
         size_t begin = call_leg_begin(&b);
         call_field_text(&b, CALL_T_TARGET, i == 0 ? SLICE("sip:a@h") : SLICE("sip:b@h"), 100);
@@ -63,9 +73,50 @@ static void a_record_comes_back_as_it_was(void **state)
     assert_text("sip:b@h", record.legs[1].target);
     assert_int_equal(18, record.legs[1].q850_cause);
     assert_int_equal(0, record.legs[1].start_ms);
+    assert_memory_equal(&a_side, &record.caller_media, sizeof a_side);
+    assert_memory_equal(&no_address, &record.callee_media, sizeof no_address);
+    assert_int_equal(1234, record.hold_ms);
+    assert_int_equal(0, record.hold_since_ms);
     assert_int_equal(5062, record.flow.remote.port);
     assert_int_equal(3, record.flow.remote.scope);
     assert_memory_equal(a_flow.remote.bytes, record.flow.remote.bytes, 16);
+}
+
+/** The block of a side whose bytes were changed. */
+static enum err unpack_side(size_t at, uint8_t byte)
+{
+    struct builder b = builder_over(memory, sizeof memory);
+
+    call_block_begin(&b);
+    call_field_number(&b, CALL_T_ID, 1);
+    call_field_number(&b, CALL_T_START, 1);
+    size_t begin = b.len + 3;
+    call_field_side(&b, CALL_T_CALLER_MEDIA, &a_side);
+    memory[begin + at] = (char)byte;
+    return call_record_unpack(builder_slice(&b), &record);
+}
+
+static void a_side_that_is_not_sound_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(OK, unpack_side(0, CALL_AUDIO));
+    assert_int_equal(ERR_SYNTAX, unpack_side(0, 1 << 6));    /* a kind that there is not */
+    assert_int_equal(ERR_SYNTAX, unpack_side(1, ADDR_V6));   /* too short */
+    assert_int_equal(ERR_SYNTAX, unpack_side(1, 5));         /* a family that there is not */
+    assert_int_equal(ERR_SYNTAX, unpack_side(1, ADDR_NONE)); /* too long */
+}
+
+static void codecs_have_numbers_and_names(void **state)
+{
+    (void)state;
+    for (unsigned codec = CODEC_NONE + 1; codec < CODEC_COUNT; codec++)
+        assert_int_equal(codec, codec_of(slice_of(codec_name(codec))));
+    assert_int_equal(CODEC_PCMU, codec_of(SLICE("pcmu")));
+    assert_int_equal(CODEC_NONE, codec_of(SLICE("telephone-event")));
+    assert_int_equal(CODEC_NONE, codec_of(SLICE_EMPTY));
+    assert_string_equal("", codec_name(CODEC_NONE));
+    assert_string_equal("", codec_name(CODEC_COUNT));
+    assert_string_equal("message", call_kind_name(CALL_KIND_COUNT - 1));
 }
 
 /** A block that ends within a field is none; one that ends between two is one that says less. */
@@ -160,6 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_comes_back_as_it_was),
+        cmocka_unit_test(a_side_that_is_not_sound_is_refused),
+        cmocka_unit_test(codecs_have_numbers_and_names),
         cmocka_unit_test(a_block_that_is_cut_within_a_field_is_refused),
         cmocka_unit_test(numbers_beyond_their_field_are_refused),
         cmocka_unit_test(more_legs_than_the_limit_are_refused),

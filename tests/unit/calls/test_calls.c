@@ -398,6 +398,148 @@ static void ids_grow_also_when_the_clock_does_not(void **state)
     assert_true(w->record.id > first);
 }
 
+/* ---- media ---- */
+
+static struct call_side side_of(const char *description)
+{
+    static struct sip_msg msg;
+    struct call_side side;
+    char text[1024];
+    struct builder b = builder_over(text, sizeof text);
+
+    builder_text(&b, "INVITE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n"
+                     "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x@y\r\nCSeq: 7 INVITE\r\n"
+                     "Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: ");
+    builder_u64(&b, strlen(description));
+    builder_text(&b, "\r\n\r\n");
+    builder_add(&b, slice_of(description));
+    assert_false(b.overflow);
+    assert_int_equal(OK, sip_parse(builder_slice(&b), SIP_DATAGRAM, &msg));
+    if (!calls_describes(&msg, &side))
+        return (struct call_side){0};
+    return side;
+}
+
+#define SESSION "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n"
+#define AUDIO   "m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+#define VIDEO   "m=video 4002 RTP/AVP 96 97\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 H264/90000\r\n"
+
+static void a_description_in_few_bytes(void **state)
+{
+    (void)state;
+    struct call_side side = side_of(SESSION VIDEO AUDIO "m=image 0 udptl t38\r\n");
+    const uint8_t codecs[CALL_CODECS_MAX] = {CODEC_PCMA, CODEC_PCMU, CODEC_VP8, CODEC_H264};
+    assert_int_equal(CALL_AUDIO | CALL_VIDEO, side.kinds); /* what is refused does not count */
+    assert_memory_equal(codecs, side.codecs, sizeof codecs);
+    assert_int_equal(4000, side.port); /* of audio, though it comes later */
+    assert_int_equal(ADDR_V4, side.family);
+    assert_int_equal(7, side.bytes[3]);
+
+    side = side_of(SESSION "m=audio 4000 RTP/AVP 0 8 9 18 3\r\n" VIDEO);
+    assert_int_equal(CODEC_G729, side.codecs[3]); /* room is left for video */
+    assert_int_equal(CODEC_VP8, side.codecs[4]);
+    side = side_of(SESSION AUDIO "a=sendonly\r\n" VIDEO);
+    assert_int_equal(CALL_AUDIO | CALL_VIDEO, side.kinds); /* they see each other yet */
+    side = side_of(SESSION AUDIO "a=sendonly\r\n");
+    assert_int_equal(CALL_AUDIO | CALL_HOLD, side.kinds);
+    side = side_of(SESSION "m=audio 0 RTP/AVP 0\r\n");
+    assert_int_equal(0, side.kinds);
+    side = side_of("garbage");
+    assert_int_equal(0, side.kinds);
+}
+
+static struct id up(struct world *w)
+{
+    struct id call = begin(w, "a");
+
+    calls_leg_answered(w->calls, call, a_leg.client, 200, w->now_ms);
+    calls_answered(w->calls, call, 200, 99, w->now_ms);
+    return call;
+}
+
+static void what_both_sides_say_is_in_the_record(void **state)
+{
+    struct world *w = *state;
+    struct call_side offer = side_of(SESSION AUDIO VIDEO), answer = side_of(SESSION AUDIO);
+    struct id call = begin(w, "a");
+
+    calls_media(w->calls, call, CALL_P_CALLER, &offer, w->now_ms);
+    calls_media(w->calls, call, CALL_P_CALLEE, &answer, w->now_ms);
+    assert_int_equal(1, w->appended); /* it is written with the answer */
+    calls_answered(w->calls, call, 200, 99, w->now_ms);
+    assert_int_equal(2, w->appended);
+    assert_memory_equal(&offer, &w->record.caller_media, sizeof offer);
+    assert_memory_equal(&answer, &w->record.callee_media, sizeof answer);
+    calls_media(w->calls, call, CALL_P_CALLER, &offer, w->now_ms);
+    assert_int_equal(2, w->appended); /* the same once more is nothing new */
+    calls_media(w->calls, call, CALL_P_CALLER, &answer, w->now_ms);
+    assert_int_equal(3, w->appended);
+    assert_memory_equal(&answer, &w->record.caller_media, sizeof answer);
+}
+
+static void hold_is_timed(void **state)
+{
+    struct world *w = *state;
+    struct call_side talk = side_of(SESSION AUDIO), hold = side_of(SESSION AUDIO "a=inactive\r\n");
+    struct id call = up(w);
+
+    pass(w, 1000);
+    calls_media(w->calls, call, CALL_P_CALLER, &hold, w->now_ms);
+    assert_int_equal(w->record.answer_ms + 1000, w->record.hold_since_ms);
+    pass(w, 5000);
+    calls_media(w->calls, call, CALL_P_CALLEE, &hold, w->now_ms); /* both */
+    pass(w, 5000);
+    calls_media(w->calls, call, CALL_P_CALLER, &talk, w->now_ms);
+    assert_int_equal(0, w->record.hold_ms); /* the other one still holds */
+    pass(w, 5000);
+    calls_media(w->calls, call, CALL_P_CALLEE, &talk, w->now_ms);
+    assert_int_equal(15000, w->record.hold_ms);
+    assert_int_equal(0, w->record.hold_since_ms);
+    pass(w, 60000);
+    calls_media(w->calls, call, CALL_P_CALLEE, &hold, w->now_ms);
+    pass(w, 500);
+    end_by_bye(w, call); /* on hold */
+    assert_int_equal(15500, w->record.hold_ms);
+    assert_int_equal(0, w->record.hold_since_ms);
+}
+
+static void a_call_that_begins_on_hold_is_timed_from_its_answer(void **state)
+{
+    struct world *w = *state;
+    struct call_side hold = side_of(SESSION AUDIO "a=sendonly\r\n");
+    struct id call = begin(w, "a");
+
+    calls_media(w->calls, call, CALL_P_CALLER, &hold, w->now_ms);
+    pass(w, 3000);
+    calls_answered(w->calls, call, 200, 99, w->now_ms);
+    assert_int_equal(w->record.answer_ms, w->record.hold_since_ms);
+    pass(w, 700);
+    end_by_bye(w, call);
+    assert_int_equal(700, w->record.hold_ms);
+}
+
+static void hold_goes_on_after_a_restart(void **state)
+{
+    static char block[CALL_BLOCK_MAX];
+    struct world *w = *state;
+    struct call_side talk = side_of(SESSION AUDIO), hold = side_of(SESSION AUDIO "a=inactive\r\n");
+    struct id call = up(w);
+
+    calls_media(w->calls, call, CALL_P_CALLEE, &talk, w->now_ms);
+    calls_media(w->calls, call, CALL_P_CALLER, &hold, w->now_ms);
+    memcpy(block, w->block, w->block_len);
+    pass(w, 4000);
+    start_anew(w, block, w->block_len);
+    struct call_key key = key_of("a");
+    call = calls_find(w->calls, &key);
+    pass(w, 1000);
+    calls_media(w->calls, call, CALL_P_CALLER, &talk, w->now_ms);
+    assert_int_equal(5000, w->record.hold_ms);
+    assert_memory_equal(&talk, &w->record.callee_media, sizeof talk);
+    end_by_bye(w, call);
+    assert_int_equal(5000, w->record.hold_ms);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -413,6 +555,11 @@ int main(void)
         TEST(a_call_that_is_up_goes_on_after_a_restart),
         TEST(a_call_that_rang_is_over_after_a_restart),
         TEST(ids_grow_also_when_the_clock_does_not),
+        TEST(a_description_in_few_bytes),
+        TEST(what_both_sides_say_is_in_the_record),
+        TEST(hold_is_timed),
+        TEST(a_call_that_begins_on_hold_is_timed_from_its_answer),
+        TEST(hold_goes_on_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

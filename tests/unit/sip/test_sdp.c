@@ -167,15 +167,6 @@ TEST(of_two_media_of_a_kind_the_one_that_lives_is_first)
     CHECK(sdp_first(&sdp, SDP_AUDIO) == &sdp.media[0], "there is no other");
 }
 
-TEST(codecs_have_numbers)
-{
-    for (int codec = SDP_NO_CODEC + 1; codec < SDP_CODEC_COUNT; codec++)
-        CHECK_EQ(codec, sdp_codec_of(slice_of(sdp_codec_name((enum sdp_codec)codec))),
-                 "each has a name");
-    CHECK_EQ(SDP_PCMU, sdp_codec_of(SLICE("pcmu")), "whatever the case");
-    CHECK_EQ(SDP_NO_CODEC, sdp_codec_of(SLICE("telephone-event")), "no codec of speech");
-}
-
 /* ---- where it is ---- */
 
 #define HEADS                                                                                      \
@@ -345,7 +336,6 @@ int main(void)
         cmocka_unit_test(there_may_be_so_many_media_and_no_more),
         cmocka_unit_test(hold_is_told_by_direction_or_address),
         cmocka_unit_test(of_two_media_of_a_kind_the_one_that_lives_is_first),
-        cmocka_unit_test(codecs_have_numbers),
         cmocka_unit_test(it_is_found_in_the_body),
         cmocka_unit_test(so_many_parts_are_looked_at_and_no_more),
         cmocka_unit_test(so_deep_is_looked_and_no_deeper),
