@@ -291,6 +291,8 @@ void cli_print_status(const json_t *status)
         print_object("dns", json_object_get(status, "dns"));
     if (json_object_get(status, "tls") != NULL)
         print_object("tls", json_object_get(status, "tls"));
+    if (json_is_object(json_object_get(status, "push")))
+        print_object("push", json_object_get(status, "push"));
     print_store(json_object_get(status, "store"));
     print_memory(json_object_get(status, "memory_max"));
     print_object("requests", json_object_get(status, "requests"));

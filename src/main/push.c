@@ -168,6 +168,19 @@ void server_push_test(void *user, const struct api_push *phone, struct api_push_
 
 /* ---- status ---- */
 
+bool server_push_is_dead(const struct server *server)
+{
+    enum {
+        UNANSWERED = 3 /* phones in a row, after all tries */
+    };
+    struct push_counters push;
+
+    if (server->push == NULL)
+        return false;
+    push_counters(server->push, &push);
+    return push.unanswered >= UNANSWERED;
+}
+
 static uint32_t count_waiting(const struct server *server)
 {
     uint32_t count = 0;

@@ -116,6 +116,8 @@ bool server_push(void *user, const struct core_push *push);
 void server_push_letter(void *user, const struct letter *letter);
 /** As api_config.push_test. */
 void server_push_test(void *user, const struct api_push *phone, struct api_push_answer *out);
+/** Is there a gateway that has not answered for a while? */
+bool server_push_is_dead(const struct server *server);
 /** Its part of the status document; JSON's null: there is no gateway. */
 json_t *server_push_json(const struct server *server, const struct core_counters *counters);
 void server_push_metrics(const struct server *server, const struct core_counters *counters,

@@ -136,6 +136,9 @@ static json_t *alarms_json(const struct server *server, const struct store_statu
                                                 "grows. Look at the disk (space, errors)"));
     if (store->journal_bytes > store->journal_bytes_max / 2)
         json_array_append_new(list, json_string("the journal is more than half full"));
+    if (server_push_is_dead(server))
+        json_array_append_new(list, json_string("the push gateway does not answer: sleeping phones "
+                                                "are not woken (strowger push test USER)"));
     return list;
 }
 

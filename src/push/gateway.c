@@ -60,6 +60,7 @@ struct push_gateway {
     struct {
         _Atomic uint64_t sent, retries, accepted, gone, refused, no_answer, full;
     } counters;
+    _Atomic uint32_t unanswered;
 };
 
 static uint64_t clock_ms(clockid_t clock)
@@ -200,6 +201,10 @@ static void item_free(struct item *item)
 
 static void count_outcome(struct push_gateway *gateway, enum push_outcome outcome)
 {
+    if (outcome == PUSH_NO_ANSWER)
+        atomic_fetch_add(&gateway->unanswered, 1);
+    else if (outcome != PUSH_ENDING)
+        atomic_store(&gateway->unanswered, 0);
     switch (outcome) {
     case PUSH_ACCEPTED:
         atomic_fetch_add(&gateway->counters.accepted, 1);
@@ -526,5 +531,6 @@ void push_counters(const struct push_gateway *gateway, struct push_counters *out
         .no_answer = atomic_load(&gateway->counters.no_answer),
         .full = atomic_load(&gateway->counters.full),
         .waiting = atomic_load(&gateway->waiting),
+        .unanswered = atomic_load(&gateway->unanswered),
     };
 }

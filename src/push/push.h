@@ -80,7 +80,8 @@ struct push_counters {
     uint64_t sent;    /* HTTP requests, all tries */
     uint64_t retries; /* of those, not the first */
     uint64_t accepted, gone, refused, no_answer, full;
-    uint32_t waiting; /* requests under way, or that wait to be */
+    uint32_t waiting;    /* requests under way, or that wait to be */
+    uint32_t unanswered; /* of the last requests, in a row */
 };
 
 /** Starts the thread. `problem` says in words what went wrong. */

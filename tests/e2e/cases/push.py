@@ -3,6 +3,7 @@
 import threading
 import time
 
+from cases.outbound import OUTBOUND, edge_and_registrar
 from harness import sip
 from harness.case import case, check, equal
 from harness.certificates import Authority
@@ -17,17 +18,22 @@ PUSH = ";pn-provider=apns;pn-param=DEF123GHIJ.com.example.phone.voip;pn-prid=" +
 INSTANCE = "urn:uuid:00000000-0000-1000-8000-0000000000b0"
 
 
-def with_gateway(env, push=None, **settings):
-    """(router, gateway): a router that has phones woken by a gateway of the case's own."""
+def gateway_of(env, push=None):
+    """(its authority, a gateway of the case's own, the settings of a router that asks it)."""
     authority = Authority(env.path("authority"), "authority")
     gateway = Gateway(authority.pair("gateway", "push.example.com", address=env.address(9)), env.address(9),
                       SECRET.encode())
     env.at_end(gateway.close)
     with open(env.path("push.key"), "w", encoding="ascii") as out:
         out.write(SECRET + "\n")
-    settings.setdefault("push", dict({"url": gateway.url, "secret": {"file": env.path("push.key")},
-                                      "ca": authority.path, "awake": "0s", "wait": "8s"}, **(push or {})))
-    router = env.router(**settings)
+    return authority, gateway, dict({"url": gateway.url, "secret": {"file": env.path("push.key")},
+                                     "ca": authority.path, "awake": "0s", "wait": "8s"}, **(push or {}))
+
+
+def with_gateway(env, push=None, **settings):
+    """(router, gateway): a router that has phones woken."""
+    _, gateway, push = gateway_of(env, push)
+    router = env.router(push=push, **settings)
     router.apply(ALICE, BOB)
     return router, gateway
 
@@ -130,6 +136,18 @@ def what_the_gateway_says_decides(env):
 
 
 @case()
+def a_gateway_that_does_not_answer_is_an_alarm(env):
+    router, gateway = with_gateway(env, push={"tries": 1})
+    bob, alice = Mobile(router, address=env.address(3)), UA(router, "alice", address=env.address(4))
+    bob.register()
+    for status, alarms in ((503, 0), (503, 0), (503, 1), (410, 0)):
+        gateway.answers = [status]
+        equal(480, alice.final(alice.invite("sip:bob@example.com")).status, "the call")
+        equal(alarms, len(router.json("status")["alarms"]), "alarms after %d" % status)
+    check("gateway_no_answer 3" in router.done("status"), "what status says: %s", router.done("status"))
+
+
+@case()
 def a_gateway_of_a_stranger_is_not_told(env):
     """Its certificate is another authority's, or another host's."""
     router, gateway = with_gateway(env, push={"ca": Authority(env.path("others"), "others").path, "tries": 2})
@@ -193,6 +211,21 @@ def a_mobile_on_a_stream_is_woken_after_a_restart(env):
     request = alice.invite("sip:bob@example.com")  # it is awake, and its connection lives
     talk(alice, request, new, rings(new))
     equal(1, gateway.requests, "requests to the gateway")
+
+
+@case()
+def a_mobile_behind_an_edge_is_woken_by_the_registrar(env):
+    _, gateway, settings = gateway_of(env)
+    edge, registrar = edge_and_registrar(env, push=settings)
+    bob = Mobile(edge, address=env.address(3), far=True)
+    alice = UA(edge, "alice", address=env.address(4), far=True)
+    bob.register(headers=OUTBOUND)
+    request = alice.invite("sip:bob@example.com")
+    equal("bob", gateway.expect()["user"], "who is woken")
+    new = Mobile(edge, address=env.address(5), far=True)
+    new.register(headers=OUTBOUND)
+    talk(alice, request, new, rings(new))
+    equal(1.0, registrar.metrics()['strowger_push_waits_total{end="woken"}'], "calls whose phone came")
 
 
 @case()
