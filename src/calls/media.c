@@ -34,17 +34,11 @@ static uint8_t kind_of(const struct sdp_media *media)
 /** Adds those that have a number and are not there yet, up to `max` in all. */
 static void add_codecs(struct call_side *side, const struct sdp_media *media, unsigned max)
 {
-    struct sdp_format formats[2 * CALL_CODECS_MAX];
-    uint32_t found = sdp_formats(media, formats, COUNT_OF(formats));
     unsigned count = 0;
 
     while (count < max && side->codecs[count] != CODEC_NONE)
         count++;
-    for (uint32_t i = 0; i < found && count < max; i++) {
-        uint8_t codec = (uint8_t)codec_of(formats[i].name);
-        if (codec != CODEC_NONE && memchr(side->codecs, codec, count) == NULL)
-            side->codecs[count++] = codec;
-    }
+    (void)sdp_codecs(media, side->codecs, count, max);
 }
 
 static void add_kind(struct call_side *side, const struct sdp *sdp, bool audio)

@@ -277,12 +277,11 @@ struct request {
     struct flow flow; /* if so */
 
     bool from_parsed, from_is_ours;
+    bool behind_nat; /* his Via names another host than we see; set by locate_caller() */
     struct sip_uri from;
     struct slice from_key;   /* AOR key, when ours and a SIP URI */
     const struct user *user; /* authenticated */
     const struct sip_field *credentials;
-
-    bool behind_nat; /* his Via names another host than we see; set by locate_caller() */
 };
 
 /* core.c */

@@ -6,7 +6,7 @@
 /* ---- lines ---- */
 
 /** Takes one line off `*rest`, without its end. False at the end of the text. */
-static bool next_line(struct slice *rest, struct slice *line)
+static inline bool next_line(struct slice *rest, struct slice *line)
 {
     if (rest->len == 0)
         return false;
@@ -25,9 +25,15 @@ static bool next_line(struct slice *rest, struct slice *line)
 /** The next word of a line; words are separated by single spaces, and more are forgiven. */
 static bool next_word(struct slice *rest, struct slice *word)
 {
-    *rest = slice_trim(*rest);
-    size_t space = slice_find(*rest, ' ');
-    *word = slice_take(rest, space != SIZE_MAX ? space : rest->len);
+    const char *at = rest->data, *end = at + rest->len; /* words are too short for memchr() */
+
+    while (at < end && *at == ' ')
+        at++;
+    const char *begin = at;
+    while (at < end && *at != ' ')
+        at++;
+    *word = slice_between(begin, at);
+    *rest = slice_between(at, end);
     return word->len > 0;
 }
 
@@ -127,6 +133,9 @@ static bool read_media(struct slice value, struct sdp_media *media)
 
 static void read_attribute(struct slice text, struct sdp_media *media)
 {
+    if (slice_starts_with(text, SLICE("rtpmap:")) || slice_starts_with(text, SLICE("fmtp:")))
+        return; /* most are */
+
     struct sdp_attribute a = {.name = text};
     size_t colon = slice_find(text, ':');
 
@@ -278,8 +287,10 @@ bool sdp_is_hold(const struct sdp_media *media)
 
     if (media->port == 0)
         return false;
-    return media->direction == SDP_SENDONLY || media->direction == SDP_INACTIVE ||
-           (sdp_address(media, &addr) && addr_is_any(&addr));
+    if (media->direction == SDP_SENDONLY || media->direction == SDP_INACTIVE)
+        return true;
+    bool may_be = media->host.len > 0 && (media->host.data[0] == '0' || media->host.data[0] == ':');
+    return may_be && sdp_address(media, &addr) && addr_is_any(&addr);
 }
 
 bool sdp_attribute_next(struct slice *rest, struct sdp_attribute *out)
@@ -383,6 +394,50 @@ uint32_t sdp_formats(const struct sdp_media *media, struct sdp_format *out, uint
                                                .rate = known->rate,
                                                .name = slice_of(known->name)};
         }
+    }
+    return count;
+}
+
+/** Of the static payload types. */
+static const uint8_t static_codecs[COUNT_OF(static_formats)] = {
+    [0] = CODEC_PCMU,  [3] = CODEC_GSM,   [4] = CODEC_G723,  [8] = CODEC_PCMA,
+    [9] = CODEC_G722,  [10] = CODEC_L16,  [11] = CODEC_L16,  [15] = CODEC_G728,
+    [18] = CODEC_G729, [31] = CODEC_H261, [34] = CODEC_H263,
+};
+
+/** The codec that a=rtpmap says. */
+static enum codec said_codec(const struct sdp_media *media, unsigned payload)
+{
+    char text[] = "a=rtpmap:000 ";
+    struct builder b = builder_over(text + 9, 4);
+
+    builder_u64(&b, payload);
+    builder_char(&b, ' ');
+    size_t len = 9 + b.len;
+    const char *end = media->lines.data + media->lines.len;
+    const char *at =
+        media->lines.len > 0 ? memmem(media->lines.data, media->lines.len, text, len) : NULL;
+    if (at == NULL)
+        return CODEC_NONE;
+    struct slice name = slice_between(at + len, end);
+    const char *slash =
+        memchr(name.data, '/', name.len < SDP_CODEC_NAME_MAX ? name.len : SDP_CODEC_NAME_MAX);
+    return slash != NULL ? codec_of(slice_between(name.data, slash)) : CODEC_NONE;
+}
+
+unsigned sdp_codecs(const struct sdp_media *media, uint8_t *codecs, unsigned count, unsigned max)
+{
+    struct slice rest = media->format, word;
+    unsigned payload;
+
+    for (unsigned i = 0; i < SDP_FORMATS_MAX && count < max && next_word(&rest, &word); i++) {
+        if (!read_payload(word, &payload))
+            continue;
+        uint8_t codec = payload < COUNT_OF(static_codecs) ? static_codecs[payload] : CODEC_NONE;
+        if (payload >= COUNT_OF(static_codecs))
+            codec = (uint8_t)said_codec(media, payload);
+        if (codec != CODEC_NONE && (count == 0 || memchr(codecs, codec, count) == NULL))
+            codecs[count++] = codec;
     }
     return count;
 }

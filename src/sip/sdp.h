@@ -14,6 +14,7 @@
 #define SIP_SDP_H
 
 #include "base/addr.h"
+#include "base/codec.h"
 #include "sip/msg.h"
 
 enum {
@@ -21,6 +22,8 @@ enum {
     SDP_PARTS_MAX = 32, /* parts of a multipart body that are looked at; more: ERR_FULL */
     SDP_DEPTH_MAX = 3,  /* multipart bodies within each other; deeper ones are not looked into */
     SDP_PAYLOADS = 128, /* RTP payload types (RFC 3551 §6) */
+    SDP_CODEC_NAME_MAX = 32, /* bytes of a name that may have a number, with what follows */
+    SDP_FORMATS_MAX = 16, /* of an m= line whose codecs are asked for; further ones are not told */
 };
 
 enum sdp_kind {
@@ -137,6 +140,12 @@ struct sdp_format {
  * RFC 3551 §6 says. Those that nothing is said of are left out. Returns how many were written.
  */
 uint32_t sdp_formats(const struct sdp_media *media, struct sdp_format *out, uint32_t max);
+/**
+ * Appends the numbers of a section's codecs, in their order and without those that are there
+ * already, to `count` that there are, until there are `max`. Returns how many there are then. It is
+ * quicker than sdp_formats(): a static payload type is taken for what it is.
+ */
+unsigned sdp_codecs(const struct sdp_media *media, uint8_t *codecs, unsigned count, unsigned max);
 /** The parameters of a payload type (a=fmtp); empty: none. */
 struct slice sdp_fmtp(const struct sdp_media *media, unsigned payload);
 

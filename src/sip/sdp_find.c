@@ -197,10 +197,12 @@ static struct slice value_by_name(const struct sip_msg *msg, struct slice wanted
 {
     for (unsigned i = 0; i < msg->field_count; i++) {
         const struct sip_field *field = &msg->fields[i];
+        struct slice name;
+        if (field->id != SIP_F_OTHER)
+            continue;
         struct lex lex =
             lex_over(slice_between(msg->buf.data + field->begin, msg->buf.data + field->end));
-        struct slice name;
-        if (field->id == SIP_F_OTHER && lex_token(&lex, &name) && slice_equal_nocase(name, wanted))
+        if (lex_token(&lex, &name) && slice_equal_nocase(name, wanted))
             return sip_field_value(msg, field);
     }
     return SLICE_EMPTY;
@@ -218,5 +220,10 @@ enum err sdp_find(const struct sip_msg *msg, struct slice *out)
 
     if (part.body.len == 0 || part.type.len == 0)
         return ERR_NOT_FOUND;
+    if (slice_equal(part.type, SLICE("application/sdp")) && part.encoding.len == 0 &&
+        part.disposition.len == 0) { /* as nearly always */
+        *out = part.body;
+        return OK;
+    }
     return find_in(&finder, &part, 0) ? OK : finder.err;
 }

@@ -27,6 +27,11 @@ static void exercise_media(const struct sdp_media *media, struct slice text)
         sip_must(addr.port == media->port, "the port is the medium's");
     if (sdp_is_hold(media))
         sip_must(media->port != 0, "what is refused is not on hold");
+    uint8_t codecs[4];
+    unsigned known = sdp_codecs(media, codecs, 0, COUNT_OF(codecs));
+    sip_must(known <= COUNT_OF(codecs), "no more codecs than there is room for");
+    for (unsigned i = 0; i < known; i++)
+        sip_must(codecs[i] > CODEC_NONE && codecs[i] < CODEC_COUNT, "codecs have numbers");
     uint32_t count = sdp_formats(media, formats, COUNT_OF(formats));
     sip_must(count <= COUNT_OF(formats), "no more formats than there is room for");
     for (uint32_t i = 0; i < count; i++) {

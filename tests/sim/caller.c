@@ -45,9 +45,12 @@ static void send_invite(struct sim *sim, uint32_t index)
              call->call_id, call->cseq, contact, index);
     if (!call->stranger)
         creds_add(sim, phone, "INVITE", uri, call->invite, SIM_TEXT_MAX);
+    char body[128]; /* records.c looks for its port */
+    int len = snprintf(body, sizeof body, "v=0\r\nc=IN IP4 10.9.0.1\r\nm=audio %u RTP/AVP 0\r\n%s",
+                       10000 + index % 50000, index % 2 == 0 ? "a=sendonly\r\n" : "");
     if (index % 3 == 0)
         text_add(call->invite, SIM_TEXT_MAX,
-                 "Content-Type: application/sdp\r\nContent-Length: 11\r\n\r\nv=0\r\nc=%04u", index);
+                 "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", len, body);
     else
         text_add(call->invite, SIM_TEXT_MAX, "Content-Length: 0\r\n\r\n");
     phone_send(sim, call->phone, call->invite);

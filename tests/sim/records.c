@@ -27,6 +27,8 @@ struct sim_attempt {
     bool forwarded;   /* somebody was asked */
     bool up;          /* a 2xx went to the caller */
     unsigned records; /* that were found */
+    unsigned port;    /* of the audio that the caller offers; 0: nothing */
+    bool holds;       /* he holds from the beginning */
     uint64_t first_ms;
 };
 
@@ -78,8 +80,13 @@ void records_out(struct sim *sim, uint32_t to, const char *text)
 
     if (!sim->knobs.records || sim->knobs.starved || sim->knobs.memory_store)
         return;
-    if (is_new_invite(text))
-        attempt_of(sim, text)->forwarded = true;
+    if (is_new_invite(text)) {
+        struct sim_attempt *attempt = attempt_of(sim, text);
+        const char *audio = strstr(text, "m=audio ");
+        attempt->forwarded = true;
+        attempt->port = audio != NULL ? (unsigned)strtoul(audio + 8, NULL, 10) : 0;
+        attempt->holds = audio != NULL && strstr(audio, "a=sendonly") != NULL;
+    }
     /* A 400 is of a request that cannot be read, a 503 of one that cannot be recorded. */
     if (status < 200 || !answers_new_invite(sim, text) || status == 401 || status == 407 ||
         status == 503 || status == 400 || to == SIM_ROUTER) /* of a spiral: within the attempt */
@@ -125,6 +132,27 @@ static struct sim_attempt *find(struct sim *sim, struct slice call_id, uint64_t 
     return NULL;
 }
 
+/** What the caller offered is in the record, also of a call that was restored. */
+static void check_media(struct sim *sim, const struct call_record *record,
+                        const struct sim_attempt *attempt)
+{
+    const struct call_side *side = &record->caller_media;
+    unsigned kinds = attempt->port == 0 ? 0u : CALL_AUDIO | (attempt->holds ? CALL_HOLD : 0u);
+    unsigned codec = attempt->port == 0 ? CODEC_NONE : CODEC_PCMU;
+
+    if (!attempt->forwarded)
+        return;
+    if (side->port != attempt->port || side->kinds != kinds || side->codecs[0] != codec ||
+        (attempt->port != 0 && side->bytes[1] != 9))
+        sim_fail(sim,
+                 "the record of %s says port %u, kinds %u, codec %u of the caller, who said %u",
+                 attempt->call_id, side->port, side->kinds, side->codecs[0], attempt->port);
+    uint64_t up_ms = record->answer_ms != 0 ? record->end_ms - record->answer_ms : 0;
+    if (record->hold_since_ms != 0 || record->hold_ms != (attempt->holds ? up_ms : 0))
+        sim_fail(sim, "the record of %s says %llu ms on hold, of %llu", attempt->call_id,
+                 (unsigned long long)record->hold_ms, (unsigned long long)up_ms);
+}
+
 static void check_record(struct sim *sim, const struct call_record *record)
 {
     struct sim_attempt *attempt =
@@ -137,6 +165,7 @@ static void check_record(struct sim *sim, const struct call_record *record)
     }
     if (attempt == NULL)
         return; /* begun, and the node ended before anybody was told: it says so */
+    check_media(sim, record, attempt);
     if (++attempt->records > 1)
         sim_fail(sim, "two records of %s", attempt->call_id);
     if (record->disposition == CALL_D_NONE || record->release_party == CALL_P_NONE)

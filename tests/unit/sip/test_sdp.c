@@ -74,6 +74,25 @@ TEST(a_browsers_offer_is_read)
     CHECK(sdp_first(&sdp, SDP_AUDIO) == audio && sdp_first(&sdp, SDP_TEXT) == NULL, "by kind");
 }
 
+TEST(its_codecs_have_numbers)
+{
+    uint8_t codecs[8] = {0};
+
+    read_text(SESSION ADDRESS "m=audio 4000 RTP/AVP 0 111 8 0 97 x 101\r\na=rtpmap:11 G722/8000\r\n"
+                              "a=rtpmap:111 opus/48000/2\r\na=rtpmap:101 telephone-event/8000");
+    CHECK_EQ(3, sdp_codecs(&sdp.media[0], codecs, 0, 8), "each once, and those with a number");
+    CHECK_EQ(CODEC_PCMU, codecs[0], "static");
+    CHECK_EQ(CODEC_OPUS, codecs[1], "by a=rtpmap");
+    CHECK_EQ(CODEC_PCMA, codecs[2], "static");
+    codecs[0] = CODEC_PCMA;
+    CHECK_EQ(2, sdp_codecs(&sdp.media[0], codecs, 1, 2), "as many as there is room for");
+    CHECK_EQ(CODEC_PCMU, codecs[1], "after what is there");
+    read_text(SESSION "m=audio 1 RTP/AVP 97 97 97 97 97 97 97 97 97 97 97 97 97 97 97 97 0\r\n");
+    CHECK_EQ(0, sdp_codecs(&sdp.media[0], codecs, 0, 8), "so many formats are looked at");
+    read_text(SESSION "m=audio 1 RTP/AVP 97 97 97 97 97 97 97 97 97 97 97 97 97 97 97 0\r\n");
+    CHECK_EQ(1, sdp_codecs(&sdp.media[0], codecs, 0, 8), "and no more");
+}
+
 struct reading {
     const char *why;
     const char *text;
@@ -331,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_offer_is_read),
         cmocka_unit_test(a_browsers_offer_is_read),
+        cmocka_unit_test(its_codecs_have_numbers),
         cmocka_unit_test(what_is_a_description_and_what_is_none),
         cmocka_unit_test(it_may_be_cut_off_anywhere),
         cmocka_unit_test(there_may_be_so_many_media_and_no_more),
