@@ -69,6 +69,13 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_two(void **state)
+{
+    (void)state;
+    open_world(2);
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -482,7 +489,6 @@ static void the_owner_of_the_phone_is_asked_by_letter(void **state)
     const char *name;
     (void)state;
 
-    open_world(2);
     name = others_name();
     put_binding(name, world.wall_ms - 60000);
     ask("INVITE", name, own_call_id());
@@ -508,7 +514,6 @@ static void a_lost_letter_costs_a_second(void **state)
     const char *name;
     (void)state;
 
-    open_world(2);
     name = others_name();
     put_binding(name, world.wall_ms - 60000);
     ask("INVITE", name, own_call_id());
@@ -523,7 +528,6 @@ static void another_workers_failure_ends_the_wait(void **state)
     const char *name;
     (void)state;
 
-    open_world(2);
     name = others_name();
     put_binding(name, world.wall_ms - 60000);
     ask("INVITE", name, own_call_id());
@@ -540,7 +544,6 @@ static void the_owner_wakes_and_tells_who_asked(void **state)
     const char *name;
     (void)state;
 
-    open_world(2);
     name = world_own_name(&world);
     register_at(name, PHONE, SLEEPY);
     uint64_t seen_ms = world.wall_ms, hash = core_aor_hash(&world.config, slice_of(name));
@@ -584,7 +587,7 @@ static void the_owner_wakes_and_tells_who_asked(void **state)
 }
 
 #define WAKE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define TWO_TEST(name)  cmocka_unit_test_teardown(name, tear_down)
+#define TWO_TEST(name)  cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
 
 int main(void)
 {

@@ -171,7 +171,7 @@ void world_open(struct world *w, unsigned workers, const struct user *users, siz
 void world_reopen(struct world *w)
 {
     core_close(w->core);
-    w->core = NULL;
+    w->core = NULL; /* world_close() may come before there is another */
     assert_int_equal(OK, core_open(&w->config, w->now_ms, w->wall_ms, &w->core));
 }
 
