@@ -83,6 +83,9 @@ struct core_ops {
     /** What is sent by TLS with `name` in its flow goes to `host`, which the peer must prove to be.
      * Copied. NULL: nothing goes by TLS. */
     void (*name_host)(void *user, uint64_t name, struct slice host);
+    /** The peer of this connection asks that what is sent to `port` of his address by TLS goes by
+     * it, too (RFC 5923). NULL: it does not. */
+    void (*alias)(void *user, struct conn_id conn, uint16_t port);
 };
 
 /**
