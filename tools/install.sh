@@ -57,6 +57,8 @@ cmd:python3         python3
 cmd:valgrind        valgrind
 cmd:ip              iproute2
 cmd:kamailio        kamailio
+file:/usr/lib/*/kamailio/modules/tls.so kamailio-tls-modules
+cmd:openssl         openssl
 "
 PACKAGE_NEEDS="
 cmd:dpkg-shlibdeps  dpkg-dev

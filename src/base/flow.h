@@ -39,6 +39,9 @@ static inline const char *transport_word(uint8_t transport)
 
 enum flow_flag {
     FLOW_ONLY_CONN = 1 << 0, /* use this connection or fail: never open one to `remote` */
+    FLOW_ALIAS = 1 << 1,     /* net's own: use this connection of the peer's if his certificate
+                                speaks for `name`; else open one (RFC 5923) */
+    FLOW_NO_ALIAS = 1 << 2,  /* net's own: it does not */
 };
 
 /** Names a connection of any worker, also after its end. conn.generation 0: none. */

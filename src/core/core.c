@@ -540,6 +540,18 @@ static bool pass_on_unparsed(struct core *core, struct slice bytes, const struct
     return true;
 }
 
+/** Another server would like our requests to it on its own connection (RFC 5923 §8.2). */
+static void take_alias(const struct core *core, const struct sip_msg *msg,
+                       const struct flow *source)
+{
+    const struct core_ops *ops = &core->config.ops;
+    uint16_t port = msg->via.port != 0 ? msg->via.port : sip_transport_port(TRANSPORT_TLS);
+
+    if (ops->alias != NULL && msg->via.has_alias && source->transport == TRANSPORT_TLS &&
+        flow_has_conn(source))
+        ops->alias(ops->user, source->conn, port);
+}
+
 bool core_receive(struct core *core, struct slice bytes, enum sip_framing framing,
                   const struct flow *source, uint64_t now_ms, uint64_t wall_ms)
 {
@@ -572,6 +584,8 @@ bool core_receive(struct core *core, struct slice bytes, enum sip_framing framin
         handle_fault(core, msg, source);
         return true;
     }
+    if (msg->is_request)
+        take_alias(core, msg, source);
     unsigned owner = core_owner_of(core, msg);
     if (owner == core->config.worker) {
         handle(core, msg, source);

@@ -108,6 +108,9 @@ struct core_ops {
     /** Has a phone woken; what the gateway says comes by core_push_result(), never from within.
      * False: it cannot be asked now. NULL: there is none. */
     bool (*push)(void *user, const struct core_push *push);
+    /** The peer of this connection asks that what is sent to `port` of his address by TLS goes by
+     * it, too (RFC 5923). NULL: it does not. */
+    void (*alias)(void *user, struct conn_id conn, uint16_t port);
 };
 
 /**

@@ -66,6 +66,12 @@ static void name_host(void *user, uint64_t name, struct slice host)
     net_name_host(worker->net, name, host);
 }
 
+static void alias(void *user, struct conn_id conn, uint16_t port)
+{
+    struct server_worker *worker = user;
+    net_alias(worker->net, conn, port);
+}
+
 static void dns_answered(void *user, struct id question, const struct dns_answer *answer)
 {
     struct server_worker *worker = user;
@@ -99,6 +105,7 @@ struct core_ops wiring_core_ops(struct server_worker *worker)
         .ask_dns = ask_dns,
         .name_host = name_host,
         .push = worker->server->push != NULL ? server_push : NULL,
+        .alias = alias,
     };
 }
 

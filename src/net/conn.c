@@ -511,7 +511,8 @@ static bool conn_keep_unheard(struct conn *conn, struct out_chunk *chunk)
 {
     struct slice bytes = {chunk->bytes, chunk->len};
 
-    if (!conn->outgoing || slice_starts_with(bytes, SLICE("SIP/2.0 ")) || bytes.len <= 2)
+    if (!(conn->outgoing || conn->aliased) || slice_starts_with(bytes, SLICE("SIP/2.0 ")) ||
+        bytes.len <= 2)
         return false;
     if (conn->unheard_bytes + chunk->len > UNHEARD_BYTES_MAX)
         return false;
@@ -676,7 +677,7 @@ static void conn_wrote(struct conn *conn, const struct slice *messages, size_t c
             net_report_failed(conn->net, NET_R_NO_CONNECTION, messages[i]);
         else if (part < messages[i].len)
             conn_queue(conn, messages[i], part, begun || part > 0);
-        else if (conn->outgoing)
+        else if (conn->outgoing || conn->aliased)
             conn_remember(conn, messages[i]);
     }
 }
@@ -845,6 +846,7 @@ static void stream_send_to(struct net *net, const struct flow *to, struct slice 
     struct flow elsewhere = *to;
 
     elsewhere.conn = (struct conn_id){0};
+    elsewhere.flags = FLOW_NO_ALIAS;
     if (owner != loop_worker(net->loop)) {
         stream_hand_over(net, owner, &elsewhere, bytes);
         return;
@@ -868,6 +870,8 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes)
         }
         struct conn *conn = pool_get(&net->conns, to->conn.id);
         bool usable = conn != NULL && conn->state != CONN_DEAD && conn->state != CONN_ENDED;
+        if ((to->flags & FLOW_ALIAS) != 0)
+            usable = usable && conn->state == CONN_OPEN && alias_holds(conn, to->name, &to->remote);
         if (usable) {
             gather_add(conn, bytes);
             return;
@@ -877,7 +881,13 @@ void stream_send(struct net *net, const struct flow *to, struct slice bytes)
         net_report_failed(net, NET_R_NO_CONNECTION, bytes);
         return;
     }
-    stream_send_to(net, to, bytes);
+    struct flow alias = *to;
+    alias.flags = FLOW_ALIAS;
+    if (to->transport == TRANSPORT_TLS && (to->flags & (FLOW_ALIAS | FLOW_NO_ALIAS)) == 0 &&
+        alias_find(net, &to->remote, &alias.conn))
+        stream_send(net, &alias, bytes);
+    else
+        stream_send_to(net, to, bytes);
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */

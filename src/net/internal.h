@@ -32,6 +32,7 @@ enum {
     JOIN_MESSAGES = 64,        /* likewise */
     UNHEARD_BYTES_MAX = 65536, /* kept per outgoing connection */
     REPORT_BYTES_MAX = 4096,   /* of a message that failed: its Via is in there */
+    ALIASES = 256,             /* of a worker; the newer of two in one place stays */
     HEARD_PLACES = 1024,       /* a power of two; the newer of two in one place stays */
     CONN_MAP_INITIAL = 64,     /* buckets */
     LOCAL_CACHE = 256,
@@ -117,6 +118,9 @@ struct conn {
     struct list gathering; /* in net.gathering, as long as there are such */
     struct list unheard;   /* struct out_chunk: requests written since a message came, see there */
     uint32_t unheard_bytes;
+    bool aliased;        /* requests of ours go by it, though the peer has opened it; see alias.c */
+    uint16_t alias_port; /* that the peer is reached at, he says; 0: he does not */
+    uint64_t alias_name; /* of the flows that it was last found good for */
     uint64_t active_ms;  /* the last byte in either direction */
     uint64_t begun_ms;   /* the first byte of the incomplete message; opened; connecting */
     uint64_t stalled_ms; /* since when the queue has not got shorter */
@@ -134,6 +138,12 @@ struct local_entry {
     struct addr remote; /* port 0; family NONE: empty */
     struct addr local;
     uint64_t until_ms;
+};
+
+/** Where a peer says to be reached by a connection of his. */
+struct alias {
+    struct addr remote;
+    struct conn_id conn; /* generation 0: free */
 };
 
 /** When a datagram came from an address last. */
@@ -181,6 +191,7 @@ struct net {
     struct udp_batch *batch;
     struct udp_out *out;
     struct heard heard[HEARD_PLACES];
+    struct alias aliases[ALIASES];
     struct addr refused; /* the last of this turn, of which the other workers know */
     int local_fd[2];     /* v4, v6; for net_local_address() */
     struct local_entry local_cache[LOCAL_CACHE];
@@ -225,6 +236,14 @@ void udp_not_heard(struct net *net, const struct addr *remote);
 /** A connection over TLS or WebSocket is refused or has failed: says so in the log, at most once a
  * second. */
 void stream_report(const struct conn *conn, enum net_reason reason);
+
+/* alias.c */
+/** `flow->remote` is reached by the connection in it, perhaps. */
+void alias_learn(struct net *net, const struct flow *flow);
+/** The connection that leads to this address, perhaps; false: none. */
+bool alias_find(struct net *net, const struct addr *remote, struct conn_id *out);
+/** May what is sent to `name` (of a flow) at `remote` go by this connection of the peer's? */
+bool alias_holds(struct conn *conn, uint64_t name, const struct addr *remote);
 
 /* gather.c */
 /** Bytes of the buffers. */

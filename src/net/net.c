@@ -150,7 +150,8 @@ bool net_turn(struct net *net)
            (all_told && !list_empty(&net->lost));
 }
 
-/* Another worker's message for a connection of ours, or an address that refuses datagrams. */
+/* Another worker's message for a connection of ours, an alias, or an address that refuses
+ * datagrams. */
 static void on_letter(void *user, const struct letter *letter)
 {
     struct net *net = user;
@@ -164,6 +165,10 @@ static void on_letter(void *user, const struct letter *letter)
     net->counters.letters_received++;
     if (to.transport == TRANSPORT_UDP) {
         udp_not_heard(net, &to.remote);
+        return;
+    }
+    if (rest.len == 0) { /* of a message there is always something */
+        alias_learn(net, &to);
         return;
     }
     assert(rest.len >= sizeof host_len);

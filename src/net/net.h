@@ -158,6 +158,13 @@ void net_close_conn(struct net *net, struct conn_id conn);
  */
 void net_heard(struct net *net, const struct addr *remote);
 
+/**
+ * The peer of this connection of our worker's asks, by `alias` in his Via, that requests to `port`
+ * of his address go by it, too (RFC 5923). Of use only if it is TLS and he has shown a certificate
+ * that we have verified; an unknown connection is fine. To be told with each such request.
+ */
+void net_alias(struct net *net, struct conn_id conn, uint16_t port);
+
 /** No new connection is accepted from now on. */
 void net_stop_listening(struct net *net);
 
@@ -210,6 +217,7 @@ struct net_counters {
     uint64_t handshakes; /* of TLS */
     uint64_t upgraded;   /* to a WebSocket */
     uint64_t resumed;    /* among them: with an earlier session */
+    uint64_t aliased;    /* connections of peers that requests of ours go by, by name */
     uint64_t letters_sent, letters_received;
     uint64_t reading_paused; /* because a mailbox was getting full */
     uint64_t reading_denied; /* by ops.may_read */

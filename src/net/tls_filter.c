@@ -327,6 +327,30 @@ bool tls_filter_explain(const struct filter *top, struct builder *b)
     return true;
 }
 
+/* The certificate of who has dialled us; NULL: he has shown none that holds. */
+static X509 *client_certificate(const struct filter *top)
+{
+    const struct tls_filter *self = find_tls(top);
+    bool holds = self != NULL && self->established && !self->spoilt && SSL_is_server(self->ssl) &&
+                 (SSL_get_verify_mode(self->ssl) & SSL_VERIFY_PEER) != 0 &&
+                 SSL_get_verify_result(self->ssl) == X509_V_OK;
+    return holds ? SSL_get0_peer_certificate(self->ssl) : NULL;
+}
+
+bool tls_filter_peer_known(const struct filter *top)
+{
+    return client_certificate(top) != NULL;
+}
+
+bool tls_filter_speaks_for(const struct filter *top, struct slice name, const struct addr *addr)
+{
+    X509 *certificate = client_certificate(top);
+    bool speaks = certificate != NULL && tls_speaks_for(certificate, name, addr);
+
+    ERR_clear_error();
+    return speaks;
+}
+
 bool tls_filter_resumed(const struct filter *top)
 {
     const struct tls_filter *self = find_tls(top);

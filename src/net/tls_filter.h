@@ -38,6 +38,10 @@ struct filter *tls_filter_dial(struct tls_worker *worker, struct filter *below, 
 /** Writes why the TLS in this stack has failed: the peer's certificate and what is wrong with it,
  * or what OpenSSL says. False: it has not. */
 bool tls_filter_explain(const struct filter *top, struct builder *b);
+/** Has the client at the other end shown a certificate, and was it verified? */
+bool tls_filter_peer_known(const struct filter *top);
+/** And does it speak for `name` or, when that is empty, for the address (RFC 5923 §9.2)? */
+bool tls_filter_speaks_for(const struct filter *top, struct slice name, const struct addr *addr);
 /** Was an earlier session of the peer's taken up? */
 bool tls_filter_resumed(const struct filter *top);
 

@@ -104,6 +104,29 @@ def calls_between_two_domains_go_over_tls_both_ways(env):
 
 
 @case()
+def a_connection_that_the_other_side_has_opened_is_used(env):
+    """RFC 5923: left has shown its certificate, so right's calls to it go by left's connection."""
+    asking = {"client_ca": env.path("ca", "authority.pem"), "client_required": False}
+    pair = Pair(env, left_tls=asking, right_tls=asking)
+    for _ in range(4):  # whichever worker has the call
+        call(pair.alice, pair.bob, "sip:bob@right.test;transport=tls")[0].hang_up(pair.bob)
+    for _ in range(4):
+        call(pair.bob, pair.alice, "sip:alice@left.test;transport=tls")[0].hang_up(pair.alice)
+    for router in (pair.left, pair.right):
+        equal(1, router.metrics()["strowger_tls_connections"], "connections over TLS")
+        equal(1, router.metrics()["strowger_tls_handshakes_total"], "handshakes")
+
+
+@case()
+def without_certificates_each_side_dials(env):
+    pair = Pair(env)  # nobody is asked for one
+    call(pair.alice, pair.bob, "sip:bob@right.test;transport=tls")[0].hang_up(pair.bob)
+    call(pair.bob, pair.alice, "sip:alice@left.test;transport=tls")[0].hang_up(pair.alice)
+    for router in (pair.left, pair.right):
+        equal(2, router.metrics()["strowger_tls_connections"], "connections over TLS")
+
+
+@case()
 def the_domain_and_not_its_host_is_what_is_proved(env):
     # the host's own name is another than the domain: the certificate must be the domain's (RFC 5922 §4)
     pair = Pair(env, records=['right NAPTR 10 50 "s" "SIPS+D2T" "" _sips._tcp.right.test.',

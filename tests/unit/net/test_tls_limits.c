@@ -44,7 +44,8 @@ struct fixture {
     struct net *net;
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool refuse;               /* each message is answered, and its connection closed */
+    uint16_t alias_port; /* who sends a message asks for this, see net_alias(); 0: he does not */
+    bool refuse;         /* each message is answered, and its connection closed */
     unsigned failed, received; /* guarded by the lock, as all below */
     unsigned line_count;
     char lines[LINES_MAX][LINE_MAX_BYTES];
@@ -56,6 +57,8 @@ static bool on_receive(void *user, struct slice bytes, bool stream, const struct
 
     (void)bytes;
     (void)stream;
+    if (f->alias_port != 0)
+        net_alias(f->net, source->conn, f->alias_port);
     if (f->refuse)
         outbox_send(net_outbox(f->net), SLICE(PONG), source);
     pthread_mutex_lock(&f->lock);
@@ -106,7 +109,11 @@ static void open_tls(struct fixture *f)
     struct tls_problem problem;
     const char *certificate = tls_world_path(f->files, "server", "pem");
     struct tls_options options = {
-        .pairs = &pair, .pair_count = 1, .ca = tls_world_path(f->files, "authority", "pem")};
+        .pairs = &pair,
+        .pair_count = 1,
+        .ca = tls_world_path(f->files, "authority", "pem"),
+        .client_ca = tls_world_path(f->files, "authority", "pem"), /* not required of anybody */
+    };
 
     tls_world_write(f->files, "server", "DNS:sip.example.com", 30, &f->files->authority);
     snprintf(pair.certificate, sizeof pair.certificate, "%s", certificate);
@@ -597,6 +604,90 @@ static void a_connection_is_for_the_name_that_was_proved(void **state)
     fixture_close(f);
 }
 
+/* Dials, showing FOLDER/NAME.pem (NULL: nothing), and has sent a message that was received. */
+static SSL *introduce(struct fixture *f, const char *name)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (name != NULL) {
+        SSL_CTX_use_certificate_file(ctx, tls_world_path(f->files, name, "pem"), SSL_FILETYPE_PEM);
+        SSL_CTX_use_PrivateKey_file(ctx, tls_world_path(f->files, name, "key"), SSL_FILETYPE_PEM);
+    }
+    SSL *ssl = SSL_new(ctx);
+    pthread_mutex_lock(&f->lock);
+    unsigned before = f->received, received = before;
+    pthread_mutex_unlock(&f->lock);
+    SSL_set_fd(ssl, dial(f));
+    assert_int_equal(1, SSL_connect(ssl));
+    assert_int_equal(strlen(PING), SSL_write(ssl, PING, (int)strlen(PING)));
+    for (unsigned i = 0; i < WAIT_MS / 5 && received == before; i++) {
+        pthread_mutex_lock(&f->lock);
+        received = f->received;
+        pthread_mutex_unlock(&f->lock);
+        poll(NULL, 0, 5);
+    }
+    assert_int_equal(before + 1, received);
+    SSL_CTX_free(ctx);
+    return ssl;
+}
+
+/* RFC 5923 §9.2: what the peer is dialled for here fails, as he shows another's certificate there.
+ */
+static void a_connection_of_the_peers_is_used_for_names_that_he_proved(void **state)
+{
+    struct fixture *f = fixture_open(NULL, true);
+    struct addr at;
+    int listening = peer_listen(&at);
+    struct flow right = flow_to(&at, 7), wrong = flow_to(&at, 8), address = flow_to(&at, 0);
+    char buffer[512];
+
+    (void)state;
+    tls_world_write(f->files, "peer", "DNS:peer.example.com", 30, &f->files->authority);
+    f->alias_port = at.port;
+    SSL *peer = introduce(f, "peer");
+    for (unsigned i = 0; i < 2; i++) {
+        run(f, &right, "peer.example.com");
+        assert_int_equal(strlen(PING), SSL_read(peer, buffer, sizeof buffer));
+    }
+    assert_true(is_open(listening)); /* nobody has come */
+    assert_int_equal(1, run(f, NULL, NULL).aliased);
+    run(f, &wrong, "other.example.com");
+    assert_false(serve(f, listening, NULL));
+    wait_failed(f, 1);
+    run(f, &address, NULL);
+    assert_false(serve(f, listening, NULL));
+    wait_failed(f, 2);
+
+    /* Nobody has answered: when it is lost what was sent by it is reported, and a new one is
+     * dialled. */
+    hang_up(peer);
+    wait_connections(f, 0);
+    wait_failed(f, 4);
+    run(f, &right, "peer.example.com");
+    assert_false(serve(f, listening, NULL));
+    wait_failed(f, 5);
+    close(listening);
+    fixture_close(f);
+}
+
+static void who_proved_nothing_is_dialled(void **state)
+{
+    struct fixture *f = fixture_open(NULL, true);
+    struct addr at;
+    int listening = peer_listen(&at);
+    struct flow to = flow_to(&at, 7);
+
+    (void)state;
+    f->alias_port = at.port;
+    SSL *peer = introduce(f, NULL);
+    run(f, &to, "sip.example.com");
+    assert_true(serve(f, listening, NULL));
+    assert_int_equal(0, run(f, NULL, NULL).aliased);
+    hang_up(peer);
+    close(listening);
+    fixture_close(f);
+}
+
 static void a_name_that_is_not_known_is_not_dialled(void **state)
 {
     struct fixture *f = fixture_open(NULL, true);
@@ -662,6 +753,8 @@ int main(void)
         cmocka_unit_test(who_sends_nothing_but_new_keys_is_cut_off_and_others_have_their_turn),
         cmocka_unit_test(who_is_refused_with_the_last_of_his_handshake_gets_his_answer),
         cmocka_unit_test(a_connection_is_for_the_name_that_was_proved),
+        cmocka_unit_test(a_connection_of_the_peers_is_used_for_names_that_he_proved),
+        cmocka_unit_test(who_proved_nothing_is_dialled),
         cmocka_unit_test(a_name_that_is_not_known_is_not_dialled),
         cmocka_unit_test(a_slow_reader_gets_whole_records_in_order),
     };
