@@ -245,7 +245,9 @@ struct api_answer api_delete_users(struct api_request *r, const struct user *use
     snprintf(what, sizeof what, "delete users %s", r->name);
     bool done = commit(r, changes, count, what, &version, &failed);
     free(changes);
-    return done ? (struct api_answer){.status = 204} : failed;
+    if (!done)
+        return failed;
+    return (struct api_answer){.status = 204};
 }
 
 struct api_answer api_export(struct api_request *r)

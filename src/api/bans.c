@@ -80,5 +80,7 @@ struct api_answer api_bans_delete(struct api_request *r)
 
     if (!r->api->config.lift_ban(r->api->config.user, r->name, &found))
         return unreachable();
-    return found ? (struct api_answer){.status = 204} : no_such_ban(r);
+    if (!found)
+        return no_such_ban(r);
+    return (struct api_answer){.status = 204};
 }

@@ -249,7 +249,8 @@ enum err loops_run_everywhere(struct loops *loops, loop_run_fn *fn, loop_run_fn 
     for (unsigned worker = 0; worker < loops->workers; worker++) {
         unsigned tries = 0;
         while (!loops_run_in(loops, worker, run_everywhere, order)) {
-            assert(++tries < ROOM_TRIES_MAX);
+            tries++;
+            assert(tries < ROOM_TRIES_MAX);
             wait_for_room();
         }
     }
@@ -557,7 +558,8 @@ void loops_stop(struct loops *loops)
             continue;
         unsigned tries = 0;
         while (!loops_run_in(loops, i, stop_here, loops)) {
-            assert(++tries < ROOM_TRIES_MAX);
+            tries++;
+            assert(tries < ROOM_TRIES_MAX);
             wait_for_room();
         }
     }

@@ -171,7 +171,7 @@ static bool is_refusal(const struct sock_extended_err *error)
 /* Takes the returned datagrams off the error queue and reports those that were refused. */
 void udp_read_errors(struct udp_socket *socket)
 {
-    char bytes[ERROR_BYTES];
+    char bytes[ERROR_BYTES] = {0};
     alignas(struct cmsghdr) char control[512];
     union sockaddr_any to;
 

@@ -790,10 +790,8 @@ static void write_q(struct builder *b, unsigned q)
     if (q == 0)
         return;
     builder_char(b, '.');
-    for (unsigned weight = 100; q > 0; weight /= 10) {
-        builder_char(b, (char)('0' + q / weight));
-        q %= weight;
-    }
+    for (unsigned rest = q; rest > 0; rest = rest % 100 * 10)
+        builder_char(b, (char)('0' + rest / 100));
 }
 
 /** Seconds left; a binding that is there is never said to be gone. */

@@ -239,7 +239,7 @@ static enum err load_headers(struct journal *journal, const uint32_t *numbers, s
                              struct store_problem *problem)
 {
     for (size_t i = 0; i < count; i++) {
-        struct segment_header header;
+        struct segment_header header = {0};
         enum err err = read_header(journal, numbers[i], &header, problem);
         if (err == ERR_NOT_FOUND) {
             segment_unlink(journal, numbers[i]);

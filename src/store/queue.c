@@ -144,6 +144,7 @@ static void gather(struct store *store)
     unsigned workers = store->options.workers;
     uint64_t next = atomic_load(&store->journal.next);
 
+    assert(workers > 0);
     group->len = 0;
     group->count = 0;
     group->part_count = 0;

@@ -89,6 +89,8 @@ uint16_t gap_next(uint16_t gap_ms, uint16_t most_ms)
 static void send_bytes(struct client *client)
 {
     struct slice bytes = {client->bytes, client->bytes_len};
+
+    assert(bytes.data != NULL);
     outbox_send(client->table->config.outbox, bytes, &client->to);
 }
 

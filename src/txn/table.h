@@ -177,7 +177,7 @@ void watch_remove(struct client *client);
 static inline char *bytes_keep(struct txn_table *table, struct slice s)
 {
     char *copy = mem_alloc(table->config.mem, s.len);
-    if (copy != NULL)
+    if (copy != NULL && s.data != NULL)
         memcpy(copy, s.data, s.len);
     return copy;
 }
