@@ -409,6 +409,10 @@ static void handle_request(struct core *core, const struct sip_msg *msg, const s
         return;
     case TXN_NEW:
     case TXN_MERGED:
+        if (msg->method == SIP_INVITE && interrupted_copy(core, msg, source)) {
+            txn_server_drop(core->txns, got.id, core->now_ms);
+            return;
+        }
         run_request(core, msg, source, got.id, got.verdict == TXN_MERGED, 0);
         return;
     case TXN_REFUSED:

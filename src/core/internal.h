@@ -232,7 +232,8 @@ struct interrupted {
     struct list node;
     struct timer timer;
     struct core *core;
-    uint32_t sent; /* how often */
+    uint32_t sent;  /* how often */
+    uint32_t topic; /* of the outbox, for its call; when it was sent */
     uint32_t block_len;
     char block[]; /* its record, as it was */
 };
@@ -485,6 +486,8 @@ void attempt_news(void *user, const struct proxy_news *news, uint64_t now_ms);
 /** As config.interrupted of the calls: those who ring and the caller are told in the next turn. */
 void interrupted_add(void *user, struct slice block, uint64_t now_ms);
 void interrupted_close(struct core *core);
+/** A new INVITE: is it a copy of one that was ended so? Then it is answered. */
+bool interrupted_copy(struct core *core, const struct sip_msg *invite, const struct flow *source);
 /** A response without a transaction: the ACK that it waits for, if it is of such a call. */
 void interrupted_response(struct core *core, const struct sip_msg *response,
                           const struct flow *source);

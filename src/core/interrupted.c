@@ -4,7 +4,9 @@
  *
  * Their transactions are gone, so what is sent here has none: a CANCEL to each target, by the
  * branch that the record names, and a 500 to the caller; sent again for a while on what may lose
- * it. The final responses to the INVITEs that are so ended get their ACK.
+ * it. The final responses to the INVITEs that are so ended get their ACK, and a copy of the
+ * caller's INVITE that comes late gets the 500 again: it is not a call anew, which would ring
+ * though he has been told that it is over.
  */
 #include "core/internal.h"
 
@@ -132,6 +134,7 @@ static void on_timer(struct timer *timer, uint64_t now_ms)
         return;
     }
     core_set_topic(core, &ringing->caller);
+    interrupted->topic = core->config.outbox->topic;
     bool again = interrupted->sent > 0;
     for (uint32_t i = 0; i < ringing->record.leg_count; i++)
         cancel_leg(core, ringing, &ringing->record.legs[i], again);
@@ -174,6 +177,35 @@ static void acknowledge(struct core *core, struct ringing *ringing, const struct
     struct builder b = outbox_open(core->config.outbox, REQUEST_MAX);
     if (sip_ack_write(&ringing->invite, response->to.value, &b) == OK)
         outbox_commit(core->config.outbox, &b, &leg->flow);
+}
+
+static bool is_copy(const struct ringing *ringing, const struct sip_msg *invite)
+{
+    const struct sip_msg *caller = &ringing->caller;
+
+    return invite->cseq.number == caller->cseq.number &&
+           slice_equal(invite->via.branch, caller->via.branch) &&
+           slice_equal(invite->call_id, caller->call_id) &&
+           slice_equal(invite->from.tag, caller->from.tag);
+}
+
+bool interrupted_copy(struct core *core, const struct sip_msg *invite, const struct flow *source)
+{
+    struct sip_reply reply = {.status = 500};
+    struct ringing *ringing;
+
+    for (struct list *node = core->interrupted.next; node != &core->interrupted;
+         node = node->next) {
+        const struct interrupted *interrupted = CONTAINER_OF(node, struct interrupted, node);
+        if (interrupted->sent == 0 || interrupted->topic != core->config.outbox->topic)
+            continue;
+        arena_reset(&core->scratch);
+        if (!read_record(core, interrupted, &ringing) || !is_copy(ringing, invite))
+            continue;
+        txn_reply_stateless(core->txns, invite, source, &reply);
+        return true;
+    }
+    return false;
 }
 
 void interrupted_response(struct core *core, const struct sip_msg *response,

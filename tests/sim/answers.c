@@ -246,8 +246,11 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
         check_overload(sim, served, text);
         return;
     }
+    bool attempt = watch_is_invite(served->method) && !served->in_dialog;
     if (records_refuse(sim, served->method, status))
         return;
+    if (attempt && records_interrupted(sim, text))
+        return; /* a copy of an INVITE that the node ended with its last run */
     if (served->wanted != 0 && status != served->wanted)
         sim_fail(sim, "a %s was answered %u, not %u", served->method, status, served->wanted);
     if (text_field(served->text, "Max-Forwards", 0, wanted, sizeof wanted) &&
@@ -266,7 +269,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
     if (served->merged && (status == 200 || (open && status != 482)))
         sim_fail(sim, "a %s that came by two ways was answered %u", served->method, status);
     if (status == 482) {
-        if (!served->merged && !served->merged_unknown &&
+        bool earlier = attempt && records_delay_ms(sim) > 0; /* it waited for its receipt */
+        if (!served->merged && !served->merged_unknown && !earlier &&
             !aors_is_round(sim, watch_user_of_request(sim, served->text)))
             sim_fail(sim, "a %s was answered 482 that came once: %.*s", served->method,
                      (int)strcspn(served->text, "\r"), served->text);
