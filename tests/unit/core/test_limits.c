@@ -53,8 +53,9 @@ static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
     return SLICE_EMPTY;
 }
 
-static enum err put(void *user, struct slice key, uint64_t hash, struct slice block)
+static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
 {
+    (void)note;
     (void)user;
     (void)key;
     (void)hash;
