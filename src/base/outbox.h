@@ -17,7 +17,7 @@
 #include "base/flow.h"
 
 enum {
-    OUTBOX_ITEMS = 128,
+    OUTBOX_ITEMS = 256,
     OUTBOX_BYTES = 512 * 1024
 };
 

@@ -211,7 +211,8 @@ static bool refuse_new(struct core *core, const struct sip_msg *msg, const struc
     uint32_t *slot = &o->refused[name % OVERLOAD_REMEMBERED];
     uint32_t mark = (uint32_t)(name >> 32) | 1;
 
-    if (*slot != mark && !is_refused_now(core, msg, source, level))
+    /* In this order: while a queue stands nobody waits for the slot to come into the cache. */
+    if (!is_refused_now(core, msg, source, level) && *slot != mark)
         return false;
     *slot = mark;
     o->quiet_ms = core->now_ms + OVERLOAD_QUIET_MS;

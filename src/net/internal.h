@@ -189,6 +189,7 @@ struct net {
     char *read_buffer; /* one read of a stream */
     char *udp_buffers;
     struct udp_batch *batch;
+    bool udp_wildcard; /* a socket has several addresses: each datagram says to which it came */
     struct udp_out *out;
     struct heard heard[HEARD_PLACES];
     struct alias aliases[ALIASES];

@@ -144,18 +144,25 @@ static void udp_received(struct udp_socket *socket, struct mmsghdr *datagram, un
     net->config.ops.receive(net->config.ops.user, bytes, false, &source);
 }
 
-/* Makes the first `count` headers as recvmmsg wants them: it has changed those it filled. */
-static void prepare_receive(struct udp_batch *batch, unsigned count)
+/*
+ * Makes the first `count` headers as recvmmsg wants them: it has changed those it filled. The time
+ * is wanted of the first alone, see tell_waited(); what is not asked for need not be copied.
+ */
+static void prepare_receive(struct net *net, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
+    struct udp_batch *batch = net->batch;
+
+    for (unsigned i = 0; i < count; i++) {
+        bool wanted = i == 0 || net->udp_wildcard;
         batch->in[i].msg_hdr = (struct msghdr){
             .msg_name = &batch->in_names[i],
             .msg_namelen = sizeof batch->in_names[i],
             .msg_iov = &batch->in_pieces[i],
             .msg_iovlen = 1,
-            .msg_control = &batch->in_control[i],
-            .msg_controllen = sizeof batch->in_control[i],
+            .msg_control = wanted ? &batch->in_control[i] : NULL,
+            .msg_controllen = wanted ? sizeof batch->in_control[i] : 0,
         };
+    }
 }
 
 /* An ICMP error that means: what was sent there did not arrive and will not. */
@@ -218,7 +225,7 @@ static void take_batch(struct udp_socket *socket, unsigned count)
         udp_received(socket, &net->batch->in[i], i);
     if (measures && count < UDP_BATCH)
         net->config.ops.waited(net->config.ops.user, socket->listener, 0); /* all is out */
-    prepare_receive(net->batch, count);
+    prepare_receive(net, count);
 }
 
 static void on_udp(struct loop_watch *watch, uint32_t events)
@@ -263,7 +270,7 @@ enum err udp_buffers_open(struct net *net)
     for (unsigned i = 0; i < UDP_BATCH; i++)
         net->batch->in_pieces[i] =
             (struct iovec){net->udp_buffers + (size_t)i * UDP_STRIDE, UDP_BUFFER_BYTES};
-    prepare_receive(net->batch, UDP_BATCH);
+    prepare_receive(net, UDP_BATCH);
     return OK;
 }
 
@@ -284,6 +291,10 @@ enum err udp_open(struct net *net, uint8_t listener, int fd)
         .listener = listener,
         .wildcard = addr_is_any(&net->config.listeners[listener].bound),
     };
+    if (socket->wildcard && !net->udp_wildcard) {
+        net->udp_wildcard = true;
+        prepare_receive(net, UDP_BATCH);
+    }
     enum err err = loop_watch(net->loop, &socket->watch, fd, EPOLLIN, on_udp);
     if (err)
         close(fd);

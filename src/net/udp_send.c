@@ -29,18 +29,26 @@ enum {
     SEGMENTS_MAX = 64,        /* of a burst: the kernel's UDP_MAX_SEGMENTS */
     SEGMENT_BYTES_MAX = 1400, /* longer ones may need fragments, which segments may not */
     BURST_BYTES_MAX = 60000,  /* below the longest datagram there is */
-    PLACES = 512,             /* of the table of bursts; a power of two above DATAGRAMS_MAX */
-    TOPICS = 1024,            /* a power of two; two topics in one place keep order, too */
-    FEW = 4,                  /* datagrams, of which no bursts are made: it would not pay */
-    HEARD_MS = 2000,          /* who said nothing for so long may be gone */
-    SINGLE_MS = 60000,        /* after a burst was refused, a socket sends none for so long */
+    PLACES = 1024,            /* of the table of bursts; a power of two above DATAGRAMS_MAX */
+    TOPICS = 1024,            /* of the table of topics; the same */
+    NO_TOPIC = TOPICS,
+    FEW = 4,           /* datagrams, of which no bursts are made: it would not pay */
+    HEARD_MS = 2000,   /* who said nothing for so long may be gone */
+    SINGLE_MS = 60000, /* after a burst was refused, a socket sends none for so long */
 };
 
 /* One datagram, linked to the next of its burst. */
 struct datagram {
     struct slice bytes;
     uint16_t next;  /* index + 1; 0: the last */
-    uint16_t topic; /* index in topics[] */
+    uint16_t topic; /* index in topics[], or NO_TOPIC */
+};
+
+/* A topic and an address, by their hash. Were two taken for one, they would only keep order, too.
+ */
+struct topic {
+    uint32_t mark;
+    uint16_t last; /* index + 1 of the last burst with something of it; 0: a free place */
 };
 
 /* Datagrams of one length to one address, or a single one. */
@@ -63,7 +71,7 @@ struct udp_out {
     struct datagram datagrams[DATAGRAMS_MAX];
     struct burst bursts[DATAGRAMS_MAX];
     uint16_t places[PLACES]; /* index + 1 of a burst that may grow */
-    uint16_t topics[TOPICS]; /* index + 1 of the last burst with something of the topic */
+    struct topic topics[TOPICS];
     struct mmsghdr headers[DATAGRAMS_MAX];
     struct iovec pieces[DATAGRAMS_MAX];
     union sockaddr_any names[DATAGRAMS_MAX];
@@ -197,12 +205,23 @@ static void burst_add(struct udp_out *out, unsigned index, unsigned topic, struc
     uint16_t number = (uint16_t)++out->datagram_count;
 
     out->datagrams[number - 1] = (struct datagram){.bytes = bytes, .topic = (uint16_t)topic};
-    out->topics[topic] = (uint16_t)(index + 1);
     if (burst->count++ == 0)
         burst->first = number;
     else
         out->datagrams[burst->last - 1].next = number;
     burst->last = number;
+}
+
+/* Where a topic is in the table, or will be. */
+static unsigned find_topic(struct udp_out *out, uint64_t hash)
+{
+    uint32_t mark = (uint32_t)hash;
+    unsigned at = (unsigned)(hash >> 32) & (TOPICS - 1);
+
+    while (out->topics[at].last != 0 && out->topics[at].mark != mark)
+        at = (at + 1) & (TOPICS - 1);
+    out->topics[at].mark = mark;
+    return at;
 }
 
 void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct slice bytes)
@@ -220,16 +239,18 @@ void udp_send(struct net *net, const struct flow *to, uint32_t topic, struct sli
 
     struct udp_socket *socket = &net->udp[listener];
     if (net->outbox.count < FEW) { /* all there is: they leave as they were given */
-        burst_add(out, add_single(out, socket, to, (uint32_t)bytes.len), 0, bytes);
+        burst_add(out, add_single(out, socket, to, (uint32_t)bytes.len), NO_TOPIC, bytes);
         return;
     }
     uint64_t hash = addr_mix(net, &to->remote);
-    unsigned place = (unsigned)(mix(hash, topic) >> 32) & (TOPICS - 1);
+    unsigned place = find_topic(out, mix(hash, topic));
     unsigned index = find_burst(net, socket, to, (uint32_t)bytes.len, hash);
-    if (out->topics[place] > index + 1) { /* it would overtake one of its own topic */
+    if (out->topics[place].last > index + 1) { /* it would overtake one of its own topic */
         udp_flush(net);
+        place = find_topic(out, mix(hash, topic));
         index = find_burst(net, socket, to, (uint32_t)bytes.len, hash);
     }
+    out->topics[place].last = (uint16_t)(index + 1);
     burst_add(out, index, place, bytes);
 }
 
@@ -402,7 +423,8 @@ static void forget_all(struct udp_out *out)
         if (out->bursts[i].place != 0)
             out->places[out->bursts[i].place - 1] = 0;
     for (unsigned i = 0; i < out->datagram_count; i++)
-        out->topics[out->datagrams[i].topic] = 0;
+        if (out->datagrams[i].topic != NO_TOPIC)
+            out->topics[out->datagrams[i].topic].last = 0;
     out->burst_count = 0;
     out->datagram_count = 0;
 }

@@ -55,6 +55,7 @@ static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
 
 static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
 {
+    (void)note;
     (void)user;
     (void)key;
     (void)hash;
