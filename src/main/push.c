@@ -197,6 +197,7 @@ json_t *server_push_json(const struct server *server, const struct core_counters
     if (server->push == NULL)
         return json_null();
     push_counters(server->push, &push);
+    uint64_t refused = push.refused + push.gone;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "calls_waiting",
                      (json_int_t)count_waiting(server), "for_calls",
                      (json_int_t)counters->push.calls, "for_refreshes",
@@ -204,7 +205,7 @@ json_t *server_push_json(const struct server *server, const struct core_counters
                      (json_int_t)counters->push.woken, "late", (json_int_t)counters->push.late,
                      "full", (json_int_t)counters->push.full, "gateway_waiting",
                      (json_int_t)push.waiting, "gateway_accepted", (json_int_t)push.accepted,
-                     "gateway_refused", (json_int_t)(push.refused + push.gone), "gateway_no_answer",
+                     "gateway_refused", (json_int_t)refused, "gateway_no_answer",
                      (json_int_t)push.no_answer, "gateway_retries", (json_int_t)push.retries);
 }
 

@@ -45,7 +45,7 @@ struct item {
 
 struct push_gateway {
     struct push_options options;
-    char *url, *ca; /* owned, as the secret in `options` */
+    char *url, *ca, *secret; /* owned */
     CURLM *multi;
     pthread_t thread;
     bool thread_runs;
@@ -445,15 +445,14 @@ static void *run(void *user)
 
 static bool copy_options(struct push_gateway *gateway, const struct push_options *options)
 {
-    char *secret = malloc(options->secret.len);
-
     gateway->options = *options;
-    gateway->options.secret = (struct slice){secret, secret != NULL ? options->secret.len : 0};
+    gateway->secret = malloc(options->secret.len);
     gateway->url = strdup(options->url);
     gateway->ca = options->ca != NULL ? strdup(options->ca) : NULL;
-    if (secret == NULL)
+    if (gateway->secret == NULL)
         return false;
-    memcpy(secret, options->secret.data, options->secret.len);
+    memcpy(gateway->secret, options->secret.data, options->secret.len);
+    gateway->options.secret.data = gateway->secret;
     return gateway->url != NULL && (options->ca == NULL || gateway->ca != NULL);
 }
 
@@ -509,11 +508,9 @@ void push_close(struct push_gateway *gateway)
     }
     end_all(gateway); /* what came while it ended */
     curl_multi_cleanup(gateway->multi);
-    if (gateway->options.secret.data != NULL) {
-        explicit_bzero((void *)(uintptr_t)gateway->options.secret.data,
-                       gateway->options.secret.len);
-        free((void *)(uintptr_t)gateway->options.secret.data);
-    }
+    if (gateway->secret != NULL)
+        explicit_bzero(gateway->secret, gateway->options.secret.len);
+    free(gateway->secret);
     free(gateway->url);
     free(gateway->ca);
     free(gateway);
