@@ -357,7 +357,8 @@ static void set_origins(struct parser *parser, const struct yaml_node *node,
         items[i] = keep_lower(parser, is_scalar(item) ? item->text : SLICE_EMPTY);
         if (!value_origin(items[i]))
             wrong_value(parser, item, setting,
-                        "an origin; write one such as https://phone.example.com, without a path");
+                        "an origin; write one such as https://phone.example.com, without a path or "
+                        "the scheme's own port");
     }
     *field = (struct config_slices){items, count};
 }

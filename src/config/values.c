@@ -224,6 +224,14 @@ bool value_language(struct slice text)
     return part > 0;
 }
 
+/* Browsers leave the scheme's own port out (RFC 6454 §6.2): with it no page would be found. */
+static bool has_own_port(struct slice host, bool secure)
+{
+    const struct slice port = secure ? SLICE(":443") : SLICE(":80");
+
+    return host.len > port.len && slice_equal(slice_from(host, host.len - port.len), port);
+}
+
 bool value_origin(struct slice text)
 {
     const struct slice schemes[] = {SLICE("https://"), SLICE("http://")};
@@ -236,6 +244,8 @@ bool value_origin(struct slice text)
             continue;
         struct slice host = slice_from(text, schemes[i].len);
         struct addr ignored;
+        if (has_own_port(host, i == 0))
+            return false;
         if (addr_parse(host, 0, &ignored) == OK || addr_parse_with_port(host, &ignored) == OK)
             return true;
         size_t colon = slice_find(host, ':');

@@ -357,20 +357,22 @@ static const struct {
      "ws:\n  ping: 1ms\n  origins:\n    - https://a.example:8443\n    - 'null'\n    - "
      "http://[::1]\n"
      "    - https://a.example/\n    - a.example\n    - wss://a.example\n    - https://a.example:0\n"
-     "    - https://\n    - [x]\n",
+     "    - https://\n    - [x]\n    - https://a.example:443\n    - http://a.example:443\n",
      "f.yaml:2:9: error: ws.ping: '1ms' is out of range; give one from 1s to 1h\n"
      "f.yaml:7:7: error: ws.origins: 'https://a.example/' is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"
+     "https://phone.example.com, without a path or the scheme's own port\n"
      "f.yaml:8:7: error: ws.origins: 'a.example' is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"
+     "https://phone.example.com, without a path or the scheme's own port\n"
      "f.yaml:9:7: error: ws.origins: 'wss://a.example' is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"
+     "https://phone.example.com, without a path or the scheme's own port\n"
      "f.yaml:10:7: error: ws.origins: 'https://a.example:0' is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"
+     "https://phone.example.com, without a path or the scheme's own port\n"
      "f.yaml:11:7: error: ws.origins: 'https://' is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"
+     "https://phone.example.com, without a path or the scheme's own port\n"
      "f.yaml:12:7: error: ws.origins: a list is not an origin; write one such as "
-     "https://phone.example.com, without a path\n"},
+     "https://phone.example.com, without a path or the scheme's own port\n"
+     "f.yaml:13:7: error: ws.origins: 'https://a.example:443' is not an origin; write one such as "
+     "https://phone.example.com, without a path or the scheme's own port\n"},
     {"keys for other certificates", "tls: {certificate: [a.pem, b.pem], key: a.key}\n",
      "f.yaml:1:41: error: tls.key: has 1 files for 2 certificates; give each its key, in the same "
      "order\n"},
