@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # ./dev run: a router for two phones on this machine, with everything it keeps in one folder.
-# Needs nothing but bash, coreutils, findutils and openssl. Asks nothing. Ctrl-C ends it.
+# Needs nothing but bash, coreutils, findutils, grep and openssl. Asks nothing. Ctrl-C ends it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -64,13 +64,13 @@ with="-c $shown_folder/strowger.yaml"
 
 # holder PROTO ADDRESS PORT: prints "NAME (pid N)" of the process that has the port, if one has.
 holder() {
-    local file line local_end state inode hex a b c d link pid
+    local file state inode hex a b c d link pid
     IFS=. read -r a b c d <<<"$2"
     printf -v hex '%02X%02X%02X%02X:%04X' "$d" "$c" "$b" "$a" "$3"
     for file in "/proc/net/$1" "/proc/net/${1}6"; do
         [[ -r $file ]] || continue
-        while read -r _ local_end _ state _ _ _ _ _ inode _; do
-            [[ $local_end == "$hex" || $local_end =~ ^0+:${hex#*:}$ ]] || continue
+        # grep, since there may be ten thousands of connections.
+        while read -r _ _ _ state _ _ _ _ _ inode _; do
             [[ $1 == udp || $state == 0A ]] || continue # 0A: listening
             link=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" -print -quit 2>/dev/null || true)
             pid=${link#/proc/}
@@ -81,7 +81,7 @@ holder() {
                 echo "a process of another user"
             fi
             return
-        done <"$file"
+        done < <(grep -E "^ *[0-9]+: ($hex|0+:${hex#*:}) " "$file")
     done
 }
 
