@@ -563,6 +563,8 @@ enum media_watch {
     MEDIA_WATCH = 1 << 0,
     MEDIA_WATCH_OUR_CALLER = 1 << 1, /* he is a phone of ours, and no proxy is between us */
     MEDIA_WATCH_CALL = 1 << 2,       /* within a call: for its record */
+    MEDIA_WATCH_OFFERED = 1 << 3,    /* the INVITE has an offer; its enum media_way above: */
+    MEDIA_WATCH_WAYS = 4,            /* bits to shift */
 };
 /** Is there a NAT, a browser or encryption in a call? All others are not looked at. */
 bool media_concerns(const struct request *r, const struct proxy_target *targets, uint32_t count);

@@ -114,7 +114,7 @@ static enum core_media_gap gap_of(const struct core *core, const struct request 
  */
 static enum core_media_gap gap_of_all(const struct core *core, const struct request *r,
                                       const struct proxy_target *targets, uint32_t count,
-                                      bool *certain)
+                                      bool *certain, unsigned *offer)
 {
     enum core_media_gap first = CORE_MEDIA_FITS;
     struct sdp sdp;
@@ -122,6 +122,7 @@ static enum core_media_gap gap_of_all(const struct core *core, const struct requ
     *certain = true;
     if (sdp_of(r->msg, &sdp) != OK)
         return CORE_MEDIA_FITS;
+    *offer = MEDIA_WATCH_OFFERED | media_ways(&sdp) << MEDIA_WATCH_WAYS;
     for (uint32_t i = 0; i < count; i++) {
         enum core_media_gap gap = gap_of(core, r, &sdp, &targets[i]);
         if (gap == CORE_MEDIA_FITS)
@@ -169,13 +170,15 @@ enum verdict media_offer(struct core *core, struct request *r, const struct prox
                          uint32_t count, uint8_t *watch)
 {
     bool certain;
-    enum core_media_gap gap = gap_of_all(core, r, targets, count, &certain);
+    unsigned offer = 0;
+    enum core_media_gap gap = gap_of_all(core, r, targets, count, &certain, &offer);
 
     if (gap != CORE_MEDIA_FITS && (certain || core->config.refuse_no_audio)) {
         name_call(core, r->msg, r->source, gap);
         return core->config.refuse_no_audio ? refuse_gap(core, r, gap) : GO_ON;
     }
-    *watch = (uint8_t)(MEDIA_WATCH | (is_our_caller(core, r) ? MEDIA_WATCH_OUR_CALLER : 0u));
+    *watch =
+        (uint8_t)(MEDIA_WATCH | offer | (is_our_caller(core, r) ? MEDIA_WATCH_OUR_CALLER : 0u));
     return GO_ON;
 }
 
@@ -211,27 +214,23 @@ static bool is_our_callee(const struct core *core, const struct sip_msg *respons
  * What a response shows. Without an offer in the INVITE the response has it, and the caller is whom
  * it must suit.
  */
-static enum core_media_gap gap_of_response(const struct core *core, const struct sip_msg *invite,
-                                           const struct flow *caller,
+static enum core_media_gap gap_of_response(const struct core *core, const struct flow *caller,
                                            const struct sip_msg *response, unsigned watch)
 {
     const struct flow *callee = core->response_source;
     const struct media_sender sender = sender_of(core, &callee->remote, contact_host(response));
     struct sdp sdp;
-    unsigned offer = 0, answer = 0;
+    unsigned offer = watch >> MEDIA_WATCH_WAYS;
 
-    bool offered = sdp_of(invite, &sdp) == OK;
-    if (offered)
-        offer = media_ways(&sdp);
     if (is_unacceptable(response->status))
         return media_gap_of_answer(offer, 0, callee->transport);
     if (sdp_of(response, &sdp) != OK)
         return CORE_MEDIA_FITS;
-    answer = media_ways(&sdp);
+    unsigned answer = media_ways(&sdp);
     if ((watch & MEDIA_WATCH_OUR_CALLER) != 0 && is_our_callee(core, response) &&
         media_is_private(&sdp, &sender, &caller->remote))
         return CORE_MEDIA_PRIVATE_ANSWER;
-    if (offered)
+    if ((watch & MEDIA_WATCH_OFFERED) != 0)
         return media_gap_of_answer(offer, answer, callee->transport);
     enum core_media_gap gap = media_gap_of_offer(answer, caller->transport);
     return gap == CORE_MEDIA_TO_BROWSER ? gap : CORE_MEDIA_FITS;
@@ -250,14 +249,16 @@ bool media_heard(void *user, struct id server, const struct sip_msg *response, u
     if (response->body.len == 0 && !is_unacceptable(response->status))
         return done;
     const struct flow *caller = txn_server_flow(core->txns, server);
-    struct slice bytes = txn_server_request(core->txns, server);
-    struct sip_msg *invite = arena_alloc(&core->scratch, sizeof *invite);
-    if (caller == NULL || bytes.len == 0 || invite == NULL ||
-        sip_parse(bytes, txn_server_framing(core->txns, server), invite) != OK)
+    if (caller == NULL)
         return true;
-    enum core_media_gap gap = gap_of_response(core, invite, caller, response, watch);
+    enum core_media_gap gap = gap_of_response(core, caller, response, watch);
     if (gap == CORE_MEDIA_FITS)
         return done;
+    struct slice bytes = txn_server_request(core->txns, server);
+    struct sip_msg *invite = arena_alloc(&core->scratch, sizeof *invite);
+    if (bytes.len == 0 || invite == NULL ||
+        sip_parse(bytes, txn_server_framing(core->txns, server), invite) != OK)
+        return true;
     name_call(core, invite, caller, gap);
     return true;
 }

@@ -339,6 +339,7 @@ static void start_anew(struct world *w, const char *block, size_t len)
     struct calls_config config = config_of(w);
 
     calls_close(w->calls);
+    w->calls = NULL; /* it is closed once only, also when no other can be had */
     w->settled = w->appended;
     assert_int_equal(OK, calls_open(&config, &w->calls));
     calls_restore(w->calls, (struct slice){block, len}, w->now_ms, WALL_MS + w->now_ms);
