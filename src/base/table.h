@@ -7,8 +7,8 @@
  * waiting; a block stays as it is until the reader's turn of the loop ends.
  *
  * Beside each entry its owner keeps a note, a number that is not 0, and can search for entries by
- * their notes. That goes over all places, but looks at the notes alone, which lie side by side: some
- * 6 instructions a place.
+ * their notes. That goes over all places, but looks at the notes alone, which lie side by side:
+ * some 6 instructions a place.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
