@@ -491,6 +491,21 @@ void aors_conn_lost(struct sim *sim, uint32_t phone)
         }
 }
 
+void aors_edge_failed(struct sim *sim, const struct sim_binding *target)
+{
+    if (target->path[0] == '\0' || target->added)
+        return;
+    for (unsigned user = 0; user < SIM_PHONES_MAX; user++)
+        for (unsigned i = 0; i < sim->aors[user].count; i++) {
+            struct sim_binding *binding = &sim->aors[user].bindings[i];
+            if (binding->lost || strcmp(binding->uri, target->uri) != 0 ||
+                strcmp(binding->path, target->path) != 0)
+                continue;
+            binding->lost = true;
+            binding->lost_ms = sim->now_ms;
+        }
+}
+
 /** All that was acknowledged, and nothing else, is there after a crash. */
 static void check_kept(struct sim *sim, unsigned user, struct sim_aor *old, struct sim_aor *kept)
 {

@@ -634,6 +634,8 @@ bool aors_has_contact(struct sim *sim, const char *uri);
 bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);
 void aors_conn_lost(struct sim *sim, uint32_t phone);
+/** A 430 from the edge of a target: the node does not try that binding any more (RFC 5626 §9.3). */
+void aors_edge_failed(struct sim *sim, const struct sim_binding *target);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);

@@ -442,6 +442,8 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
             watch->ack_child = sent;
         }
     }
+    if (parent != NULL && !parent->in_dialog && status == 430 && sent->target >= 0)
+        aors_edge_failed(sim, &parent->targets[sent->target]);
     if (parent != NULL && status >= 300 && status < 400)
         watch_follow(sim, sent);
     if (parent == NULL || status >= 300)
