@@ -491,15 +491,12 @@ void aors_conn_lost(struct sim *sim, uint32_t phone)
         }
 }
 
-void aors_edge_failed(struct sim *sim, const struct sim_binding *target)
+void aors_edge_failed(struct sim *sim, const char *uri)
 {
-    if (target->path[0] == '\0' || target->added)
-        return;
     for (unsigned user = 0; user < SIM_PHONES_MAX; user++)
         for (unsigned i = 0; i < sim->aors[user].count; i++) {
             struct sim_binding *binding = &sim->aors[user].bindings[i];
-            if (binding->lost || strcmp(binding->uri, target->uri) != 0 ||
-                strcmp(binding->path, target->path) != 0)
+            if (binding->lost || binding->path[0] == '\0' || strcmp(binding->uri, uri) != 0)
                 continue;
             binding->lost = true;
             binding->lost_ms = sim->now_ms;
@@ -548,7 +545,7 @@ void aors_restore(struct sim *sim)
             if (binding.instance.len > 0)
                 snprintf(made->instance, sizeof made->instance, "\"%.*s\"",
                          SLICE_ARG(binding.instance));
-            made->lost = binding.flow.transport != TRANSPORT_UDP;
+            made->lost = binding.flow_lost || binding.flow.transport != TRANSPORT_UDP;
         }
         drop_expired(aor, sim_wall(sim));
         drop_expired(&old, sim_wall(sim));

@@ -635,7 +635,7 @@ bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);
 void aors_conn_lost(struct sim *sim, uint32_t phone);
 /** A 430 from the edge of a target: the node does not try that binding any more (RFC 5626 §9.3). */
-void aors_edge_failed(struct sim *sim, const struct sim_binding *target);
+void aors_edge_failed(struct sim *sim, const char *uri);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);

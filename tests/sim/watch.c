@@ -442,8 +442,11 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
             watch->ack_child = sent;
         }
     }
-    if (parent != NULL && !parent->in_dialog && status == 430 && sent->target >= 0)
-        aors_edge_failed(sim, &parent->targets[sent->target]);
+    if (parent != NULL && !parent->in_dialog && status == 430 && watch_by_router(sent->text)) {
+        char uri[256];
+        same_final_uri(sim, sent->text, uri, sizeof uri);
+        aors_edge_failed(sim, uri);
+    }
     if (parent != NULL && status >= 300 && status < 400)
         watch_follow(sim, sent);
     if (parent == NULL || status >= 300)

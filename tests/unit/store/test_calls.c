@@ -75,7 +75,8 @@ static int teardown(void **state)
     struct world *world = *state;
     char command[128];
 
-    store_close(world->store);
+    if (world->store != NULL)
+        store_close(world->store);
     snprintf(command, sizeof command, "rm -r %s", world->folder);
     assert_int_equal(0, system(command));
     free(world);
@@ -212,6 +213,7 @@ static void calls_that_go_on_or_ended_lately_are_read_back(void **state)
 
     post_all(world);
     store_close(world->store);
+    world->store = NULL;
     open_store(world);
     world->count = 0;
     assert_int_equal(OK, store_load_calls(world->store, START_MS + 1000 + 90, take, world));
