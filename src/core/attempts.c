@@ -421,6 +421,13 @@ static uint16_t status_of(enum err err)
     return err == ERR_NOT_FOUND ? 440 : 500;
 }
 
+static enum core_reason reason_of(enum err err)
+{
+    if (err == ERR_CONFLICT)
+        return CORE_R_NOT_WOKEN;
+    return err == ERR_FULL ? CORE_R_FULL : CORE_R_MEMORY;
+}
+
 /** Its record is there: the caller hears of it, and it goes on its way. */
 static void go_on(struct core *core, struct id call, struct id server, const struct sip_msg *msg)
 {
@@ -436,7 +443,7 @@ static void go_on(struct core *core, struct id call, struct id server, const str
                            .party = CALL_P_SYSTEM,
                            .reason = slice_of(sip_reason(reply.status))};
     calls_ended(core->calls, call, &end, core->now_ms);
-    core_count(core, err == ERR_FULL ? CORE_R_FULL : CORE_R_MEMORY);
+    core_count(core, reason_of(err));
     if (txn_reply_parsed(core->txns, server, msg, &reply, core->now_ms) != OK)
         txn_server_drop(core->txns, server, core->now_ms);
 }

@@ -404,7 +404,7 @@ json_t *server_status_json(void *user)
     const char *state = server->draining ? "draining" : server->ready ? "running" : "starting";
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, "
-        "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o}",
+        "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}",
         "state", state, "version", STROWGER_VERSION, "uptime_s",
         (json_int_t)((wall_ms() - server->started_wall_ms) / 1000), "boot",
         (json_int_t)store_boot(server->store), "alarms", alarms_json(server, &store), "listeners",
