@@ -315,22 +315,23 @@ static struct slice keep_lower(struct parser *parser, struct slice text)
     return (struct slice){lower, text.len};
 }
 
-static void set_domains(struct parser *parser, const struct yaml_node *node,
-                        const struct setting *setting, struct config_slices *field)
+/* Names that are compared without case, each once: one for which `is_good`, or `wanted` is said. */
+static void set_names(struct parser *parser, const struct yaml_node *node,
+                      const struct setting *setting, const char *wanted_list,
+                      bool (*is_good)(struct slice text), const char *wanted,
+                      struct config_slices *field)
 {
     const struct yaml_node *item;
     uint32_t count;
-    struct addr ignored;
 
-    if (!items_of(parser, node, setting, "a list of domains", &item, &count))
+    if (!items_of(parser, node, setting, wanted_list, &item, &count))
         return;
     struct slice *items = result_alloc(parser, count * sizeof *items);
     if (items == NULL)
         return;
     for (uint32_t i = 0; i < count; i++, item = item->next) {
-        if (!is_scalar(item) ||
-            (!value_host_name(item->text) && addr_parse(item->text, 0, &ignored) != OK)) {
-            wrong_value(parser, item, setting, "a domain; write one such as example.com");
+        if (!is_scalar(item) || !is_good(item->text)) {
+            wrong_value(parser, item, setting, wanted);
             continue;
         }
         items[i] = keep_lower(parser, item->text);
@@ -340,6 +341,19 @@ static void set_domains(struct parser *parser, const struct yaml_node *node,
                       SLICE_ARG(item->text));
     }
     *field = (struct config_slices){items, count};
+}
+
+static bool is_domain(struct slice text)
+{
+    struct addr ignored;
+    return value_host_name(text) || addr_parse(text, 0, &ignored) == OK;
+}
+
+static void set_domains(struct parser *parser, const struct yaml_node *node,
+                        const struct setting *setting, struct config_slices *field)
+{
+    set_names(parser, node, setting, "a list of domains", is_domain,
+              "a domain; write one such as example.com", field);
 }
 
 static void set_origins(struct parser *parser, const struct yaml_node *node,
@@ -365,29 +379,16 @@ static void set_origins(struct parser *parser, const struct yaml_node *node,
 
 /* --- Push ----------------------------------------------------------------------------------- */
 
+static bool is_provider(struct slice text)
+{
+    return value_name(text, PUSH_PROVIDER_MAX);
+}
+
 static void set_providers(struct parser *parser, const struct yaml_node *node,
                           const struct setting *setting, struct config_slices *field)
 {
-    const struct yaml_node *item;
-    uint32_t count;
-
-    if (!items_of(parser, node, setting, "a list of push services", &item, &count))
-        return;
-    struct slice *items = result_alloc(parser, count * sizeof *items);
-    if (items == NULL)
-        return;
-    for (uint32_t i = 0; i < count; i++, item = item->next) {
-        if (!is_scalar(item) || !value_name(item->text, PUSH_PROVIDER_MAX)) {
-            wrong_value(parser, item, setting, "a push service; write one such as apns");
-            continue;
-        }
-        items[i] = keep_lower(parser, item->text);
-        for (uint32_t j = 0; j < i; j++)
-            if (slice_equal(items[j], items[i]))
-                wrong(parser, item, setting->key, "%.*s is there twice; remove one",
-                      SLICE_ARG(item->text));
-    }
-    *field = (struct config_slices){items, count};
+    set_names(parser, node, setting, "a list of push services", is_provider,
+              "a push service; write one such as apns", field);
 }
 
 static void set_url(struct parser *parser, const struct yaml_node *node,

@@ -466,13 +466,12 @@ static void on_begun(void *user, struct id call, enum err err, uint64_t now_ms)
     struct core *core = user;
     struct id server = calls_server(core->calls, call);
     struct refusal *refusal = calls_note(core->calls, call);
-    struct slice bytes = txn_server_request(core->txns, server);
     struct sip_msg *msg = &core->resumed;
 
     (void)now_ms;
     arena_reset(&core->scratch);
     calls_set_note(core->calls, call, NULL);
-    if (bytes.len == 0 || sip_parse(bytes, txn_server_framing(core->txns, server), msg) != OK) {
+    if (txn_server_parse(core->txns, server, msg) != OK) {
         give_up(core, call, 0); /* its transaction is gone, with or without an answer */
     } else {
         core_set_topic(core, msg);
@@ -528,14 +527,12 @@ bool attempt_cancelled(struct core *core, const struct sip_msg *cancel, struct i
 
 bool attempt_caller_lost(struct core *core, struct id server)
 {
-    struct slice bytes = txn_server_request(core->txns, server);
     struct sip_msg *msg = &core->resumed;
     struct call_end end = {
         .sip_status = 487, .party = CALL_P_CALLER, .reason = SLICE("its connection was lost")};
 
     arena_reset(&core->scratch);
-    return bytes.len > 0 && sip_parse(bytes, txn_server_framing(core->txns, server), msg) == OK &&
-           given_up(core, msg, server, end);
+    return txn_server_parse(core->txns, server, msg) == OK && given_up(core, msg, server, end);
 }
 
 /**
@@ -559,13 +556,11 @@ static bool find_up(struct core *core, const struct sip_msg *msg, bool from_call
 
 void attempt_agreed(struct core *core, struct id server, const struct sip_msg *response)
 {
-    struct slice bytes = txn_server_request(core->txns, server);
     struct sip_msg *msg = arena_alloc(&core->scratch, sizeof *msg);
     bool of_answer = false, from_caller = true;
     struct id call;
 
-    if (bytes.len == 0 || msg == NULL ||
-        sip_parse(bytes, txn_server_framing(core->txns, server), msg) != OK)
+    if (msg == NULL || txn_server_parse(core->txns, server, msg) != OK)
         return;
     if (!find_up(core, msg, true, &call, &of_answer)) {
         from_caller = false;

@@ -340,14 +340,11 @@ static void run_request(struct core *core, const struct sip_msg *msg, const stru
 
 void core_resume(struct core *core, struct id server, enum auth_verdict count)
 {
-    struct slice bytes = txn_server_request(core->txns, server);
     const struct flow *flow = txn_server_flow(core->txns, server);
 
-    if (bytes.len == 0 || flow == NULL)
+    if (flow == NULL || txn_server_parse(core->txns, server, &core->resumed) != OK)
         return; /* it is over */
     struct flow source = *flow;
-    if (sip_parse(bytes, txn_server_framing(core->txns, server), &core->resumed) != OK)
-        return;
     core_set_topic(core, &core->resumed);
     run_request(core, &core->resumed, &source, server, false, count);
 }

@@ -254,10 +254,8 @@ bool media_heard(void *user, struct id server, const struct sip_msg *response, u
     enum core_media_gap gap = gap_of_response(core, caller, response, watch);
     if (gap == CORE_MEDIA_FITS)
         return done;
-    struct slice bytes = txn_server_request(core->txns, server);
     struct sip_msg *invite = arena_alloc(&core->scratch, sizeof *invite);
-    if (bytes.len == 0 || invite == NULL ||
-        sip_parse(bytes, txn_server_framing(core->txns, server), invite) != OK)
+    if (invite == NULL || txn_server_parse(core->txns, server, invite) != OK)
         return true;
     name_call(core, invite, caller, gap);
     return true;

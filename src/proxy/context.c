@@ -580,11 +580,9 @@ static struct proxy_request request_of(const struct context *c, const struct sip
 /* The request anew, from the bytes that its server transaction keeps. */
 static bool restore_request(struct context *c, struct proxy_request *out)
 {
-    const struct txn_table *txns = c->proxy->config.txns;
     struct sip_msg *msg = &c->proxy->work.msg;
-    struct slice bytes = txn_server_request(txns, c->server);
 
-    if (bytes.len == 0 || sip_parse(bytes, txn_server_framing(txns, c->server), msg) != OK)
+    if (txn_server_parse(c->proxy->config.txns, c->server, msg) != OK)
         return false;
     *out = request_of(c, msg);
     return true;

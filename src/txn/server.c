@@ -76,14 +76,13 @@ static void server_end(struct server *server, uint64_t now_ms)
 static void send_trying(struct server *server, const struct sip_msg *request)
 {
     struct txn_table *table = server->table;
-    struct slice bytes = {server->request, server->request_len};
     struct flow to = server_response_flow(server);
     struct sip_reply reply = {.status = 100};
     struct sip_msg copy;
     struct slice sent;
 
     if (request == NULL) {
-        if (sip_parse(bytes, txn_server_framing(table, server->id), &copy) != OK)
+        if (txn_server_parse(table, server->id, &copy) != OK)
             return; /* it was parsed before: a limit cannot be passed now */
         request = &copy;
     }
@@ -417,8 +416,7 @@ enum err txn_reply(struct txn_table *table, struct id id, const struct sip_reply
         return ERR_NOT_FOUND;
     if (is_answered(server))
         return OK;
-    enum err err =
-        sip_parse(txn_server_request(table, id), txn_server_framing(table, id), &request);
+    enum err err = txn_server_parse(table, id, &request);
     if (err)
         return err;
     return reply(server, &request, response, now_ms);
@@ -486,6 +484,12 @@ enum sip_framing txn_server_framing(const struct txn_table *table, struct id id)
     const struct server *server = server_get(table, id);
 
     return server != NULL ? sip_framing_of(server->source.transport) : SIP_DATAGRAM;
+}
+
+enum err txn_server_parse(const struct txn_table *table, struct id id, struct sip_msg *out)
+{
+    struct slice bytes = txn_server_request(table, id);
+    return bytes.len > 0 ? sip_parse(bytes, txn_server_framing(table, id), out) : ERR_NOT_FOUND;
 }
 
 const struct flow *txn_server_flow(const struct txn_table *table, struct id id)

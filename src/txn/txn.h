@@ -153,6 +153,10 @@ uint64_t txn_server_context_get(const struct txn_table *table, struct id server)
 struct slice txn_server_request(const struct txn_table *table, struct id server);
 /** How the bytes were framed, to parse them again. */
 enum sip_framing txn_server_framing(const struct txn_table *table, struct id server);
+/** Parses it again; `*out` is valid as long as it. ERR_NOT_FOUND: there is none; else as
+ * sip_parse(). */
+MUST_CHECK enum err txn_server_parse(const struct txn_table *table, struct id server,
+                                     struct sip_msg *out);
 /** The flow it came by; NULL for a stale id. */
 const struct flow *txn_server_flow(const struct txn_table *table, struct id server);
 /** The To tag of responses made here: the same for all of this transaction. */

@@ -29,11 +29,7 @@ uint64_t far_range(struct sim *sim, uint64_t from, uint64_t to)
 void far_timer(struct sim *sim, enum far_timer_kind what, uint32_t which, uint32_t generation,
                uint64_t in_ms)
 {
-    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + in_ms,
-                                     .kind = EVENT_FAR_TIMER,
-                                     .a = what,
-                                     .b = which,
-                                     .c = generation});
+    sim_set_timer(sim, EVENT_FAR_TIMER, what, which, generation, in_ms);
 }
 
 static void put_on_way(struct sim *sim, struct sim_event event, const char *text)

@@ -11,11 +11,7 @@
 void phone_set_timer(struct sim *sim, enum phone_timer what, uint32_t which, uint32_t generation,
                      uint64_t in_ms)
 {
-    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + in_ms,
-                                     .kind = EVENT_PHONE,
-                                     .a = what,
-                                     .b = which,
-                                     .c = generation});
+    sim_set_timer(sim, EVENT_PHONE, what, which, generation, in_ms);
 }
 
 /** Who is next: the other proxy stands before the node for some. */

@@ -445,6 +445,9 @@ bool records_interrupted(const struct sim *sim, const char *text);
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_post(struct sim *sim, struct sim_event event);
+/** An event that is a timer: `a` = what, `b` = which, `c` = generation. */
+void sim_set_timer(struct sim *sim, enum sim_event_kind kind, uint32_t what, uint32_t which,
+                   uint32_t generation, uint64_t in_ms);
 bool sim_take(struct sim *sim, struct sim_event *out);
 uint64_t sim_next_due(const struct sim *sim);
 void sim_clear_events(struct sim *sim);
