@@ -250,6 +250,10 @@ def a_call_that_rings_is_ended_after_a_kill(env):
     equal(500, got.status, "what the caller is told")
     check(time.monotonic() - started < 2, "that took more than 2 s")
     only(router, disposition="FAILED", release_party="system", sip_status=500)
+    alice.send(sent)  # a copy that was under way
+    equal(500, alice.response_in(sent).status, "what it is answered")
+    bob.nothing("the call is over", lambda message: message.method == "INVITE", seconds=1)
+    only(router, disposition="FAILED", release_party="system", sip_status=500)
 
 
 @case()
