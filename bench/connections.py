@@ -11,7 +11,7 @@ import sys
 import time
 
 from harness import Failed
-from phones import Phones, allowed
+from phones import Phones, allowed, counts_given
 from systems import Kamailio, Own, one_line, versions
 from verdict import Verdict
 
@@ -46,12 +46,7 @@ def measure(verdict, transport, count):
 
 
 def main():
-    given = dict(word.split("=", 1) for word in sys.argv[1:])
-    counts = {name: int(given.pop(name, value)) for name, value in
-              (("TLS", 8000), ("TCP", 16000), ("KAMAILIO", 4000))}
-    if given:
-        print(__doc__, file=sys.stderr)
-        return 2
+    counts = counts_given(__doc__, TLS=8000, TCP=16000, KAMAILIO=4000)
     verdict = Verdict("connections")
     verdict.note("versions", versions())
     measure(verdict, "tls", counts["TLS"])

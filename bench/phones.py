@@ -5,12 +5,22 @@ import os
 import resource
 import select
 import subprocess
+import sys
 import time
 
 from harness import LOAD_CPU, OUT, Failed, pinned
 
 PER_ADDRESS = 500  # of the phones: half of what an address may have
 SPARE = 500  # descriptors of the server for all else
+
+
+def counts_given(usage, **defaults):
+    """The numbers of the command line's NAME=NUMBER words; else says `usage` and ends, 2."""
+    given = dict(word.partition("=")[::2] for word in sys.argv[1:])
+    if not all(name in defaults and number.isdigit() for name, number in given.items()):
+        print(usage, file=sys.stderr)
+        sys.exit(2)
+    return {**defaults, **{name: int(number) for name, number in given.items()}}
 
 
 def allowed(wanted):

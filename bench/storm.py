@@ -11,7 +11,7 @@ waits up to twice as long as before.
 import sys
 import time
 
-from phones import Phones, allowed
+from phones import Phones, allowed, counts_given
 from systems import Own, one_line, versions
 from verdict import Verdict
 
@@ -41,12 +41,7 @@ def storm(verdict, transport, count, jitter):
 
 
 def main():
-    given = dict(word.split("=", 1) for word in sys.argv[1:])
-    counts = {name: int(given.pop(name, value)) for name, value in
-              (("TLS", 8000), ("TCP", 16000), ("JITTER", 1000))}
-    if given:
-        print(__doc__, file=sys.stderr)
-        return 2
+    counts = counts_given(__doc__, TLS=8000, TCP=16000, JITTER=1000)
     verdict = Verdict("storm")
     verdict.note("versions", versions())
     storm(verdict, "tls", counts["TLS"], counts["JITTER"])

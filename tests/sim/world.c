@@ -97,10 +97,11 @@ void sim_post(struct sim *sim, struct sim_event event)
 void sim_set_timer(struct sim *sim, enum sim_event_kind kind, uint32_t what, uint32_t which,
                    uint32_t generation, uint64_t in_ms)
 {
-    sim_post(
-        sim,
-        (struct sim_event){
-            .due_ms = sim->now_ms + in_ms, .kind = kind, .a = what, .b = which, .c = generation});
+    sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + in_ms,
+                                     .kind = (uint8_t)kind,
+                                     .a = what,
+                                     .b = which,
+                                     .c = generation});
 }
 
 bool sim_take(struct sim *sim, struct sim_event *out)
