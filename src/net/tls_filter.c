@@ -12,7 +12,7 @@
 #include "net/tls_internal.h"
 
 enum {
-    SESSIONS_MAX = 64, /* kept per worker, of peers that we dialled; a newer one takes its place */
+    SESSIONS_MAX = 64, /* kept per worker, of peers that we dialled; the oldest makes room */
     CERTIFICATE_NAME_MAX = 128,  /* bytes of a certificate's subject in a log line */
     READS_PER_CALL = 2,          /* of the stream below; then the others have their turn */
     FRUITLESS_BYTES_MAX = 65536, /* read in a row of which nothing came out: see bio_read() */
@@ -21,6 +21,7 @@ enum {
 /** What the next connection to the same peer may begin with. */
 struct kept_session {
     uint64_t peer;        /* session_peer() */
+    uint64_t turn;        /* the higher, the later it came; 0: none is here */
     SSL_SESSION *session; /* NULL: none */
 };
 
@@ -30,6 +31,7 @@ struct tls_worker {
     uint64_t seed;
     struct kept_session sessions[SESSIONS_MAX];
     uint32_t session_count;
+    uint64_t session_turn; /* of the last that came */
 };
 
 struct tls_filter {
@@ -166,13 +168,17 @@ enum err tls_worker_open(struct tls_worker **out)
     return OK;
 }
 
+static void forget_session(struct tls_worker *worker, struct kept_session *place)
+{
+    worker->session_count -= place->session != NULL;
+    SSL_SESSION_free(place->session);
+    *place = (struct kept_session){0};
+}
+
 static void forget_sessions(struct tls_worker *worker)
 {
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
-        SSL_SESSION_free(worker->sessions[i].session);
-        worker->sessions[i].session = NULL;
-    }
-    worker->session_count = 0;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        forget_session(worker, &worker->sessions[i]);
 }
 
 void tls_worker_close(struct tls_worker *worker)
@@ -216,21 +222,33 @@ static uint64_t session_peer(const struct tls_filter *self)
     return hash_bytes(hash_bytes(self->worker->seed, name), addr);
 }
 
+/* Where the peer's is or, if none is, where one may be put: a place that is free, or the oldest's.
+ * They are few, and a handshake costs a thousand times as much as a look at all. */
 static struct kept_session *session_place(struct tls_worker *worker, uint64_t peer)
 {
-    return &worker->sessions[peer % SESSIONS_MAX];
+    struct kept_session *best = &worker->sessions[0];
+
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        struct kept_session *place = &worker->sessions[i];
+        if (place->session != NULL && place->peer == peer)
+            return place;
+        if (place->turn < best->turn)
+            best = place;
+    }
+    return best;
 }
 
 /* OpenSSL has one to be kept. 1: it is ours now. */
 int tls_filter_session(SSL *ssl, SSL_SESSION *session)
 {
     const struct tls_filter *self = SSL_get_app_data(ssl);
+    struct tls_worker *worker = self->worker;
     uint64_t peer = session_peer(self);
-    struct kept_session *place = session_place(self->worker, peer);
+    struct kept_session *place = session_place(worker, peer);
 
-    self->worker->session_count += place->session == NULL;
-    SSL_SESSION_free(place->session);
-    *place = (struct kept_session){peer, session};
+    forget_session(worker, place);
+    *place = (struct kept_session){peer, ++worker->session_turn, session};
+    worker->session_count++;
     return 1;
 }
 
@@ -249,15 +267,12 @@ static void resume(struct tls_filter *self)
 {
     uint64_t peer = session_peer(self);
     struct kept_session *place = session_place(self->worker, peer);
-    SSL_SESSION *session = place->session;
 
-    if (session == NULL || place->peer != peer)
+    if (place->session == NULL || place->peer != peer)
         return;
-    if (session_lives(session))
-        SSL_set_session(self->ssl, session); /* without it the handshake is a whole one */
-    SSL_SESSION_free(session);
-    place->session = NULL;
-    self->worker->session_count--;
+    if (session_lives(place->session))
+        SSL_set_session(self->ssl, place->session); /* without it the handshake is a whole one */
+    forget_session(self->worker, place);
 }
 
 /* --- Why not --------------------------------------------------------------------------------- */
