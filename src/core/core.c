@@ -639,7 +639,7 @@ void core_mail(struct core *core, const struct core_mail *mail, uint64_t now_ms,
         read_message(core, mail);
         return;
     case CORE_MAIL_SEND_FAILED:
-        txn_send_failed(core->txns, mail->bytes, now_ms);
+        txn_send_failed(core->txns, mail->bytes, mail->number != 0, now_ms);
         return;
     case CORE_MAIL_CONN_LOST:
         txn_conn_lost(core->txns, mail->flow.conn, now_ms);
@@ -710,16 +710,19 @@ static unsigned owner_of_sent(const struct core *core, struct slice sent)
     return named ? branch.worker : core->config.worker;
 }
 
-void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms)
+void core_send_failed(struct core *core, struct slice sent, bool closed, uint64_t now_ms,
+                      uint64_t wall_ms)
 {
     set_time(core, now_ms, wall_ms);
     unsigned owner = owner_of_sent(core, sent);
     if (owner == core->config.worker) {
-        txn_send_failed(core->txns, sent, now_ms);
+        txn_send_failed(core->txns, sent, closed, now_ms);
         return;
     }
-    struct core_mail mail = {
-        .kind = CORE_MAIL_SEND_FAILED, .from = (uint16_t)core->config.worker, .bytes = sent};
+    struct core_mail mail = {.kind = CORE_MAIL_SEND_FAILED,
+                             .from = (uint16_t)core->config.worker,
+                             .number = closed,
+                             .bytes = sent};
     if (!core->config.ops.post(core->config.ops.user, owner, &mail))
         core_count(core, CORE_R_MAILBOX);
 }

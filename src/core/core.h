@@ -37,7 +37,8 @@ struct core;
 /** What cores send each other. Everything is copied by post(). */
 enum core_mail_kind {
     CORE_MAIL_MESSAGE = 1,  /* bytes: a SIP message that this worker owns */
-    CORE_MAIL_SEND_FAILED,  /* bytes: the beginning of a message that could not be delivered */
+    CORE_MAIL_SEND_FAILED,  /* bytes: the beginning of a message that could not be delivered;
+                               number: 1: nobody listens there */
     CORE_MAIL_CONN_LOST,    /* flow.conn */
     CORE_MAIL_COUNT_ASK,    /* bytes: nonce; number: nc; id: who waits; from */
     CORE_MAIL_COUNT_ANSWER, /* id: who waits; number: enum auth_verdict */
@@ -343,8 +344,12 @@ bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max
 /** Monotonic time of the next timer; UINT64_MAX: none. */
 uint64_t core_next_ms(const struct core *core);
 
-/** A message could not be sent: its beginning, as sent. From net/, in any worker. */
-void core_send_failed(struct core *core, struct slice sent, uint64_t now_ms, uint64_t wall_ms);
+/**
+ * A message could not be sent: its beginning, as sent. `closed`: the host that it went to says that
+ * nobody listens there (ICMP). From net/, in any worker.
+ */
+void core_send_failed(struct core *core, struct slice sent, bool closed, uint64_t now_ms,
+                      uint64_t wall_ms);
 /**
  * A connection of this worker is gone. Tells the others. False: a mailbox has no room now; call it
  * again with the same `*told` (0 at first), for as long as it takes: nobody finds out otherwise.

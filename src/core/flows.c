@@ -4,7 +4,13 @@
  *
  * Each worker remembers, for the AORs it owns, which connection a binding came by; when
  * a connection is lost its worker tells all, and each marks what it owns. A flow at an edge is
- * gone when the edge says so (430): who hears it tells the AOR's owner.
+ * gone when the edge says so (430), a flow of datagrams when the phone's host says that nobody
+ * listens there (ICMP, RFC 5626 §7): who hears it tells the AOR's owner.
+ *
+ * Both are believed, as they quote the branch of our request, which nobody guesses. What is marked
+ * is the registration that the request was sent by: one that has come since is another. A phone
+ * that registers no flows is left as it is (RFC 3261 §16.9): it would not notice, and not come back
+ * before its registration ends; to ask it again costs nothing that matters.
  */
 #include "core/internal.h"
 
@@ -66,50 +72,57 @@ static void mark_lost(struct core *core, uint64_t aor_hash, struct conn_id conn)
         put_marked(core, aor, aor_hash, marked);
 }
 
-/* --- Flows at an edge ------------------------------------------------------------------------ */
+/* --- Flows that others know of ---------------------------------------------------------------- */
 
-/** The binding that an edge has given up. */
-struct edge_flow {
-    uint64_t aor_hash, edge;
+/** A registration whose flow is gone. */
+struct failed_flow {
+    uint64_t aor_hash, name;
 };
 
-struct edge_search {
+struct name_search {
     const struct core *core;
-    uint64_t edge;
+    uint64_t name;
 };
 
-uint64_t flows_edge(const struct core *core, const struct binding *binding)
+uint64_t flows_name(const struct core *core, const struct binding *binding)
 {
-    uint64_t path = hash_mac(&core->config.token_key, binding->path);
-    uint64_t edge = path + 3 * hash_mac(&core->config.token_key, binding->contact);
+    const struct hash_key *key = &core->config.token_key;
+    bool by_datagrams = binding->reg_id != 0 && binding->flow.transport == TRANSPORT_UDP;
 
-    return edge != 0 ? edge : 1;
+    if (binding->path.len == 0 && !by_datagrams)
+        return 0;
+    const uint64_t parts[] = {hash_mac(key, binding->path), hash_mac(key, binding->contact),
+                              hash_mac(key, binding->instance), binding->reg_id,
+                              binding->registered_ms};
+    uint64_t name = hash_mac(key, (struct slice){(const char *)parts, sizeof parts});
+
+    return name != 0 ? name : 1;
 }
 
-static bool is_behind(const void *user, const struct binding *binding)
+static bool is_named(const void *user, const struct binding *binding)
 {
-    const struct edge_search *search = user;
-    return binding->path.len > 0 && flows_edge(search->core, binding) == search->edge;
+    const struct name_search *search = user;
+    return flows_name(search->core, binding) == search->name;
 }
 
-static void mark_failed(struct core *core, const struct edge_flow *flow)
+static void mark_failed(struct core *core, const struct failed_flow *flow)
 {
     const struct table_ops *table = &core->config.location;
-    struct edge_search search = {core, flow->edge};
+    struct name_search search = {core, flow->name};
     bool changed = false;
     struct slice aor, marked;
     struct slice block = table->find_hash(table->user, flow->aor_hash, &aor);
 
     if (block.len > 0 &&
-        registrar_mark_lost(block, is_behind, &search, &core->scratch, &marked, &changed) == OK &&
+        registrar_mark_lost(block, is_named, &search, &core->scratch, &marked, &changed) == OK &&
         changed)
         put_marked(core, aor, flow->aor_hash, marked);
 }
 
-void flows_failed(void *user, uint64_t aor_hash, uint64_t edge)
+void flows_failed(void *user, uint64_t aor_hash, uint64_t name)
 {
     struct core *core = user;
-    struct edge_flow flow = {aor_hash, edge};
+    struct failed_flow flow = {aor_hash, name};
     struct core_mail mail = {.kind = CORE_MAIL_FLOW_FAILED,
                              .from = (uint16_t)core->config.worker,
                              .bytes = {(const char *)&flow, sizeof flow}};
@@ -123,7 +136,7 @@ void flows_failed(void *user, uint64_t aor_hash, uint64_t edge)
 
 void flows_mail(struct core *core, const struct core_mail *mail)
 {
-    struct edge_flow flow;
+    struct failed_flow flow;
 
     assert(mail->bytes.len == sizeof flow);
     memcpy(&flow, mail->bytes.data, sizeof flow);

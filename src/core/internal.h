@@ -644,10 +644,13 @@ void flows_add(struct core *core, const struct flow *flow, uint64_t aor_hash);
 /** Is this connection still remembered for the AOR: not lost since flows_add()? */
 bool flows_known(const struct core *core, struct conn_id conn, uint64_t aor_hash);
 void flows_lost(struct core *core, struct conn_id conn);
-/** Names a binding of an AOR by its Path and Contact; not 0. */
-uint64_t flows_edge(const struct core *core, const struct binding *binding);
+/**
+ * Names a registration of an AOR whose flow somebody may say is gone: that of a Path, or one of
+ * RFC 5626 by datagrams. The next REGISTER gives it another name. 0: it is not such a one.
+ */
+uint64_t flows_name(const struct core *core, const struct binding *binding);
 /** proxy_config.flow_failed: marks that binding, or has its owner do so. */
-void flows_failed(void *user, uint64_t aor_hash, uint64_t edge);
+void flows_failed(void *user, uint64_t aor_hash, uint64_t name);
 /** The owner is told. */
 void flows_mail(struct core *core, const struct core_mail *mail);
 

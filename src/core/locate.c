@@ -209,12 +209,14 @@ static bool binding_target(struct core *core, const struct binding *binding,
         .q = binding->q,
         .aor = aor,
         .instance = instance_hash(core, binding),
+        .flow_name = flows_name(core, binding),
     };
     if (out->uri.len == 0)
         return false;
-    if (binding->path.len > 0) {
+    if (out->flow_name != 0)
         out->aor_hash = core_aor_hash(&core->config, aor);
-        out->edge = flows_edge(core, binding);
+    if (binding->path.len > 0) {
+        out->at_edge = true;
         return path_address(core, binding, uri->scheme == SIP_SCHEME_SIPS, listener, &out->to, ask);
     }
     if (binding->nat || flow_has_conn(&binding->flow)) {

@@ -134,10 +134,11 @@ static bool may_read(void *user, const struct addr *remote)
     return core_may_read(worker->core, remote, loop_now_ms(worker->loop));
 }
 
-static void send_failed(void *user, struct slice sent)
+static void send_failed(void *user, struct slice sent, bool closed)
 {
     struct server_worker *worker = user;
-    core_send_failed(worker->core, sent, loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
+    core_send_failed(worker->core, sent, closed, loop_now_ms(worker->loop),
+                     loop_wall_ms(worker->loop));
 }
 
 static void net_warns(void *user, const char *event, struct slice text)

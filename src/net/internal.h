@@ -131,6 +131,7 @@ struct conn {
 struct report {
     struct list node;
     uint32_t len;
+    bool closed; /* as in net_ops.send_failed */
     char bytes[];
 };
 
@@ -206,6 +207,8 @@ static inline void net_count(struct net *net, enum net_reason reason)
 /* net.c */
 /** Remembers that a message failed, with the reason; told at the turn's end. */
 void net_report_failed(struct net *net, enum net_reason reason, struct slice message);
+/** The same by ICMP; `closed`: as in net_ops.send_failed. */
+void net_report_icmp(struct net *net, bool closed, struct slice message);
 /** The listener of this transport by which `remote` can be reached; LISTENER_ANY: none. */
 uint8_t net_pick_listener(const struct net *net, const struct flow *to);
 

@@ -45,7 +45,8 @@ const char *net_reason_name(enum net_reason reason)
 
 /* --- Reports --------------------------------------------------------------------------------- */
 
-void net_report_failed(struct net *net, enum net_reason reason, struct slice message)
+static void report_failed(struct net *net, enum net_reason reason, bool closed,
+                          struct slice message)
 {
     size_t len = message.len < REPORT_BYTES_MAX ? message.len : REPORT_BYTES_MAX;
 
@@ -55,10 +56,20 @@ void net_report_failed(struct net *net, enum net_reason reason, struct slice mes
         net_count(net, NET_R_MEMORY); /* who waits for it has his timers */
         return;
     }
-    *report = (struct report){.len = (uint32_t)len};
+    *report = (struct report){.len = (uint32_t)len, .closed = closed};
     list_push(&net->reports, &report->node);
     if (len > 0)
         memcpy(report->bytes, message.data, len);
+}
+
+void net_report_failed(struct net *net, enum net_reason reason, struct slice message)
+{
+    report_failed(net, reason, false, message);
+}
+
+void net_report_icmp(struct net *net, bool closed, struct slice message)
+{
+    report_failed(net, NET_R_ICMP, closed, message);
 }
 
 /* Tells what has been reported so far; what that leads to comes in the next round. */
@@ -70,7 +81,7 @@ static void reports_tell(struct net *net)
     while (!list_empty(&net->reports)) {
         struct list *node = list_pop(&net->reports);
         struct report *report = CONTAINER_OF(node, struct report, node);
-        ops->send_failed(ops->user, (struct slice){report->bytes, report->len});
+        ops->send_failed(ops->user, (struct slice){report->bytes, report->len}, report->closed);
         mem_free(&net->mem, report, sizeof *report + report->len);
         if (node == last)
             break;

@@ -91,8 +91,11 @@ struct net_ops {
     void *user;
     /** One message; `bytes` is borrowed. False: a stream that is to be closed when all is out. */
     bool (*receive)(void *user, struct slice bytes, bool stream, const struct flow *source);
-    /** A message could not be delivered; `sent` is its beginning, as it was sent. */
-    void (*send_failed)(void *user, struct slice sent);
+    /**
+     * A message could not be delivered; `sent` is its beginning, as it was sent. `closed`: the host
+     * that it went to says so itself (ICMP port unreachable): nobody listens there.
+     */
+    void (*send_failed)(void *user, struct slice sent, bool closed);
     /**
      * A connection of this worker is gone. False: not all have been told; it is called again,
      * with `*told` as it was left (0 at first). Until then the connection counts.

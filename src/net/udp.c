@@ -175,6 +175,26 @@ static bool is_refusal(const struct sock_extended_err *error)
            error->ee_errno == EHOSTDOWN || error->ee_errno == ENOPROTOOPT;
 }
 
+/* The error as the kernel gives it, with the address of who has sent it. */
+struct icmp_error {
+    struct sock_extended_err what;
+    union sockaddr_any sender;
+};
+
+/*
+ * Does the host itself say that nobody listens there? A router that knows no way to it may know one
+ * in a minute, and what a firewall between us refuses says nothing of the phone.
+ */
+static bool is_closed(const struct icmp_error *error, const struct addr *remote)
+{
+    struct addr sender;
+
+    if (error->what.ee_errno != ECONNREFUSED || error->sender.sa.sa_family == AF_UNSPEC)
+        return false;
+    sender = addr_of(&error->sender);
+    return addr_same_host(&sender, remote);
+}
+
 /* Takes the returned datagrams off the error queue and reports those that were refused. */
 void udp_read_errors(struct udp_socket *socket)
 {
@@ -196,19 +216,22 @@ void udp_read_errors(struct udp_socket *socket)
         if (len < 0)
             return;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c != NULL; c = CMSG_NXTHDR(&header, c)) {
-            struct sock_extended_err error;
+            struct icmp_error error = {0};
+            struct addr remote = {0};
             bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
             bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
             if (!v4 && !v6)
                 continue;
-            memcpy(&error, CMSG_DATA(c), sizeof error);
-            if (!is_refusal(&error))
+            size_t error_len = c->cmsg_len - CMSG_LEN(0);
+            memcpy(&error, CMSG_DATA(c), error_len < sizeof error ? error_len : sizeof error);
+            if (!is_refusal(&error.what))
                 continue;
             if (header.msg_namelen > 0) {
-                struct addr remote = addr_of(&to);
+                remote = addr_of(&to);
                 udp_refused(socket->net, &remote);
             }
-            net_report_failed(socket->net, NET_R_ICMP, (struct slice){bytes, (size_t)len});
+            net_report_icmp(socket->net, is_closed(&error, &remote),
+                            (struct slice){bytes, (size_t)len});
         }
     }
 }

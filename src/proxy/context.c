@@ -247,10 +247,11 @@ static enum err branch_start(struct context *c, const struct proxy_request *requ
         .instance = target->instance,
         .group = target->group,
         .aor_hash = target->aor_hash,
-        .edge = target->edge,
+        .flow_name = target->flow_name,
         .state = BRANCH_PENDING,
         .breadth = (uint8_t)breadth,
         .by_size = by_size,
+        .at_edge = target->at_edge,
     };
     if (c->invite)
         timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
@@ -903,6 +904,14 @@ static void on_success(struct context *c, struct branch *branch, const struct si
     cancel_because(c, response->status, now_ms);
 }
 
+/* RFC 5626 §7, §9.3: the binding is not tried again until the phone has registered anew. */
+static void tell_dead_flow(const struct context *c, const struct branch *branch)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    if (branch->flow_name != 0 && config->flow_failed != NULL)
+        config->flow_failed(config->user, branch->aor_hash, branch->flow_name);
+}
+
 /* A branch that failed here, without a response. */
 static void on_local_failure(struct context *c, struct branch *branch, enum txn_failure failure,
                              uint64_t now_ms)
@@ -940,14 +949,6 @@ static bool is_dead_flow(const struct context *c, const struct branch *branch, u
     return status == 430 || (status == 408 && c->invite && !branch->rang && !branch->timed_out);
 }
 
-/* RFC 5626 §9.3: the binding is not tried again until the phone has registered anew. */
-static void tell_dead_flow(const struct context *c, const struct branch *branch)
-{
-    const struct proxy_config *config = &c->proxy->config;
-    if (branch->edge != 0 && config->flow_failed != NULL)
-        config->flow_failed(config->user, branch->aor_hash, branch->edge);
-}
-
 static void on_rejection(struct context *c, struct branch *branch, const struct sip_msg *response,
                          uint64_t now_ms)
 {
@@ -955,7 +956,7 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 
     if (status != 503)
         group_settle(c, branch->group);
-    if (status == 430)
+    if (status == 430 && branch->at_edge)
         tell_dead_flow(c, branch);
     if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
         on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
@@ -1059,6 +1060,8 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
         return;
 
     context_hold(c);
+    if (failure == TXN_CLOSED && !branch->at_edge)
+        tell_dead_flow(c, branch);
     if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
         hop_failed(c, index, 0, now_ms);
     on_local_failure(c, branch, failure, now_ms);

@@ -39,13 +39,14 @@ struct branch {
     uint32_t instance;   /* of the target */
     uint32_t group;      /* of the target */
     uint64_t aor_hash;   /* of the target */
-    uint64_t edge;       /* of the target */
+    uint64_t flow_name;  /* of the target */
     uint8_t state;       /* enum branch_state */
     uint8_t breadth;     /* its share of Max-Breadth (RFC 5393 §5.3) */
     bool rang;           /* a provisional response came */
     bool cancelled;      /* a CANCEL was asked for */
     bool timed_out;      /* by Timer C: its 487 counts as a timeout */
     bool by_size;        /* it went by a stream for its size (RFC 3261 §18.1.1) */
+    bool at_edge;        /* of the target */
 };
 
 /** A target that waits for its turn. */

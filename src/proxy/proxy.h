@@ -41,7 +41,8 @@ struct proxy_target {
     uint32_t group;     /* not 0: of those with the same number the next is tried only when the one
                            before did not answer, refused, or said 503 (RFC 3263 §4.3) */
     uint64_t aor_hash;  /* of `aor`, for flow_failed() */
-    uint64_t edge;      /* not 0: names the Path and Contact of its binding, for flow_failed() */
+    uint64_t flow_name; /* not 0: names its binding, for flow_failed() */
+    bool at_edge;       /* that flow ends at an edge, who says 430 when it is gone */
     uint64_t asleep_ms; /* not 0: its phone has to register first, later than then by the wall
                            clock (RFC 8599): see proxy_config.wake */
 };
@@ -135,8 +136,9 @@ struct proxy_config {
                  uint64_t waiter, uint64_t now_ms, struct id *wait);
     /** Nobody waits for it any more. */
     void (*stop_waiting)(void *user, struct id wait);
-    /** The edge says of a target with `edge` that its flow is gone (430); NULL: nobody asks. */
-    void (*flow_failed)(void *user, uint64_t aor_hash, uint64_t edge);
+    /** The flow of a target with `flow_name` is gone: its edge says so (430), or, where there is
+     * none, the phone's host (TXN_CLOSED). NULL: nobody asks. */
+    void (*flow_failed)(void *user, uint64_t aor_hash, uint64_t flow_name);
     /** A REGISTER with `path` was accepted by the registrar; NULL: nobody asks. */
     void (*registered)(void *user, const struct flow *source);
     /**

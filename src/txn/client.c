@@ -168,7 +168,8 @@ static void tell(struct client *client, uint16_t actions, uint64_t now_ms)
         user->on_failure(user->user, client->id, client->context, TXN_TIMEOUT, now_ms);
     } else if (actions & CLIENT_TELL_ERROR) {
         table->counters.transport_errors++;
-        user->on_failure(user->user, client->id, client->context, TXN_TRANSPORT_ERROR, now_ms);
+        user->on_failure(user->user, client->id, client->context,
+                         client->closed ? TXN_CLOSED : TXN_TRANSPORT_ERROR, now_ms);
     }
 }
 
@@ -366,6 +367,7 @@ void txn_client_fail(struct txn_table *table, struct id id, enum txn_failure fai
 
     if (client == NULL || client->state == ICT_NONE)
         return;
+    client->closed = failure == TXN_CLOSED;
     if (!is_invite(client)) {
         enum nict_event event = timeout ? NICT_TIMER_F : NICT_TRANSPORT_ERROR;
         apply(client, nict_next(client->state, event), NULL, now_ms);

@@ -211,7 +211,7 @@ bool txn_sent_branch(struct slice sent, struct txn_branch *out)
     return find_branch(top_via(rest), out);
 }
 
-void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms)
+void txn_send_failed(struct txn_table *table, struct slice sent, bool closed, uint64_t now_ms)
 {
     struct txn_branch branch;
     size_t space = slice_find(sent, ' ');
@@ -229,6 +229,7 @@ void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms
         client_arm(client);
     } else if (is_what_was_sent(client, method)) {
         client->undelivered = true;
+        client->closed = closed;
         timer_start(table->config.wheel, &client->timer, now_ms);
     }
 }

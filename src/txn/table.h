@@ -73,6 +73,7 @@ struct client {
     bool cancel_wanted : 1;
     bool pending : 1;     /* counted in table->pending */
     bool undelivered : 1; /* a transport error waits for the wheel's next run */
+    bool closed : 1;      /* that error: nobody listens there */
     bool conn_lost : 1;   /* likewise the end of the connection */
 };
 

@@ -46,6 +46,7 @@ enum {
 enum txn_failure {
     TXN_TIMEOUT = 1,     /* Timer B or F: as a 408 (§16.8) */
     TXN_TRANSPORT_ERROR, /* refused, unreachable, connection lost: as a 503 (§16.9) */
+    TXN_CLOSED, /* likewise; who is there says that nobody listens: nothing will arrive later */
 };
 
 /** Who uses transactions. `context` is what was given when the transaction was made. */
@@ -259,10 +260,10 @@ enum txn_response txn_receive_response(struct txn_table *table, const struct sip
 
 /**
  * Bytes of ours could not be delivered: the beginning of a message as sent (ICMP, send error,
- * write queue of a lost connection). A request fails its client transaction; a response ends
- * nothing.
+ * write queue of a lost connection). A request fails its client transaction, with TXN_CLOSED if
+ * `closed`, else with TXN_TRANSPORT_ERROR; a response ends nothing.
  */
-void txn_send_failed(struct txn_table *table, struct slice sent, uint64_t now_ms);
+void txn_send_failed(struct txn_table *table, struct slice sent, bool closed, uint64_t now_ms);
 
 /** A connection is gone: client transactions that wait on it fail, callers are lost. */
 void txn_conn_lost(struct txn_table *table, struct conn_id conn, uint64_t now_ms);

@@ -220,6 +220,7 @@ static unsigned apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, cons
         if (binding == NULL)
             binding = &aor->bindings[aor->count++];
         *binding = (struct sim_binding){.phone = phone,
+                                        .version = ++sim->aor_versions,
                                         .lost = sim->turn_gone,
                                         .lost_ms = sim->now_ms,
                                         .q = q_of(asked->contacts[i]),
@@ -431,7 +432,7 @@ static bool collect(struct sim *sim, unsigned user, struct sim_binding *out, uns
     drop_expired(aor, sim_wall(sim));
     for (unsigned i = 0; i < aor->count && *count < max; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
-        if (is_near_end(sim, binding))
+        if (is_near_end(sim, binding) || binding->vague)
             *certain = false;
         if (strstr(binding->uri, "@sim.example") == NULL) {
             out[(*count)++] = *binding;
@@ -491,14 +492,19 @@ void aors_conn_lost(struct sim *sim, uint32_t phone)
         }
 }
 
-void aors_edge_failed(struct sim *sim, const char *uri)
+void aors_flow_failed(struct sim *sim, const char *uri, bool routed, uint64_t version)
 {
     for (unsigned user = 0; user < SIM_PHONES_MAX; user++)
         for (unsigned i = 0; i < sim->aors[user].count; i++) {
             struct sim_binding *binding = &sim->aors[user].bindings[i];
-            if (binding->lost || binding->path[0] == '\0' || strcmp(binding->uri, uri) != 0)
+            if (binding->lost || (binding->path[0] != '\0') != routed ||
+                (!routed && binding->reg_id == 0) || strcmp(binding->uri, uri) != 0)
                 continue;
-            binding->lost = true;
+            /* What a REGISTER that waits for its receipt leads to was made before. */
+            bool sure = binding->version == version && sim->knobs.mailbox_full_pct == 0 &&
+                        watch_registers(sim, user) == 0;
+            binding->lost = sure;
+            binding->vague = !sure;
             binding->lost_ms = sim->now_ms;
         }
 }
@@ -532,8 +538,10 @@ void aors_restore(struct sim *sim)
         while (block.len > 0 && aor->count < COUNT_OF(aor->bindings) &&
                binding_next(block, &cursor, &binding)) {
             struct sim_binding *made = &aor->bindings[aor->count++];
-            *made = (struct sim_binding){
-                .q = binding.q, .cseq = binding.cseq, .expires_ms = binding.expires_ms};
+            *made = (struct sim_binding){.version = ++sim->aor_versions,
+                                         .q = binding.q,
+                                         .cseq = binding.cseq,
+                                         .expires_ms = binding.expires_ms};
             snprintf(made->uri, sizeof made->uri, "%.*s", SLICE_ARG(binding.contact));
             snprintf(made->call_id, sizeof made->call_id, "%.*s", SLICE_ARG(binding.call_id));
             snprintf(made->path, sizeof made->path, "%.*s", SLICE_ARG(binding.path));

@@ -192,7 +192,7 @@ static void happen(struct sim *sim, struct sim_event *event)
         break;
     case EVENT_REFUSED:
         if (event->boot == sim->boot)
-            node_refused(sim, event->to, event->bytes, event->len);
+            node_refused(sim, event->to, event->a != 0, event->bytes, event->len);
         break;
     case EVENT_PHONE:
         phone_timer(sim, event->a, event->b, (uint32_t)event->c);

@@ -376,6 +376,7 @@ static void flush_outbox(struct outbox *outbox, void *user)
                 .kind = EVENT_REFUSED,
                 .to = (uint32_t)(outbox == &sim->workers[0].outbox ? 0 : 1) % sim->knobs.workers,
                 .boot = sim->boot,
+                .a = !tcp && to % 4 != 3, /* else a router on the way says so */
                 .bytes = text,
                 .len = item->len < 300 ? item->len : 300,
             };
@@ -389,10 +390,10 @@ static void flush_outbox(struct outbox *outbox, void *user)
     outbox->used = 0;
 }
 
-static void note_refused(struct sim *sim, const char *text, bool told)
+static void note_refused(struct sim *sim, const char *text, bool told, bool closed)
 {
     if (!hops_refused(sim, text, told))
-        watch_refused(sim, text, told);
+        watch_refused(sim, text, told, closed);
 }
 
 static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
@@ -409,7 +410,7 @@ static bool post_mail(void *user, unsigned worker, const struct core_mail *mail)
     if (!kept && sim_chance(sim, sim->knobs.mailbox_full_pct)) {
         if (mail->kind == CORE_MAIL_SEND_FAILED) {
             char *text = copy_of(mail->bytes);
-            note_refused(sim, text, false);
+            note_refused(sim, text, false, mail->number != 0);
             free(text);
         }
         return false;
@@ -486,7 +487,7 @@ static void end_turn(struct sim *sim)
         sim->refused = refused->next;
         struct core *core = sim->workers[refused->worker].core;
         struct slice bytes = {refused->bytes, refused->len};
-        core_send_failed(core, bytes, sim->now_ms, sim_wall(sim));
+        core_send_failed(core, bytes, false, sim->now_ms, sim_wall(sim));
         (void)core_run(core, sim->now_ms, sim_wall(sim), 256); /* which tells who sent it */
         free(refused);
         flush_all(sim);
@@ -905,20 +906,20 @@ void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event)
         note_taken(sim, event->from, event->bytes);
     }
     if (event->mail.kind == CORE_MAIL_SEND_FAILED)
-        note_refused(sim, event->bytes, true);
+        note_refused(sim, event->bytes, true, event->mail.number != 0);
     end_turn(sim);
 }
 
-void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len)
+void node_refused(struct sim *sim, uint32_t worker, bool closed, const char *bytes, size_t len)
 {
     if (!sim->node_up)
         return;
     sim->posted = false;
     sim->worker_now = worker;
-    core_send_failed(sim->workers[worker].core, (struct slice){bytes, len}, sim->now_ms,
+    core_send_failed(sim->workers[worker].core, (struct slice){bytes, len}, closed, sim->now_ms,
                      sim_wall(sim));
     if (!sim->posted)
-        note_refused(sim, bytes, true);
+        note_refused(sim, bytes, true, closed);
     end_turn(sim);
 }
 

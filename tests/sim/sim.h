@@ -69,7 +69,7 @@ enum sim_event_kind {
     EVENT_DATAGRAM = 1, /* to `to` */
     EVENT_MAIL,         /* for worker `to` */
     EVENT_RECEIPT,
-    EVENT_REFUSED, /* ICMP: the node's datagram found no port */
+    EVENT_REFUSED, /* ICMP: the node's datagram found no port (`a`: 1), or no way */
     EVENT_PHONE,   /* timer of a phone: `a` = what, `b` = which */
     EVENT_CRASH,
     EVENT_RESTART,
@@ -322,8 +322,10 @@ struct sim_binding {
     bool added; /* by a redirection, at: */
     uint64_t added_ms;
     unsigned q;
-    bool lost; /* its connection is gone, since: */
+    uint64_t version; /* another with each REGISTER */
+    bool lost;        /* its connection or flow is gone, since: */
     uint64_t lost_ms;
+    bool vague;          /* nobody can say whether the node knows that its flow is gone */
     uint64_t expires_ms; /* wall clock */
 };
 
@@ -411,6 +413,7 @@ struct sim {
     bool turn_gone;              /* the connection of the request at hand is lost */
     uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */
     struct sim_aor aors[SIM_PHONES_MAX];
+    uint64_t aor_versions;
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];
     struct sim_nonce *nonces[SIM_HEADS]; /* by the hash of their text */
@@ -476,7 +479,8 @@ void node_dns_answer(struct sim *sim, uint32_t worker, struct id question,
                      const struct dns_answer *answer);
 void node_mail(struct sim *sim, uint32_t worker, const struct sim_event *event);
 void node_receipt(struct sim *sim, const struct sim_event *event);
-void node_refused(struct sim *sim, uint32_t worker, const char *bytes, size_t len);
+/** `closed`: nobody listens at its port. */
+void node_refused(struct sim *sim, uint32_t worker, bool closed, const char *bytes, size_t len);
 /** Transactions of all workers that wait for an answer. */
 unsigned node_pending(const struct sim *sim);
 /** How long a message that comes now has waited: nothing to speak of, or too long, in spells. */
@@ -637,8 +641,12 @@ bool aors_has_contact(struct sim *sim, const char *uri);
 bool aors_is_round(struct sim *sim, unsigned user);
 void aors_restore(struct sim *sim);
 void aors_conn_lost(struct sim *sim, uint32_t phone);
-/** A 430 from the edge of a target: the node does not try that binding any more (RFC 5626 §9.3). */
-void aors_edge_failed(struct sim *sim, const char *uri);
+/**
+ * Of a target the edge has said 430 (`routed`), or the phone's host that nobody listens there: the
+ * node does not try that registration any more (RFC 5626 sections 7 and 9.3). `version`: of the
+ * binding that was tried; 0: who knows.
+ */
+void aors_flow_failed(struct sim *sim, const char *uri, bool routed, uint64_t version);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);
@@ -658,7 +666,8 @@ void watch_close(struct sim *sim);
 /** The node has handled this message of a phone; what it sends for it comes next. */
 void watch_in(struct sim *sim, uint32_t from, const char *text);
 void watch_out(struct sim *sim, uint32_t to, const char *text);
-void watch_refused(struct sim *sim, const char *text, bool known);
+/** `closed`: by ICMP, of the phone's host itself. */
+void watch_refused(struct sim *sim, const char *text, bool known, bool closed);
 /** What was sent went nowhere: its stream is gone, and the worker hears of it any time now. */
 void watch_gone(struct sim *sim, const char *text);
 /** The connection of a phone is gone. */

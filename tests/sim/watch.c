@@ -422,6 +422,19 @@ static void final_again(struct sim *sim, struct sent *sent, const char *text, un
         pass(watch, parent, text);
 }
 
+/** It has told that the flow of the target that it went to is gone. */
+static void flow_failed(struct sim *sim, const struct sent *sent)
+{
+    const struct served *parent = sent->parent;
+    char uri[256];
+
+    if (parent == NULL || parent->in_dialog)
+        return;
+    same_final_uri(sim, sent->text, uri, sizeof uri);
+    aors_flow_failed(sim, uri, watch_by_router(sent->text),
+                     sent->target >= 0 ? parent->targets[sent->target].version : 0);
+}
+
 static void final_in(struct sim *sim, struct sent *sent, const char *text, unsigned status)
 {
     struct watch *watch = sim->watch;
@@ -442,11 +455,8 @@ static void final_in(struct sim *sim, struct sent *sent, const char *text, unsig
             watch->ack_child = sent;
         }
     }
-    if (parent != NULL && !parent->in_dialog && status == 430 && watch_by_router(sent->text)) {
-        char uri[256];
-        same_final_uri(sim, sent->text, uri, sizeof uri);
-        aors_edge_failed(sim, uri);
-    }
+    if (status == 430 && watch_by_router(sent->text))
+        flow_failed(sim, sent);
     if (parent != NULL && status >= 300 && status < 400)
         watch_follow(sim, sent);
     if (parent == NULL || status >= 300)
@@ -504,7 +514,7 @@ void watch_in(struct sim *sim, uint32_t from, const char *text)
 }
 
 /** The node has learned that what it sent was refused. */
-void watch_refused(struct sim *sim, const char *text, bool known)
+void watch_refused(struct sim *sim, const char *text, bool known, bool closed)
 {
     char branch[96], method[16];
 
@@ -525,6 +535,8 @@ void watch_refused(struct sim *sim, const char *text, bool known)
         sent->refused = true;
         sent->done_ms = sim->now_ms;
         sent->resend_ms = NEVER;
+        if (closed && !watch_by_router(sent->text))
+            flow_failed(sim, sent);
     }
 }
 

@@ -407,7 +407,8 @@ static void the_next_address_is_tried_by_a_new_transaction(void **state)
 
     struct world_sent second = w.sent[1];
     w.sent_count = 0;
-    core_send_failed(w.core, slice_of(second.text), w.now_ms, w.wall_ms); /* refused by ICMP */
+    core_send_failed(w.core, slice_of(second.text), true, w.now_ms,
+                     w.wall_ms); /* refused by ICMP */
     world_pass(&w, 10);
     assert_int_equal(1, w.sent_count); /* nobody is left; 503 is not passed on (§16.7 step 6) */
     assert_sent(&w, 0, "SIP/2.0 500");

@@ -108,11 +108,13 @@ static void a_message_that_failed_goes_to_the_worker_in_its_topmost_via(void **s
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         w.mail_count = 0;
         with_branches(cases[i].text, text, sizeof text);
-        core_send_failed(w.core, slice_of(text), w.now_ms, w.wall_ms);
+        core_send_failed(w.core, slice_of(text), true, w.now_ms, w.wall_ms);
         if (w.mail_count != (cases[i].to != 0 ? 1 : 0))
             fail_msg("%s: %u letters", cases[i].why, w.mail_count);
         if (cases[i].to != 0 && w.mail[0].to != cases[i].to)
             fail_msg("%s: to worker %u", cases[i].why, w.mail[0].to);
+        if (cases[i].to != 0)
+            assert_int_equal(1, w.mail[0].mail.number); /* it is told why */
     }
     world_close(&w);
 }

@@ -50,6 +50,7 @@ struct heard {
     enum what what;
     unsigned worker;
     bool stream;
+    bool closed;
     struct flow flow;
     struct conn_id conn;
     size_t len;
@@ -139,10 +140,10 @@ static bool may_read(void *user, const struct addr *remote)
     return !worker->f->hold;
 }
 
-static void on_failed(void *user, struct slice sent)
+static void on_failed(void *user, struct slice sent, bool closed)
 {
     struct worker *worker = user;
-    hear(worker, FAILED, sent);
+    hear(worker, FAILED, sent)->closed = closed;
     heard_done(worker->f);
 }
 
@@ -742,6 +743,7 @@ static void a_refused_datagram_is_reported_and_others_still_go_out(void **state)
         struct heard *heard = wait_heard(f, i + 1);
         assert_int_equal(FAILED, heard->what); /* in either worker: the kernel chooses one */
         assert_memory_equal("INVITE sip:nobody", heard->text, 17);
+        assert_true(heard->closed);
         send_by(f, 0, &here, SLICE(PONG));
         peer_expect(fd, PONG);
         close(fd);
@@ -761,6 +763,7 @@ static void what_cannot_be_sent_at_all_is_reported_at_once(void **state)
     to.listener = UDP4;
     send_by(f, 1, &to, SLICE(PING));
     assert_int_equal(FAILED, wait_heard(f, 1)->what);
+    assert_false(wait_heard(f, 1)->closed);
     to.transport = TRANSPORT_TLS; /* there is no such listener */
     send_by(f, 1, &to, SLICE(PING));
     struct heard *heard = wait_heard(f, 2);

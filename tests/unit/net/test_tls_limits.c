@@ -67,11 +67,12 @@ static bool on_receive(void *user, struct slice bytes, bool stream, const struct
     return !f->refuse;
 }
 
-static void on_failed(void *user, struct slice sent)
+static void on_failed(void *user, struct slice sent, bool closed)
 {
     struct fixture *f = user;
 
     (void)sent;
+    (void)closed;
     pthread_mutex_lock(&f->lock);
     f->failed++;
     pthread_mutex_unlock(&f->lock);

@@ -454,7 +454,7 @@ static inline void world_cancel(struct world *w)
 /** The callee's host is not there: ICMP came back for a request. */
 static inline void world_refuse(struct world *w, const struct sent *request)
 {
-    txn_send_failed(w->txns, (struct slice){request->text, request->len}, w->now_ms);
+    txn_send_failed(w->txns, (struct slice){request->text, request->len}, false, w->now_ms);
     world_pass(w, 0);
 }
 

@@ -255,7 +255,7 @@ static void a_cancel_that_cannot_be_delivered_is_not_resent(void **unused)
     assert_true(world_answer(w, 0, 180, &to));
     txn_client_cancel(w->table, id, reason, w->now_ms);
     world_flush(w);
-    txn_send_failed(w->table, (struct slice){w->sent[1].text, w->sent[1].len}, w->now_ms);
+    txn_send_failed(w->table, (struct slice){w->sent[1].text, w->sent[1].len}, false, w->now_ms);
     world_run(w, 31999);
     assert_int_equal(w->sent_count, 2);
     assert_int_equal(w->told_count, 1);

@@ -353,7 +353,7 @@ static void a_transaction_may_be_failed_from_outside_once_and_before_its_answer_
     (void)unused;
 
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        for (unsigned failure = TXN_TIMEOUT; failure <= TXN_TRANSPORT_ERROR; failure++) {
+        for (unsigned failure = TXN_TIMEOUT; failure <= TXN_CLOSED; failure++) {
             struct world *w = world_open(10);
             struct id id = world_send(w, cases[i].request, &to, 1);
             if (cases[i].status != 0)

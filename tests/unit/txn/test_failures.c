@@ -18,26 +18,28 @@ static struct slice bytes_of(const struct world *w, uint32_t index)
     return (struct slice){w->sent[index].text, w->sent[index].len};
 }
 
+/* Who is there may say so himself: then nobody listens there. */
 static void a_refused_request_fails_with_the_next_run(void **unused)
 {
     static const struct request *requests[] = {&invite, &bye};
     struct flow to = world_udp(20, 5060);
     (void)unused;
 
-    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+    for (size_t i = 0; i < 2 * COUNT_OF(requests); i++) {
         struct world *w = world_open(10);
-        world_send(w, requests[i], &to, 1);
+        bool closed = i >= COUNT_OF(requests);
+        world_send(w, requests[i % COUNT_OF(requests)], &to, 1);
         world_run(w, 100);
-        txn_send_failed(w->table, bytes_of(w, 0), w->now_ms);
-        txn_send_failed(w->table, bytes_of(w, 0), w->now_ms);
+        txn_send_failed(w->table, bytes_of(w, 0), closed, w->now_ms);
+        txn_send_failed(w->table, bytes_of(w, 0), closed, w->now_ms);
         assert_int_equal(w->told_count, 0); /* never from within */
         world_run(w, 0);
         assert_int_equal(w->told_count, 2);
         assert_int_equal(w->told[0].kind, TOLD_FAILURE);
-        assert_int_equal(w->told[0].detail, TXN_TRANSPORT_ERROR);
+        assert_int_equal(w->told[0].detail, closed ? TXN_CLOSED : TXN_TRANSPORT_ERROR);
         assert_int_equal(w->told[1].kind, TOLD_CLIENT_END);
         assert_int_equal(txn_counters(w->table)->transport_errors, 1);
-        txn_send_failed(w->table, bytes_of(w, 0), w->now_ms);
+        txn_send_failed(w->table, bytes_of(w, 0), false, w->now_ms);
         world_run(w, 1000);
         assert_int_equal(w->told_count, 2);
         world_close(w);
@@ -56,10 +58,10 @@ static void a_request_that_is_cut_off_is_known_by_its_branch(void **unused)
     const char *at = strstr(w->sent[0].text, w->branch);
     size_t needed = (size_t)(at - sent.data) + TXN_BRANCH_LEN;
     for (size_t len = 0; len < needed; len++)
-        txn_send_failed(w->table, (struct slice){sent.data, len}, w->now_ms);
+        txn_send_failed(w->table, (struct slice){sent.data, len}, false, w->now_ms);
     world_run(w, 0);
     assert_int_equal(w->told_count, 0);
-    txn_send_failed(w->table, (struct slice){sent.data, needed}, w->now_ms);
+    txn_send_failed(w->table, (struct slice){sent.data, needed}, false, w->now_ms);
     world_run(w, 0);
     assert_int_equal(world_told(w, TOLD_FAILURE), 1);
     world_close(w);
@@ -98,12 +100,12 @@ static void what_is_not_ours_fails_nothing(void **unused)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char text[512];
         int len = snprintf(text, sizeof text, "%s%s%s", cases[i].before, w->branch, cases[i].after);
-        txn_send_failed(w->table, (struct slice){text, (size_t)len}, w->now_ms);
+        txn_send_failed(w->table, (struct slice){text, (size_t)len}, false, w->now_ms);
         world_run(w, 0);
         if (w->told_count != 0)
             fail_msg("%s", cases[i].why);
     }
-    txn_send_failed(w->table, SLICE_EMPTY, w->now_ms);
+    txn_send_failed(w->table, SLICE_EMPTY, false, w->now_ms);
     world_run(w, 0);
     assert_int_equal(w->told_count, 0);
     world_close(w);
@@ -120,7 +122,7 @@ static void a_compact_via_is_found(void **unused)
     int len = snprintf(
         text, sizeof text,
         "BYE sip:a SIP/2.0\r\nTo: <sip:a>\r\nv : SIP/2.0/UDP 192.0.2.1;branch=%s\r\n", w->branch);
-    txn_send_failed(w->table, (struct slice){text, (size_t)len}, w->now_ms);
+    txn_send_failed(w->table, (struct slice){text, (size_t)len}, false, w->now_ms);
     world_run(w, 0);
     assert_int_equal(world_told(w, TOLD_FAILURE), 1);
     world_close(w);
@@ -133,7 +135,7 @@ static void an_answer_that_comes_first_wins(void **unused)
     (void)unused;
 
     world_send(w, &invite, &to, 1);
-    txn_send_failed(w->table, bytes_of(w, 0), w->now_ms);
+    txn_send_failed(w->table, bytes_of(w, 0), false, w->now_ms);
     assert_true(world_answer(w, 0, 200, &to));
     world_run(w, 31999);
     assert_int_equal(world_told(w, TOLD_FAILURE), 0);
@@ -152,7 +154,7 @@ static void an_old_refusal_after_a_provisional_response_is_ignored(void **unused
 
     struct id id = world_send(w, &invite, &to, 1);
     assert_true(world_answer(w, 0, 180, &to));
-    txn_send_failed(w->table, bytes_of(w, 0), w->now_ms);
+    txn_send_failed(w->table, bytes_of(w, 0), false, w->now_ms);
     world_run(w, 1000);
     assert_int_equal(w->told_count, 1);
     txn_client_cancel(w->table, id, SLICE_EMPTY, w->now_ms); /* its timers run as ever */
@@ -169,10 +171,11 @@ static void a_refused_ack_ends_what_waits_in_completed_quietly(void **unused)
 
     world_send(w, &invite, &to, 1);
     assert_true(world_answer(w, 0, 486, &to));
-    txn_send_failed(w->table, bytes_of(w, 0), w->now_ms); /* the INVITE: too late to matter */
+    txn_send_failed(w->table, bytes_of(w, 0), false,
+                    w->now_ms); /* the INVITE: too late to matter */
     world_run(w, 0);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 0);
-    txn_send_failed(w->table, bytes_of(w, 1), w->now_ms);
+    txn_send_failed(w->table, bytes_of(w, 1), false, w->now_ms);
     world_run(w, 0);
     assert_int_equal(world_told(w, TOLD_CLIENT_END), 1);
     assert_int_equal(world_told(w, TOLD_FAILURE), 0);

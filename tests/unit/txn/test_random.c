@@ -259,7 +259,7 @@ static void disturb(struct run *r)
     case 3:
         if (w->sent_count > 0 && w->sent_count < WORLD_SENT_MAX) {
             const struct sent *sent = &w->sent[below(r, w->sent_count)];
-            txn_send_failed(w->table, (struct slice){sent->text, sent->len}, w->now_ms);
+            txn_send_failed(w->table, (struct slice){sent->text, sent->len}, false, w->now_ms);
         }
         break;
     case 4:
