@@ -380,6 +380,7 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     if (user >= SIM_PHONES_MAX || status == 401 || theirs || status == 404 || status == 482)
         return; /* access, and requests that came twice: elsewhere */
     struct sim_aor *aor = &sim->aors[user];
+    gruus_before(sim, aor);
     drop_expired(aor, sim_wall(sim));
     for (unsigned i = 0; i < aor->count; i++)
         aor->bindings[i].touched = false;
@@ -415,8 +416,11 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
                          : "overtaken by a later one");
         return;
     }
+    for (unsigned i = 0; i < asked.count && !repeat && !asked.star; i++)
+        gruus_registered(sim, aor, asked.contacts[i], asked.call_id);
     if (!repeat)
         apply(sim, aor, phone, request, &asked);
+    gruus_given(sim, user, request, answer);
     check_path(sim, request, answer);
     check_date(sim, answer);
     check_listed(sim, aor, user, answer);
@@ -559,5 +563,7 @@ void aors_restore(struct sim *sim)
         drop_expired(&old, sim_wall(sim));
         if (!sim->knobs.memory_store && !sim->knobs.starved && !sim->aor_open[user])
             check_kept(sim, user, &old, aor);
+        if (sim->knobs.starved || sim->aor_open[user])
+            gruus_restored(sim, user);
     }
 }

@@ -14,7 +14,7 @@ static void send_invite(struct sim *sim, uint32_t index)
 {
     struct call *call = &sim->calls[index];
     struct phone *phone = &sim->phones[call->phone];
-    char uri[64], contact[80];
+    char uri[160], contact[80];
 
     snprintf(uri, sizeof uri, "%.*s", (int)strcspn(call->invite + 7, " "), call->invite + 7);
     phone_make_branch(sim, call->branch, sizeof call->branch);
@@ -86,6 +86,9 @@ void phone_on_call_timer(struct sim *sim, uint32_t index)
     if (sim_chance(sim, 25))
         snprintf(call->invite, sizeof call->invite, "INVITE sip:%u@sim.example SIP/2.0",
                  100 + sim->phones[callee].user);
+    else if (sim->calls_begun % 5 == 1 && gruus_pick(sim, sim->calls_begun / 5) != NULL)
+        snprintf(call->invite, sizeof call->invite, "INVITE sip:%s@sim.example;gr SIP/2.0",
+                 gruus_pick(sim, sim->calls_begun / 5));
     else if (has_gruu(sim, &sim->phones[callee]) && sim->calls_begun % 3 == 0)
         snprintf(call->invite, sizeof call->invite,
                  "INVITE sip:u%u@sim.example;gr=urn:uuid:0000-%u SIP/2.0", sim->phones[callee].user,

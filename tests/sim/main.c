@@ -387,6 +387,8 @@ static void clear_crowd(struct sim *sim)
     memset(sim->ask_names, 0, sizeof sim->ask_names);
     memset(sim->phones, 0, sizeof sim->phones);
     memset(sim->aors, 0, sizeof sim->aors);
+    memset(sim->gruus, 0, sizeof sim->gruus);
+    sim->gruu_count = 0;
     sim->leg_count = 0;
     sim->ask_count = 0;
     sim->sent_by_node = 0;

@@ -195,6 +195,9 @@ void phone_on_register_timer(struct sim *sim, struct phone *phone)
     if (sim->now_ms > sim->quiet_at_ms)
         return; /* lets it expire */
     phone->acked_until_ms = sim_wall(sim) + (uint64_t)phone->expires_s * 1000;
+    if (phone->instance && phone->cseq % 4 == 1) /* it was switched off and on */
+        snprintf(phone->call_id, sizeof phone->call_id, "reg-%u-%u-%llx", phone->index, phone->cseq,
+                 (unsigned long long)(sim->seed * 77 + sim->now_ms));
     send_register(sim, phone);
 }
 

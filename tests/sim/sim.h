@@ -13,6 +13,7 @@
  *   text.c    SIP as text
  *   same.c    is what was sent on what was received?
  *   aors.c    what the bindings must be
+ *   gruus.c   which temporary GRUUs count
  *   access.c  who may get through
  *   watch.c   every transaction of the node, as the network sees it; watch.h names its other files
  *   probe.c   single requests whose answers are known
@@ -47,6 +48,7 @@ enum {
     SIM_CLIENT = 96,                 /* and up: who calls them */
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
+    SIM_GRUUS_MAX = 128,
     SIM_MIN_EXPIRES = 20,
     SIM_MAX_EXPIRES = 300,
     SIM_DEFAULT_EXPIRES = 200,
@@ -334,6 +336,15 @@ struct sim_aor {
     unsigned count;
 };
 
+/** A temporary GRUU that was given out. */
+struct sim_gruu {
+    char name[96]; /* its user part */
+    uint32_t phone;
+    unsigned user;
+    uint64_t epoch, given_ms;
+    bool unsure; /* nobody can say whether it still counts */
+};
+
 struct sim_nonce {
     struct sim_nonce *next;
     char text[64];
@@ -414,6 +425,9 @@ struct sim {
     uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */
     struct sim_aor aors[SIM_PHONES_MAX];
     uint64_t aor_versions;
+    struct sim_gruu gruus[SIM_GRUUS_MAX];                                       /* a ring */
+    uint64_t gruu_count;                                                        /* that ever were */
+    uint64_t gruu_epochs[SIM_PHONES_MAX + 1], gruu_news_ms[SIM_PHONES_MAX + 1]; /* by phone */
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];
     struct sim_nonce *nonces[SIM_HEADS]; /* by the hash of their text */
@@ -647,6 +661,22 @@ void aors_conn_lost(struct sim *sim, uint32_t phone);
  * binding that was tried; 0: who knows.
  */
 void aors_flow_failed(struct sim *sim, const char *uri, bool routed, uint64_t version);
+
+/* gruus.c */
+/** A 200 to a REGISTER of this AOR is looked at; nothing has been dropped yet. */
+void gruus_before(struct sim *sim, const struct sim_aor *aor);
+/** A Contact of a REGISTER that was accepted is about to be applied. */
+void gruus_registered(struct sim *sim, const struct sim_aor *aor, const char *contact,
+                      const char *call_id);
+/** Checks and keeps what a 200 gives out. */
+void gruus_given(struct sim *sim, unsigned user, const char *request, const char *answer);
+/** Nobody knows what of the user's REGISTERs the node has kept. */
+void gruus_restored(struct sim *sim, unsigned user);
+bool gruus_is_temporary(const char *uri);
+/** The phone that a temporary GRUU leads to; 0: it does not count. */
+uint32_t gruus_phone(struct sim *sim, const char *uri, unsigned *user, bool *sure);
+/** The user part of one of the last; NULL: there is none yet. */
+const char *gruus_pick(const struct sim *sim, uint64_t number);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);

@@ -27,12 +27,18 @@ static bool has_six_before(const struct served *served, const struct sent *child
 }
 
 /** The user that a Request-URI of ours names; SIM_PHONES_MAX: none of them. */
-unsigned watch_user_of_request(const struct sim *sim, const char *text)
+unsigned watch_user_of_request(struct sim *sim, const char *text)
 {
     char uri[128];
     const char *at = text + strcspn(text, " ") + 1;
 
     snprintf(uri, sizeof uri, "%.*s", (int)strcspn(at, " "), at);
+    if (gruus_is_temporary(uri)) {
+        bool sure;
+        unsigned user = SIM_PHONES_MAX;
+        uint32_t phone = gruus_phone(sim, uri, &user, &sure);
+        return phone != 0 && !sim->disabled[user] ? user : SIM_PHONES_MAX;
+    }
     if (strncmp(uri, "tel:", 4) == 0)
         at = uri + 4;
     else if (strncmp(uri, "sip:", 4) == 0 &&
@@ -76,16 +82,24 @@ static unsigned drop_targets(const struct sim *sim, const struct served *served,
 }
 
 /** Of a request to a GRUU only the targets with its instance are left (RFC 5627 section 6.1). */
-static unsigned keep_instance(const char *request, struct sim_binding *targets, unsigned count)
+static unsigned keep_instance(struct sim *sim, struct served *served)
 {
+    struct sim_binding *targets = served->targets;
     char uri[256], instance[80];
-    unsigned kept = 0;
+    unsigned kept = 0, user, count = served->target_count;
 
-    text_request_uri(request, uri, sizeof uri);
+    text_request_uri(served->text, uri, sizeof uri);
     const char *gr = strstr(uri, ";gr=");
-    if (gr == NULL)
+    if (gr != NULL) {
+        snprintf(instance, sizeof instance, "\"<%.64s>\"", gr + 4);
+    } else if (gruus_is_temporary(uri)) {
+        bool sure;
+        uint32_t phone = gruus_phone(sim, uri, &user, &sure);
+        served->certain = served->certain && sure;
+        snprintf(instance, sizeof instance, "\"<urn:uuid:0000-%u>\"", phone);
+    } else {
         return count;
-    snprintf(instance, sizeof instance, "\"<%.64s>\"", gr + 4);
+    }
     for (unsigned i = 0; i < count; i++)
         if (strcmp(targets[i].instance, instance) == 0)
             targets[kept++] = targets[i];
@@ -106,7 +120,7 @@ void watch_locate(struct sim *sim, struct served *served)
     served->target_count =
         drop_targets(sim, served, served->targets,
                      aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
-    served->target_count = keep_instance(served->text, served->targets, served->target_count);
+    served->target_count = keep_instance(sim, served);
 }
 
 /** Is the other proxy the next hop of this message, by its Route? */

@@ -120,7 +120,7 @@ bool watch_same_field(const char *a, const char *b, const char *name, unsigned n
 /* targets.c */
 bool watch_has_six(const struct served *served);
 /** The user that a Request-URI of ours names; SIM_PHONES_MAX: none of them. */
-unsigned watch_user_of_request(const struct sim *sim, const char *text);
+unsigned watch_user_of_request(struct sim *sim, const char *text);
 void watch_locate(struct sim *sim, struct served *served);
 /** Is the other proxy the next hop of this message, by its Route? */
 bool watch_by_router(const char *text);
