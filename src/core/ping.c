@@ -222,18 +222,15 @@ bool ping_is_for(const struct binding *binding)
            !binding->push; /* it sleeps, and is woken when somebody wants it */
 }
 
-static bool is_resting(const struct pings *pings)
-{
-    return pings->timer.fn != NULL && !timer_armed(&pings->timer);
-}
-
 void ping_wanted(struct core *core)
 {
     struct pings *pings = &core->pings;
 
-    if (!is_resting(pings) || core->draining)
+    if (pings->timer.fn == NULL || core->draining)
         return;
-    pings->empty_rounds = 0;
+    pings->empty_rounds = 0; /* the present round may have passed its place: there is another one */
+    if (timer_armed(&pings->timer))
+        return;
     pings->round_ms = core->now_ms;
     timer_start(&core->wheel, &pings->timer, core->now_ms + TICK_MS);
 }

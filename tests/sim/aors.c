@@ -223,6 +223,7 @@ static unsigned apply(struct sim *sim, struct sim_aor *aor, uint32_t phone, cons
                                         .version = ++sim->aor_versions,
                                         .lost = sim->turn_gone,
                                         .lost_ms = sim->now_ms,
+                                        .made_ms = sim->now_ms,
                                         .q = q_of(asked->contacts[i]),
                                         .cseq = asked->cseq,
                                         .expires_ms = sim_wall(sim) + expires * UINT64_C(1000)};

@@ -154,25 +154,27 @@ void gruus_restored(struct sim *sim, unsigned user)
             doubt(sim, phone);
 }
 
-/** Is a phone registered at all, or nearly so? */
-static bool is_there(const struct sim *sim, unsigned user, uint32_t phone)
+/** Until when a phone is registered, wall clock; 0: it is not at all. */
+static uint64_t there_until(const struct sim *sim, unsigned user, uint32_t phone)
 {
     const struct sim_aor *aor = &sim->aors[user];
+    uint64_t until_ms = 0;
 
     for (unsigned i = 0; i < aor->count; i++)
-        if (is_of(&aor->bindings[i], phone) &&
-            aor->bindings[i].expires_ms + NEAR_MS > sim_wall(sim))
-            return true;
-    return false;
+        if (is_of(&aor->bindings[i], phone) && aor->bindings[i].expires_ms > until_ms)
+            until_ms = aor->bindings[i].expires_ms;
+    return until_ms;
 }
 
 uint32_t gruus_phone(struct sim *sim, const char *uri, unsigned *user, bool *sure)
 {
     const struct sim_gruu *gruu = find(sim, uri + strlen("sip:"));
+    uint64_t until_ms = gruu != NULL ? there_until(sim, gruu->user, gruu->phone) : 0;
+    bool counts = gruu != NULL && gruu->epoch == sim->gruu_epochs[gruu->phone];
 
-    *sure = gruu != NULL && !gruu->unsure && sim->now_ms > sim->gruu_news_ms[gruu->phone] + NEWS_MS;
-    if (gruu == NULL || !is_there(sim, gruu->user, gruu->phone) ||
-        (*sure && gruu->epoch != sim->gruu_epochs[gruu->phone]))
+    *sure = gruu != NULL && !gruu->unsure && until_ms > sim_wall(sim) + NEAR_MS &&
+            sim->now_ms > sim->gruu_news_ms[gruu->phone] + NEWS_MS;
+    if (until_ms == 0 || (*sure && !counts))
         return 0;
     *user = gruu->user;
     return gruu->phone;

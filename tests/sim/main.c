@@ -80,6 +80,7 @@ static void draw_knobs(struct sim *sim)
     knobs->sleepy = !knobs->starved && !knobs->overload && !knobs->router &&
                     (sim->seed % 8 == 3 || sim->seed % 16 == 6);
     knobs->starved |= knobs->sleepy; /* who is called when is tried in tests/unit */
+    knobs->pings = knobs->nat_pct > 0 && !knobs->overload && sim->seed % 3 != 1;
     knobs->names = !knobs->starved && (sim->seed + sim->boot) % 3 == 1;
     sim->end_ms = sim->quiet_at_ms + AFTER_MS;
 }
@@ -181,7 +182,9 @@ static void happen(struct sim *sim, struct sim_event *event)
             stream_read(sim, event);
         else if (event->to == SIM_NODE)
             node_receive(sim, event->from, event->bytes, event->len);
-        else
+        else if (pings_is_stun(event->bytes, event->len))
+            pings_told(sim, event->to, event->bytes, event->len);
+        else if (!pings_is_empty_line(event->bytes, event->len))
             phone_receive(sim, event->to, event->bytes);
         break;
     case EVENT_MAIL:
@@ -278,6 +281,7 @@ static void run(struct sim *sim)
         if (sim->trace_ms != 0 && sim->now_ms >= sim->trace_ms)
             sim->trace = true;
         watch_sweep(sim);
+        pings_sweep(sim);
         hops_sweep(sim);
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))

@@ -640,6 +640,7 @@ static struct core_config core_config_of(struct sim *sim, unsigned worker)
                       .max_contacts = sim->knobs.max_contacts,
                       .gruu = true},
         .wait = {.wait_ms = 20000, .awake_ms = 10000, .max = sim->knobs.phones},
+        .ping = {.every_ms = sim->knobs.pings ? SIM_PING_MS : 0, .misses = 2, .rate = 100},
         .timer_c_ms = SIM_TIMER_C_MS,
         .recurse_on_3xx = sim->knobs.recurse,
         .overload_target_ms = sim->knobs.overload ? SIM_OVERLOAD_TARGET_MS : 0,
@@ -732,6 +733,7 @@ void node_start(struct sim *sim)
         }
     }
     sim->node_up = true;
+    sim->started_ms = sim->now_ms;
     aors_restore(sim);
     restore(sim);
     restore_calls(sim);
@@ -888,6 +890,13 @@ void node_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len)
                 sim->now_ms);
     core_receive(sim->workers[arrives].core, (struct slice){bytes, len},
                  tcp ? SIP_STREAM : SIP_DATAGRAM, &source, sim->now_ms, sim_wall(sim));
+    if (pings_is_stun(bytes, len)) {
+        uint64_t answers = sim->stun_answers;
+        end_turn(sim);
+        if (sim->stun_answers != answers + 1 && !sim->knobs.starved)
+            sim_fail(sim, "phone %u was not answered by STUN", from);
+        return;
+    }
     if (!sim->posted)
         watch_in(sim, from, bytes);
     end_turn(sim);

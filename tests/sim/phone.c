@@ -240,8 +240,8 @@ void phone_receive(struct sim *sim, uint32_t index, char *text)
         phone_on_bye(sim, index, text);
     else if (strcmp(method, "MESSAGE") == 0)
         on_message(sim, index, text);
-    else if (strcmp(method, "FROB") == 0 || strcmp(method, "INFO") == 0 ||
-             strcmp(method, "REFER") == 0)
+    else if (strcmp(method, "OPTIONS") == 0 || strcmp(method, "FROB") == 0 ||
+             strcmp(method, "INFO") == 0 || strcmp(method, "REFER") == 0)
         on_other(sim, index, text);
     else
         sim_fail(sim, "phone %u got a %s", index, method);
@@ -302,6 +302,8 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
         if (sim->now_ms > sim->quiet_at_ms)
             return;
         probe_send(sim, which);
+        if (!sim->phones[which].tcp && sim->seed % 2 == 1)
+            pings_ask_stun(sim, which);
         phone_set_timer(sim, PT_PROBE, which, 0, sim_range(sim, 1000, 15000));
         return;
     case PT_ASK:

@@ -14,6 +14,7 @@
  *   same.c    is what was sent on what was received?
  *   aors.c    what the bindings must be
  *   gruus.c   which temporary GRUUs count
+ *   pings.c   keepalives: OPTIONS of the node, STUN of phones
  *   access.c  who may get through
  *   watch.c   every transaction of the node, as the network sees it; watch.h names its other files
  *   probe.c   single requests whose answers are known
@@ -49,6 +50,7 @@ enum {
     SIM_ASKS_MAX = 512,
     SIM_COUNTS = 256, /* of one nonce */
     SIM_GRUUS_MAX = 128,
+    SIM_PING_MS = 20000,
     SIM_MIN_EXPIRES = 20,
     SIM_MAX_EXPIRES = 300,
     SIM_DEFAULT_EXPIRES = 200,
@@ -126,6 +128,7 @@ struct sim_knobs {
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
     bool names;    /* there are far domains */
+    bool pings;    /* phones behind NATs are asked whether they are there */
     bool records;  /* calls are recorded */
     bool overload; /* queues stand at times, and new requests are refused */
     bool starved; /* too little of everything, or loops: leaks, storms and crashes count, no more */
@@ -327,8 +330,10 @@ struct sim_binding {
     uint64_t version; /* another with each REGISTER */
     bool lost;        /* its connection or flow is gone, since: */
     uint64_t lost_ms;
-    bool vague;          /* nobody can say whether the node knows that its flow is gone */
-    uint64_t expires_ms; /* wall clock */
+    bool vague;                /* nobody can say whether the node knows that its flow is gone */
+    uint64_t made_ms, ping_ms; /* when it was registered, and pinged last */
+    char ping[96];             /* the branch of that */
+    uint64_t expires_ms;       /* wall clock */
 };
 
 struct sim_aor {
@@ -425,8 +430,10 @@ struct sim {
     uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */
     struct sim_aor aors[SIM_PHONES_MAX];
     uint64_t aor_versions;
-    struct sim_gruu gruus[SIM_GRUUS_MAX];                                       /* a ring */
-    uint64_t gruu_count;                                                        /* that ever were */
+    struct sim_gruu gruus[SIM_GRUUS_MAX];                     /* a ring */
+    uint64_t gruu_count;                                      /* that ever were */
+    uint64_t pings, stun_answers, pings_swept_ms, started_ms; /* the node, last */
+    uint32_t stun_asked[SIM_PHONES_MAX + 1];
     uint64_t gruu_epochs[SIM_PHONES_MAX + 1], gruu_news_ms[SIM_PHONES_MAX + 1]; /* by phone */
     bool aor_open[SIM_PHONES_MAX]; /* a REGISTER had no answer when the node ended */
     bool disabled[SIM_PHONES_MAX];
@@ -677,6 +684,18 @@ bool gruus_is_temporary(const char *uri);
 uint32_t gruus_phone(struct sim *sim, const char *uri, unsigned *user, bool *sure);
 /** The user part of one of the last; NULL: there is none yet. */
 const char *gruus_pick(const struct sim *sim, uint64_t number);
+
+/* pings.c */
+/** Is what the node sends a keepalive, or the answer to one? Then it is looked at here. */
+bool pings_take(struct sim *sim, uint32_t to, const char *bytes, size_t len);
+/** Who was not asked that should have been? */
+void pings_sweep(struct sim *sim);
+bool pings_is_stun(const char *bytes, size_t len);
+/** What keeps a way open where there is no room to ask. */
+bool pings_is_empty_line(const char *bytes, size_t len);
+void pings_ask_stun(struct sim *sim, uint32_t phone);
+/** The answer has come. */
+void pings_told(struct sim *sim, uint32_t phone, const char *bytes, size_t len);
 
 /* access.c */
 void check_nonce_sent(struct sim *sim, uint32_t to, const char *text);

@@ -31,6 +31,17 @@ static void post_piece(struct sim *sim, struct sim_event event, const char *byte
     sim_post(sim, event);
 }
 
+/** RFC 5626 section 4.4.1; in two pieces at times. */
+static void post_ping(struct sim *sim, struct sim_event event)
+{
+    size_t part = (size_t)dice(sim, 4);
+
+    if (part > 0)
+        post_piece(sim, event, "\r\n\r\n", part);
+    event.b = 1;
+    post_piece(sim, event, "\r\n\r\n" + part, 4 - part);
+}
+
 void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, const char *bytes,
                  size_t len)
 {
@@ -38,7 +49,7 @@ void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, cons
 
     event.due_ms = from_ms;
     if (dice(sim, 10) == 0)
-        post_piece(sim, event, "\r\n\r\n", 4); /* RFC 5626 section 4.4.1 */
+        post_ping(sim, event);
     for (unsigned i = 0; i + 1 < PIECES_MAX && len > 1; i++) {
         size_t part = 1 + (size_t)dice(sim, len - 1);
         if (dice(sim, 2) == 0)
@@ -67,6 +78,7 @@ void stream_read(struct sim *sim, const struct sim_event *event)
     struct sim_stream *stream = &sim->streams[event->from];
     enum framing_kind kind;
     size_t used = 0, len;
+    bool wanted = event->b == 1, pinged = false; /* a pong is due */
 
     if (stream->conn != event->c) /* of the one before, what was there is lost */
         *stream = (struct sim_stream){.conn = event->c};
@@ -83,12 +95,15 @@ void stream_read(struct sim *sim, const struct sim_event *event)
             sim_fail(sim, "what phone %u wrote cannot be told apart", event->from);
             return;
         }
+        pinged |= kind == FRAMING_PING;
         if (kind == FRAMING_MESSAGE)
             take_message(sim, event->from, rest.data, len);
         used += len;
         if (stream->conn != sim->phones[event->from].conn)
             break; /* it ended meanwhile */
     }
+    if (pinged != wanted)
+        sim_fail(sim, "the ping of phone %u was %s", event->from, pinged ? "made up" : "not seen");
     memmove(stream->bytes, stream->bytes + used, stream->len - used);
     stream->len -= used;
 }

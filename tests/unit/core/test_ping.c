@@ -171,6 +171,18 @@ static void without_phones_behind_nats_the_rounds_rest(void **state)
         assert_true(answer_next(40001, EVERY_MS + 1000));
 }
 
+/* His place in the table was passed a moment ago, in the round after which there is none any more.
+ */
+static void who_comes_late_in_the_last_round_is_asked_in_another(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 15; i++)
+        world_pass(&world, EVERY_MS / 10);
+    nated("bob", 40001, "");
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(answer_next(40001, 2 * EVERY_MS));
+}
+
 /* Other schemes may be registered (RFC 3261 §10.2.1), but they are no phones. */
 static void a_contact_that_is_no_sip_uri_is_not_asked(void **state)
 {
@@ -302,6 +314,7 @@ int main(void)
         PING_TEST(the_request_is_sound_and_goes_by_the_flow),
         PING_TEST(who_needs_none_gets_none),
         PING_TEST(without_phones_behind_nats_the_rounds_rest),
+        PING_TEST(who_comes_late_in_the_last_round_is_asked_in_another),
         PING_TEST(a_contact_that_is_no_sip_uri_is_not_asked),
         PING_TEST(an_expired_phone_is_not_asked),
         PING_TEST(a_silent_phone_is_reported_and_stays),
