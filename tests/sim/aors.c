@@ -360,7 +360,7 @@ static bool is_bad_star(const char *request, const struct asked *asked)
 /** The 200 repeats the Path (RFC 3327 section 5.3). */
 static void check_path(struct sim *sim, const char *request, const char *answer)
 {
-    char sent[128], told[128];
+    char sent[256], told[256];
 
     text_field(request, "Path", 0, sent, sizeof sent);
     text_field(answer, "Path", 0, told, sizeof told);

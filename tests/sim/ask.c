@@ -206,6 +206,8 @@ static void answer_invite(struct sim *sim, uint32_t phone, const char *text, con
         return;
     ask->answers = true;
     ask->phone = phone;
+    /* An edge has held it, and who sent it is gone. */
+    ask->vague = leg_boot_of(text) != sim->boot || !sim->node_up;
     snprintf(ask->branch, sizeof ask->branch, "%s", branch);
     sim->ask_names[ask_index(sim, ask)] = name_of(branch);
     snprintf(ask->method, sizeof ask->method, "INVITE");

@@ -163,8 +163,7 @@ static struct leg *leg_new(struct sim *sim)
     return leg;
 }
 
-/** The boot of the node when it saw a request first: the last of its own Vias says it. */
-static uint32_t boot_of(const char *text)
+uint32_t leg_boot_of(const char *text)
 {
     char via[512], branch[128], boot[9];
     uint32_t oldest = 0;
@@ -201,7 +200,7 @@ void phone_on_invite(struct sim *sim, uint32_t phone, const char *text, const ch
     leg->began_ms = sim->now_ms;
     snprintf(leg->branch, sizeof leg->branch, "%s", branch);
     sim->leg_names[leg_index(sim, leg)] = leg_name(phone, branch);
-    leg->boot = boot_of(text);
+    leg->boot = leg_boot_of(text);
     leg->conn = sim->phones[phone].conn;
     leg->next_cseq = 77;
     snprintf(leg->tag, sizeof leg->tag, "leg%u", leg->serial);

@@ -82,7 +82,8 @@ void phone_on_call_timer(struct sim *sim, uint32_t index)
     call->hangs_up = sim_chance(sim, 50);
     call->began_ms = sim->now_ms;
     call->cseq = (uint32_t)sim_range(sim, 1, 1000);
-    call->stranger = sim->knobs.auth && sim->calls_begun % 9 == 4;
+    call->stranger = sim->knobs.auth && sim->calls_begun % 9 == 4 &&
+                     !edge_serves_phone(sim, &sim->phones[call->phone]);
     if (sim_chance(sim, 25))
         snprintf(call->invite, sizeof call->invite, "INVITE sip:%u@sim.example SIP/2.0",
                  100 + sim->phones[callee].user);

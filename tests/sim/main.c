@@ -80,6 +80,7 @@ static void draw_knobs(struct sim *sim)
     knobs->sleepy = !knobs->starved && !knobs->overload && !knobs->router &&
                     (sim->seed % 8 == 3 || sim->seed % 16 == 6);
     knobs->starved |= knobs->sleepy; /* who is called when is tried in tests/unit */
+    knobs->edge = knobs->router && !knobs->strict && sim->seed % 3 != 1;
     knobs->pings = knobs->nat_pct > 0 && !knobs->overload && sim->seed % 3 != 1;
     knobs->names = !knobs->starved && (sim->seed + sim->boot) % 3 == 1;
     sim->end_ms = sim->quiet_at_ms + AFTER_MS;
@@ -163,20 +164,34 @@ static void crash(struct sim *sim)
     sim_trace(sim, "    CRASH");
     node_stop(sim, true);
     for (uint32_t i = 1; i <= sim->knobs.phones; i++)
-        node_conn_lost(sim, i);
+        if (!edge_serves_phone(sim, &sim->phones[i]))
+            node_conn_lost(sim, i);
     sim->crashes++;
     sim->crashed_at_ms = sim->now_ms;
     sim_post(sim, (struct sim_event){.due_ms = sim->now_ms + sim_range(sim, 0, 3000),
                                      .kind = EVENT_RESTART});
 }
 
+/** Is the stream there that a message was on its way by? */
+static bool has_stream(const struct sim *sim, const struct sim_event *event)
+{
+    bool down = event->from == SIM_NODE || event->from == SIM_ROUTER;
+    uint32_t phone = down ? event->to : event->from;
+
+    if (edge_serves_phone(sim, &sim->phones[phone]))
+        return sim->phones[phone].conn == event->c;
+    return node_has_conn(sim, phone, event->c);
+}
+
 static void happen(struct sim *sim, struct sim_event *event)
 {
     switch ((enum sim_event_kind)event->kind) {
     case EVENT_DATAGRAM:
-        if (event->c != 0 && !node_has_conn(sim, event->to + event->from, event->c))
+        if (event->c != 0 && !has_stream(sim, event))
             break; /* it was on its way when the connection was lost */
-        if (event->to == SIM_ROUTER)
+        if (event->to == SIM_ROUTER && sim->edge != NULL)
+            edge_receive(sim, event->from, event->bytes, event->len);
+        else if (event->to == SIM_ROUTER)
             router_receive(sim, event->bytes);
         else if (event->to == SIM_NODE && event->c != 0)
             stream_read(sim, event);
@@ -196,6 +211,9 @@ static void happen(struct sim *sim, struct sim_event *event)
     case EVENT_REFUSED:
         if (event->boot == sim->boot)
             node_refused(sim, event->to, event->a != 0, event->bytes, event->len);
+        break;
+    case EVENT_EDGE_REFUSED:
+        edge_refused(sim, event);
         break;
     case EVENT_PHONE:
         phone_timer(sim, event->a, event->b, (uint32_t)event->c);
@@ -258,6 +276,7 @@ static void run(struct sim *sim)
     unsigned standing = 0; /* steps in one millisecond */
 
     far_open(sim);
+    edge_start(sim);
     node_start(sim);
     phones_start(sim);
     post_some(sim, EVENT_CRASH, sim->endless && sim->knobs.crashes > 0 ? 1 : sim->knobs.crashes);
@@ -269,6 +288,8 @@ static void run(struct sim *sim)
         tend(sim);
     while (!sim->failed) {
         uint64_t event_ms = sim_next_due(sim), timer_ms = node_next_ms(sim);
+        if (edge_next_ms(sim) < timer_ms)
+            timer_ms = edge_next_ms(sim);
         uint64_t next_ms = event_ms < timer_ms ? event_ms : timer_ms;
         if (next_ms > sim->end_ms)
             break;
@@ -286,8 +307,10 @@ static void run(struct sim *sim)
         struct sim_event event;
         if (event_ms <= timer_ms && sim_take(sim, &event))
             happen(sim, &event);
-        else
+        else {
             node_run(sim);
+            edge_run(sim);
+        }
     }
     if (!sim->failed)
         check_calls(sim);
@@ -329,6 +352,7 @@ static struct sim *sim_open(uint64_t seed, unsigned calls, unsigned legs)
 
 static void sim_close(struct sim *sim)
 {
+    edge_stop(sim);
     node_release(sim);
     sim_clear_events(sim);
     far_close(sim);
@@ -368,6 +392,7 @@ static void simulate(uint64_t seed, bool trace)
     }
     fflush(stdout);
     calls_begun += sim->calls_begun;
+    edge_stop(sim);
     node_stop(sim, false);
     pushes += sim->pushes;
     woken += sim->woken;
@@ -379,6 +404,7 @@ static void simulate(uint64_t seed, bool trace)
 /** All are gone: nothing of the old crowd may reach the new one. */
 static void clear_crowd(struct sim *sim)
 {
+    edge_stop(sim);
     node_stop(sim, false);
     sim_clear_events(sim);
     far_close(sim);

@@ -794,6 +794,10 @@ void node_conn_lost(struct sim *sim, uint32_t phone)
 {
     if (!sim->phones[phone].tcp || sim->phones[phone].conn == 0)
         return;
+    if (edge_serves_phone(sim, &sim->phones[phone])) {
+        edge_conn_lost(sim, phone);
+        return;
+    }
     struct conn_id conn = conn_of(sim, phone);
     sim_trace(sim, "    the connection of phone %u is lost", phone);
     sim->phones[phone].conn = 0;

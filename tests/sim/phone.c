@@ -19,6 +19,8 @@ static uint32_t hop_of(const struct sim *sim, uint32_t phone, const char *text)
 {
     char value[512];
 
+    if (edge_serves_phone(sim, &sim->phones[phone]))
+        return SIM_ROUTER;
     if (text_status(text) != 0) {
         text_field(text, "Via", 0, value, sizeof value);
         value[strcspn(value, ",")] = '\0';
@@ -301,7 +303,10 @@ void phone_timer(struct sim *sim, uint32_t what, uint32_t which, uint32_t genera
     case PT_PROBE:
         if (sim->now_ms > sim->quiet_at_ms)
             return;
-        probe_send(sim, which);
+        if (edge_serves_phone(sim, &sim->phones[which]))
+            edge_forge(sim, which);
+        else
+            probe_send(sim, which);
         if (!sim->phones[which].tcp && sim->seed % 2 == 1)
             pings_ask_stun(sim, which);
         phone_set_timer(sim, PT_PROBE, which, 0, sim_range(sim, 1000, 15000));
@@ -350,7 +355,10 @@ static void draw_behind(struct sim *sim, struct phone *phone)
     bool plain = !phone->nat && !phone->tcp && !phone->v6 && !sim->knobs.starved;
 
     phone->leads_to = (unsigned)sim_range(sim, 0, sim->knobs.phones - 1);
-    if (plain && sim->knobs.router && sim_chance(sim, 40))
+    if (sim->knobs.edge && !phone->v6) {
+        if (sim_chance(sim, 50))
+            phone->behind = BEHIND_EDGE;
+    } else if (plain && sim->knobs.router && sim_chance(sim, 40))
         phone->behind = kinds[sim_range(sim, 0, COUNT_OF(kinds) - 1)];
     else if (plain && sim_chance(sim, 8))
         phone->behind = BEHIND_ALIAS;

@@ -93,7 +93,8 @@ void records_out(struct sim *sim, uint32_t to, const char *text)
         attempt_of(sim, text)->asked = status;
     /* A 400 is of a request that cannot be read, a 503 of one that cannot be recorded. */
     if (status < 200 || !answers_new_invite(sim, text) || status == 401 || status == 407 ||
-        status == 503 || status == 400 || to == SIM_ROUTER) /* of a spiral: within the attempt */
+        status == 503 || status == 400 ||
+        (to == SIM_ROUTER && !sim->knobs.edge)) /* of a spiral: within the attempt */
         return;
     struct sim_attempt *attempt = attempt_of(sim, text);
     attempt->told = status;

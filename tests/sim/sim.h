@@ -22,6 +22,7 @@
  *   creds.c   what phones answer to challenges
  *   ask.c     requests within a dialog, from both sides
  *   router.c  somebody else's proxy beside the node
+ *   edge.c    a node of ours in its place, which phones register through
  *   stream.c  what the node reads from a connection: pieces of messages
  *   far.c     domains that are found by name, and who calls them; far.h names its other files
  *   records.c what the journal must say of calls
@@ -78,15 +79,16 @@ enum sim_event_kind {
     EVENT_CRASH,
     EVENT_RESTART,
     EVENT_POLICY,
-    EVENT_CONN_LOST, /* of phone `a` */
-    EVENT_DISK,      /* the disk is full for a while */
-    EVENT_WEATHER,   /* another network, in a long run */
-    EVENT_TEND,      /* finished calls make room, in a long run */
-    EVENT_FAR,       /* a message of or to a far host; `a` = its port, `b` = by TCP */
-    EVENT_FAR_TIMER, /* `a` = what, `b` = which, `c` = generation */
-    EVENT_DNS,       /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
-    EVENT_PUSH,      /* phone `a` is woken */
-    EVENT_PUSHED,    /* for worker `to`: what the push gateway says of `mail.id`; `a`: it does it */
+    EVENT_CONN_LOST,    /* of phone `a` */
+    EVENT_DISK,         /* the disk is full for a while */
+    EVENT_WEATHER,      /* another network, in a long run */
+    EVENT_TEND,         /* finished calls make room, in a long run */
+    EVENT_FAR,          /* a message of or to a far host; `a` = its port, `b` = by TCP */
+    EVENT_FAR_TIMER,    /* `a` = what, `b` = which, `c` = generation */
+    EVENT_DNS,          /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
+    EVENT_PUSH,         /* phone `a` is woken */
+    EVENT_EDGE_REFUSED, /* the edge's message found no port (`a`: 1), or no connection */
+    EVENT_PUSHED, /* for worker `to`: what the push gateway says of `mail.id`; `a`: it does it */
 };
 
 enum far_timer_kind {
@@ -124,6 +126,7 @@ struct sim_knobs {
     unsigned nat_pct, tcp_pct, v6_pct, policies;
     bool router;      /* there is another proxy */
     bool strict;      /* it knows nothing of lr */
+    bool edge;        /* it is an edge of ours */
     bool keeps_flows; /* it says ";ob" in its Path (RFC 5626) */
     unsigned nonce_lifetime_ms;
     bool auth, memory_store, recurse;
@@ -319,7 +322,7 @@ struct sim_refused {
 
 /** A binding as it must be. */
 struct sim_binding {
-    char uri[128], call_id[64], path[96], instance[64];
+    char uri[128], call_id[64], path[256], instance[64];
     unsigned reg_id, granted_s;
     bool elsewhere; /* another machine than its REGISTER came from */
     bool touched;   /* by the REGISTER at hand */
@@ -419,8 +422,9 @@ struct sim {
     uint64_t end_ms;   /* of the run, or of a shift of it */
     uint64_t trace_ms; /* messages are printed from here on; 0: none */
 
-    struct far *far;     /* NULL: no far domains */
-    uint32_t worker_now; /* whose core is at work */
+    struct sim_edge *edge; /* NULL: none */
+    struct far *far;       /* NULL: no far domains */
+    uint32_t worker_now;   /* whose core is at work */
 
     struct watch *watch;
     uint32_t turn_from, turn_to; /* of the message at hand */
@@ -549,6 +553,8 @@ const char *creds_algorithm_name(unsigned algorithm);
 /* callee.c */
 /** Whose To tag it is; NULL: nobody's any more. */
 const struct leg *leg_of_tag(const struct sim *sim, const char *tag);
+/** The boot of the node when it saw a request first: the last of its own Vias says it. */
+uint32_t leg_boot_of(const char *text);
 
 /* ask.c */
 /** A request in the dialog of a call (its caller), or of a leg (its callee). */
@@ -566,6 +572,20 @@ void asks_conn_lost(struct sim *sim, uint32_t phone);
 
 /* router.c */
 void router_receive(struct sim *sim, const char *text);
+
+/* edge.c */
+/** If there is to be one in this run. */
+void edge_start(struct sim *sim);
+void edge_stop(struct sim *sim);
+/** Is it the edge that this phone speaks to, and nobody else? */
+bool edge_serves_phone(const struct sim *sim, const struct phone *phone);
+void edge_receive(struct sim *sim, uint32_t from, const char *bytes, size_t len);
+void edge_refused(struct sim *sim, const struct sim_event *event);
+void edge_conn_lost(struct sim *sim, uint32_t phone);
+uint64_t edge_next_ms(const struct sim *sim);
+void edge_run(struct sim *sim);
+/** Somebody tries a token that is nearly one of the edge's. */
+void edge_forge(struct sim *sim, uint32_t phone);
 
 /* stream.c */
 /** Puts what a phone writes on its way, in pieces from `from_ms` to the event's time. */

@@ -49,7 +49,8 @@ void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, cons
 
     event.due_ms = from_ms;
     if (dice(sim, 10) == 0)
-        post_ping(sim, event);
+        for (uint64_t pings = 1 + dice(sim, 2); pings > 0; pings--)
+            post_ping(sim, event);
     for (unsigned i = 0; i + 1 < PIECES_MAX && len > 1; i++) {
         size_t part = 1 + (size_t)dice(sim, len - 1);
         if (dice(sim, 2) == 0)
@@ -78,7 +79,7 @@ void stream_read(struct sim *sim, const struct sim_event *event)
     struct sim_stream *stream = &sim->streams[event->from];
     enum framing_kind kind;
     size_t used = 0, len;
-    bool wanted = event->b == 1, pinged = false; /* a pong is due */
+    unsigned pings = 0; /* a pong is due for each */
 
     if (stream->conn != event->c) /* of the one before, what was there is lost */
         *stream = (struct sim_stream){.conn = event->c};
@@ -95,15 +96,15 @@ void stream_read(struct sim *sim, const struct sim_event *event)
             sim_fail(sim, "what phone %u wrote cannot be told apart", event->from);
             return;
         }
-        pinged |= kind == FRAMING_PING;
+        pings += kind == FRAMING_PING;
         if (kind == FRAMING_MESSAGE)
             take_message(sim, event->from, rest.data, len);
         used += len;
         if (stream->conn != sim->phones[event->from].conn)
             break; /* it ended meanwhile */
     }
-    if (pinged != wanted)
-        sim_fail(sim, "the ping of phone %u was %s", event->from, pinged ? "made up" : "not seen");
+    if (pings != event->b)
+        sim_fail(sim, "phone %u is due %u pongs, not %u", event->from, event->b, pings);
     memmove(stream->bytes, stream->bytes + used, stream->len - used);
     stream->len -= used;
 }

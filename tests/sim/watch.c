@@ -432,7 +432,9 @@ static void flow_failed(struct sim *sim, const struct sent *sent)
         return;
     same_final_uri(sim, sent->text, uri, sizeof uri);
     aors_flow_failed(sim, uri, watch_by_router(sent->text),
-                     sent->target >= 0 ? parent->targets[sent->target].version : 0);
+                     sent->target >= 0 && parent->final == 0 /* else nobody listens any more */
+                         ? parent->targets[sent->target].version
+                         : 0);
 }
 
 static void final_in(struct sim *sim, struct sent *sent, const char *text, unsigned status)

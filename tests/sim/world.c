@@ -161,16 +161,29 @@ static void deliver(struct sim *sim, uint32_t from, uint32_t to, const char *byt
     sim_post(sim, event);
 }
 
+/** The phone whose stream this goes by; 0: it is a datagram. */
+static uint32_t by_stream_of(const struct sim *sim, uint32_t from, uint32_t to)
+{
+    bool down = from == SIM_NODE || from == SIM_ROUTER;
+    uint32_t phone = down ? to : from, server = down ? from : to;
+
+    if (phone == SIM_NODE || phone > sim->knobs.phones || !sim->phones[phone].tcp)
+        return 0;
+    bool edge = edge_serves_phone(sim, &sim->phones[phone]);
+    return server == (edge ? SIM_ROUTER : SIM_NODE) ? phone : 0;
+}
+
 /** By the phone's connection, in order; it is opened for what the phone sends. */
 static void deliver_stream(struct sim *sim, uint32_t from, uint32_t to, const char *bytes,
                            size_t len)
 {
-    struct phone *phone = &sim->phones[from + to];
-    uint64_t *last_ms = from == SIM_NODE ? &phone->from_node_ms : &phone->to_node_ms;
+    uint32_t index = by_stream_of(sim, from, to);
+    struct phone *phone = &sim->phones[index];
+    uint64_t *last_ms = to == index ? &phone->from_node_ms : &phone->to_node_ms;
     uint64_t due_ms = sim->now_ms + sim_range(sim, 0, sim->knobs.delay_max_ms);
 
-    if (!sim->node_up) {
-        phone_conn_lost(sim, from + to); /* nobody listens: it is not said again */
+    if (!sim->node_up && from + to == index) {
+        phone_conn_lost(sim, index); /* nobody listens: it is not said again */
         return;
     }
     if (phone->conn == 0)
@@ -208,8 +221,7 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, si
         sim_trace(sim, "%s%u -> %s%u  %.*s  [%s, %s]", from ? "p" : "node", from, to ? "p" : "node",
                   to, (int)strcspn(bytes, "\r\n"), bytes, call_id, cseq);
     }
-    uint32_t phone = from != SIM_NODE ? from : to;
-    if ((from == SIM_NODE || to == SIM_NODE) && sim->phones[phone].tcp) {
+    if (by_stream_of(sim, from, to) != 0) {
         deliver_stream(sim, from, to, bytes, len);
         return;
     }
