@@ -27,6 +27,8 @@ SIM_SEEDS = 1000
 SIM_SEEDS_LONG = 20000
 SIM_CALLS = 20000  # in one run of the simulator
 SIM_CALLS_LONG = 1000000
+SIM_CROWD = 5000  # phones on streams
+SIM_CROWD_LONG = 100000
 SIM_SECONDS_MAX = 3600
 FUZZ_SECONDS = 60
 EXPOSURE_MOST = 2.0  # of `systemd-analyze security`; 0 is best, 10 worst
@@ -252,15 +254,15 @@ def conformance(log):
     return passed, failed
 
 
-def simulate(log, seeds, calls):
-    """Each seed is one run, and there is one of very many calls. One that fails is printed with the
+def simulate(log, seeds, calls, crowd):
+    """Each seed is one run, and there is one of very many calls, and one of very many phones. One that fails is printed with the
     line that replays it."""
     status, _ = compile_preset(log, "sim", "sim")
     if status == 0:
         return 0, ["building the simulator"]
     share = (seeds + CORES - 1) // CORES
 
-    parts = [["--calls", str(calls)]]
+    parts = [["--calls", str(calls)], ["--crowd", str(crowd)]]
     parts += [["--first", str(core * share + 1), "--seeds", str(share)] for core in range(CORES)]
     with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
         results = list(pool.map(
@@ -277,11 +279,11 @@ def simulate(log, seeds, calls):
 
 
 def sim(log):
-    return simulate(log, SIM_SEEDS, SIM_CALLS)
+    return simulate(log, SIM_SEEDS, SIM_CALLS, SIM_CROWD)
 
 
 def sim_long(log):
-    return simulate(log, SIM_SEEDS_LONG, SIM_CALLS_LONG)
+    return simulate(log, SIM_SEEDS_LONG, SIM_CALLS_LONG, SIM_CROWD_LONG)
 
 
 def planted(log):
@@ -337,7 +339,8 @@ PARTS = [
     Part("unit", NORMAL, unit, "unit tests under ASan and UBSan"),
     Part("replay", NORMAL, replay, "the fuzzers' kept inputs"),
     Part("conformance", NORMAL, conformance, "the messages of RFC 4475 and 5118 are the published ones"),
-    Part("sim", NORMAL, sim, "%d simulated runs, and one of %d calls" % (SIM_SEEDS, SIM_CALLS)),
+    Part("sim", NORMAL, sim, "%d simulated runs, one of %d calls, one of %d phones on streams"
+         % (SIM_SEEDS, SIM_CALLS, SIM_CROWD)),
     Part("packaging", NORMAL, packaging, "the systemd unit"),
     Part("run", NORMAL, dev_run, "./dev run, twice, and with a port that is taken"),
     Part("e2e", NORMAL, e2e, "phones and tools that we did not write"),
@@ -346,7 +349,8 @@ PARTS = [
     Part("tsan-e2e", NORMAL, tsan_e2e, "registrations and calls under ThreadSanitizer"),
     Part("e2e-long", LONG, e2e_long, "the long cases too"),
     Part("sim-long", LONG, sim_long,
-         "%d simulated runs, and one of %d calls" % (SIM_SEEDS_LONG, SIM_CALLS_LONG)),
+         "%d simulated runs, one of %d calls, one of %d phones on streams"
+         % (SIM_SEEDS_LONG, SIM_CALLS_LONG, SIM_CROWD_LONG)),
     Part("planted", LONG, planted, "planted bugs are found"),
     Part("oom", LONG, oom, "every allocation fails once"),
     Part("fuzz-build", LONG, fuzz_build, "libFuzzer build"),

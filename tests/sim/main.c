@@ -6,6 +6,7 @@
  *     sim --seed N                        replays one, with every message
  *     sim --calls COUNT [--first N] [--trace MS]
  *                                         one run of so many calls; messages from MS on
+ *     sim --crowd COUNT [--first N]       so many phones on streams, see crowd.c
  *
  * A long run is made of shifts of some thousand calls each: within a shift calls come without end,
  * crashes, full disks, slow stores and other weather among them; after it all must
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crowd.h"
 #include "sim.h"
 
 enum {
@@ -499,7 +501,7 @@ static void on_abort(int number)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = 1000, one = 0, calls = 0, trace_ms = 0;
+    uint64_t first = 1, count = 1000, one = 0, calls = 0, crowd = 0, trace_ms = 0;
     double began_s = seconds_now();
 
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -512,17 +514,25 @@ int main(int argc, char **argv)
             one = number;
         else if (strcmp(argv[i], "--calls") == 0)
             calls = number;
+        else if (strcmp(argv[i], "--crowd") == 0)
+            crowd = number;
         else if (strcmp(argv[i], "--trace") == 0)
             trace_ms = number;
         else {
             fprintf(stderr, "usage: sim [--first N] [--seeds COUNT] | --seed N |\n"
-                            "       --calls COUNT [--first N] [--trace MS]\n");
+                            "       --calls COUNT [--first N] [--trace MS] |\n"
+                            "       --crowd COUNT [--first N]\n");
             return 2;
         }
     }
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
     current_seed = (sig_atomic_t)(one != 0 ? one : first);
+    if (crowd != 0) {
+        bool good = crowd_run(first, (uint32_t)crowd);
+        printf("%d passed, %d failed\n", good, !good);
+        return !good;
+    }
     if (one != 0)
         simulate(one, true);
     else if (calls != 0)

@@ -27,6 +27,7 @@
  *   far.c     domains that are found by name, and who calls them; far.h names its other files
  *   records.c what the journal must say of calls
  *   check.c   what must hold
+ *   crowd.c   very many phones on streams, in a world of its own
  *   main.c    the runs
  */
 #ifndef SIM_H
