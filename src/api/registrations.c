@@ -49,7 +49,7 @@ static json_t *push_json(const struct binding *binding)
 {
     struct push_params push = {0};
 
-    if (binding->push)
+    if (binding_wakes(binding))
         push_params_find(binding->contact, &push);
     return api_string(push.provider);
 }

@@ -29,7 +29,8 @@ enum record_flag {
     RECORD_FLOW_LOST = 1 << 1,
     RECORD_GRUU = 1 << 2,
     RECORD_PUSH = 1 << 3, /* what it takes stands in the contact */
-    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST | RECORD_GRUU | RECORD_PUSH,
+    RECORD_PUSH_GONE = 1 << 4,
+    RECORD_FLAGS = RECORD_NAT | RECORD_FLOW_LOST | RECORD_GRUU | RECORD_PUSH | RECORD_PUSH_GONE,
 };
 
 struct header {
@@ -150,7 +151,8 @@ void binding_block_add(struct builder *b, const struct binding *binding)
         .flags = (uint8_t)((binding->nat ? RECORD_NAT : 0) |
                            (binding->flow_lost ? RECORD_FLOW_LOST : 0) |
                            (binding->gruu_since_ms != 0 ? RECORD_GRUU : 0) |
-                           (binding->push ? RECORD_PUSH : 0)),
+                           (binding->push ? RECORD_PUSH : 0) |
+                           (binding->push_gone ? RECORD_PUSH_GONE : 0)),
         .transport = flow->transport,
         .flow_flags = flow->flags,
         .listener = flow->listener,
@@ -241,6 +243,7 @@ static const char *binding_unpack(const struct record *record, const char *at, s
     out->nat = (record->flags & RECORD_NAT) != 0;
     out->flow_lost = (record->flags & RECORD_FLOW_LOST) != 0;
     out->push = (record->flags & RECORD_PUSH) != 0;
+    out->push_gone = (record->flags & RECORD_PUSH_GONE) != 0;
     out->flow = (struct flow){
         .transport = record->transport,
         .flags = record->flow_flags,

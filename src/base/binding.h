@@ -37,8 +37,15 @@ struct binding {
     bool nat;         /* the contact is not where it came from: use `flow` */
     bool flow_lost;   /* its connection is gone: kept, not tried */
     bool push;        /* we wake the phone by the push parameters of its contact: base/push.h */
+    bool push_gone;   /* but its push service does not know it any more: it is not woken */
     struct flow flow; /* by which it registered */
 };
+
+/** Is its phone woken when somebody wants it? */
+static inline bool binding_wakes(const struct binding *binding)
+{
+    return binding->push && !binding->push_gone;
+}
 
 /** A set while it is built. */
 struct binding_set {

@@ -684,11 +684,11 @@ void core_dns_answer(struct core *core, struct id question, const struct dns_ans
     resolver_answer(core->resolver, question, answer, now_ms);
 }
 
-void core_push_result(struct core *core, struct id token, bool accepted, uint64_t now_ms,
-                      uint64_t wall_ms)
+void core_push_result(struct core *core, struct id token, enum core_push_answer answer,
+                      uint64_t now_ms, uint64_t wall_ms)
 {
     set_time(core, now_ms, wall_ms);
-    wake_result(core, token, accepted);
+    wake_result(core, token, answer);
 }
 
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max)

@@ -335,9 +335,17 @@ void core_receipt(struct core *core, struct id token, enum err err, uint64_t now
 void core_dns_answer(struct core *core, struct id question, const struct dns_answer *answer,
                      uint64_t now_ms, uint64_t wall_ms);
 
-/** What became of ops.push() with this token: does the gateway wake the phone? */
-void core_push_result(struct core *core, struct id token, bool accepted, uint64_t now_ms,
-                      uint64_t wall_ms);
+/** What the gateway says of a phone that is to be woken. */
+enum core_push_answer {
+    CORE_PUSH_ACCEPTED = 1, /* it does that */
+    CORE_PUSH_FAILED,       /* it cannot, this time */
+    CORE_PUSH_GONE,         /* its service does not know it any more: it is not woken until it
+                               registers anew */
+};
+
+/** What became of ops.push() with this token. */
+void core_push_result(struct core *core, struct id token, enum core_push_answer answer,
+                      uint64_t now_ms, uint64_t wall_ms);
 
 /** Runs due timers, at most `max`. Returns true when more are due. */
 bool core_run(struct core *core, uint64_t now_ms, uint64_t wall_ms, unsigned max);

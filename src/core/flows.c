@@ -114,7 +114,8 @@ static void mark_failed(struct core *core, const struct failed_flow *flow)
     struct slice block = table->find_hash(table->user, flow->aor_hash, &aor);
 
     if (block.len > 0 &&
-        registrar_mark_lost(block, is_named, &search, &core->scratch, &marked, &changed) == OK &&
+        registrar_mark(block, REGISTRAR_FLOW_LOST, is_named, &search, &core->scratch, &marked,
+                       &changed) == OK &&
         changed)
         put_marked(core, aor, flow->aor_hash, marked);
 }

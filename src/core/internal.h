@@ -615,7 +615,7 @@ uint64_t wake_due_ms(const struct core *core, const struct binding *binding);
 void wake_refresh(struct core *core, uint64_t aor_hash, struct slice block);
 void wake_mail(struct core *core, const struct core_mail *mail);
 /** As core_push_result(). */
-void wake_result(struct core *core, struct id token, bool accepted);
+void wake_result(struct core *core, struct id token, enum core_push_answer answer);
 /** Does the phone of a binding sleep, so that it has to be woken before it is called? */
 bool wake_is_asleep(const struct core *core, const struct binding *binding);
 

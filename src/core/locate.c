@@ -393,7 +393,7 @@ static uint32_t search_bindings(struct core *core, struct slice aor, struct slic
         if (binding.expires_ms <= core->wall_ms || !is_chosen(core, chosen, &binding))
             continue; /* expired ones are not used even before they are cleared (§10.2.2) */
         count++;
-        if (binding.push && search->query->wakes && wake_is_asleep(core, &binding))
+        if (binding_wakes(&binding) && search->query->wakes && wake_is_asleep(core, &binding))
             search_sleeper(core, &binding, aor, block, search);
         else if (!binding.flow_lost)
             search_binding(core, &binding, aor, search);

@@ -219,7 +219,7 @@ bool ping_is_for(const struct binding *binding)
 
     return binding->nat && binding->flow.transport == TRANSPORT_UDP && binding->reg_id == 0 &&
            binding->path.len == 0 && slice_equal_nocase(scheme, SLICE("sip")) &&
-           !binding->push; /* it sleeps, and is woken when somebody wants it */
+           !binding_wakes(binding); /* it sleeps, and is woken when somebody wants it */
 }
 
 void ping_wanted(struct core *core)

@@ -340,7 +340,7 @@ static bool find_binding(const struct core *core, struct slice block,
     bool found = false;
 
     while (block.len > 0 && binding_next(block, &cursor, &binding)) {
-        if (!binding.push || binding.expires_ms <= core->wall_ms ||
+        if (!binding_wakes(&binding) || binding.expires_ms <= core->wall_ms ||
             instance_hash(core, &binding) != sleeper->instance)
             continue;
         if (!found || binding.registered_ms > out->registered_ms)
@@ -475,12 +475,54 @@ void wake_registered(struct core *core, uint64_t aor_hash, struct slice block)
     }
 }
 
-void wake_result(struct core *core, struct id token, bool accepted)
+/** A phone's registrations: none has come since it was asked for, or nobody would wait any more. */
+struct gone_phone {
+    const struct core *core;
+    const struct locate_sleeper *sleeper;
+};
+
+static bool is_gone(const void *user, const struct binding *binding)
+{
+    const struct gone_phone *gone = user;
+
+    return binding->push && instance_hash(gone->core, binding) == gone->sleeper->instance;
+}
+
+/** Its token is dead: whoever calls would wait in vain, and the service takes it amiss. */
+static void mark_gone(struct core *core, const struct locate_sleeper *sleeper)
+{
+    const struct table_ops *table = &core->config.location;
+    struct gone_phone gone = {core, sleeper};
+    struct slice aor, marked;
+    bool changed = false;
+    struct slice block = table->find_hash(table->user, sleeper->aor_hash, &aor);
+
+    arena_reset(&core->scratch);
+    if (block.len == 0)
+        return;
+    if (registrar_mark(block, REGISTRAR_PUSH_GONE, is_gone, &gone, &core->scratch, &marked,
+                       &changed) != OK) {
+        core_count(core, CORE_R_MEMORY); /* the next call finds it out anew */
+        return;
+    }
+    if (!changed)
+        return;
+    core_logf(core, CORE_LOG_WARNING, "push_gone",
+              "the push service does not know a phone of %.*s any more; it is not woken until it "
+              "registers anew",
+              SLICE_ARG(aor));
+    if (location_put(core, aor, sleeper->aor_hash, marked) != OK)
+        core_count(core, CORE_R_MEMORY);
+}
+
+void wake_result(struct core *core, struct id token, enum core_push_answer answer)
 {
     struct push_wake *wake = pool_get(&core->pushes.wakes, token);
 
-    if (wake == NULL || accepted)
+    if (wake == NULL || answer == CORE_PUSH_ACCEPTED)
         return;
+    if (answer == CORE_PUSH_GONE)
+        mark_gone(core, &wake->sleeper);
     core->counters.push.failed++;
     end_wake(core, wake, true);
 }
@@ -496,7 +538,7 @@ uint64_t wake_due_ms(const struct core *core, const struct binding *binding)
 {
     uint64_t lead_ms = (uint64_t)core->config.registrar.push.lead * 1000;
 
-    if (!core->pushes.on || lead_ms == 0 || !binding->push)
+    if (!core->pushes.on || lead_ms == 0 || !binding_wakes(binding))
         return UINT64_MAX;
     if (!wakes_itself(binding))
         lead_ms += EXPIRY_ROUND_MS;

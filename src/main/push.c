@@ -53,12 +53,21 @@ static void log_failure(struct server *server, const struct push_request *reques
     server_log(server, LOG_WARNING, "push", text);
 }
 
+/** What a worker is told. */
+struct push_letter {
+    struct id token;
+    uint32_t answer; /* enum core_push_answer */
+};
+
 /** In the gateway's thread. Who waits is told only of a failure: else the phone comes. */
 static void call_done(void *user, const struct push_request *request,
                       const struct push_result *result)
 {
     struct server *server = user;
-    struct slice body = {(const char *)&request->token, sizeof request->token};
+    struct push_letter letter = {request->token, result->outcome == PUSH_GONE
+                                                     ? (uint32_t)CORE_PUSH_GONE
+                                                     : (uint32_t)CORE_PUSH_FAILED};
+    struct slice body = {(const char *)&letter, sizeof letter};
 
     if (result->outcome == PUSH_ACCEPTED || result->outcome == PUSH_ENDING)
         return;
@@ -70,12 +79,12 @@ static void call_done(void *user, const struct push_request *request,
 void server_push_letter(void *user, const struct letter *letter)
 {
     struct server_worker *worker = user;
-    struct id token;
+    struct push_letter told;
 
-    assert(letter->body.len == sizeof token);
-    memcpy(&token, letter->body.data, sizeof token);
-    core_push_result(worker->core, token, false, loop_now_ms(worker->loop),
-                     loop_wall_ms(worker->loop));
+    assert(letter->body.len == sizeof told);
+    memcpy(&told, letter->body.data, sizeof told);
+    core_push_result(worker->core, told.token, (enum core_push_answer)told.answer,
+                     loop_now_ms(worker->loop), loop_wall_ms(worker->loop));
 }
 
 bool server_push(void *user, const struct core_push *push)

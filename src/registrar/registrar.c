@@ -1079,33 +1079,40 @@ enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *are
     return OK;
 }
 
-/* Whose flow is lost. */
-struct lost {
+/* Who is marked, and with what. */
+struct marking {
+    enum registrar_mark mark;
     registrar_is_fn *is;
     const void *user;
 };
 
-static bool mark_lost(const void *user, struct binding *binding)
+static bool *mark_of(const struct marking *marking, struct binding *binding)
 {
-    const struct lost *lost = user;
-    if (lost->is(lost->user, binding))
-        binding->flow_lost = true;
+    return marking->mark == REGISTRAR_FLOW_LOST ? &binding->flow_lost : &binding->push_gone;
+}
+
+static bool set_mark(const void *user, struct binding *binding)
+{
+    const struct marking *marking = user;
+
+    if (marking->is(marking->user, binding))
+        *mark_of(marking, binding) = true;
     return true;
 }
 
-enum err registrar_mark_lost(struct slice block, registrar_is_fn *is, const void *user,
-                             struct arena *arena, struct slice *out, bool *changed)
+enum err registrar_mark(struct slice block, enum registrar_mark mark, registrar_is_fn *is,
+                        const void *user, struct arena *arena, struct slice *out, bool *changed)
 {
-    const struct lost lost = {is, user};
+    const struct marking marking = {mark, is, user};
     struct binding binding;
     uint32_t cursor = 0;
     bool any = false;
 
     while (!any && binding_next(block, &cursor, &binding))
-        any = !binding.flow_lost && is(user, &binding);
+        any = !*mark_of(&marking, &binding) && is(user, &binding);
 
     struct slice marked = block;
-    enum err err = any ? rewrite(block, arena, mark_lost, &lost, &marked) : OK;
+    enum err err = any ? rewrite(block, arena, set_mark, &marking, &marked) : OK;
     if (err)
         return err;
     *out = marked;
@@ -1123,5 +1130,5 @@ static bool uses_conn(const void *user, const struct binding *binding)
 enum err registrar_flow_lost(struct slice block, struct conn_id conn, struct arena *arena,
                              struct slice *out, bool *changed)
 {
-    return registrar_mark_lost(block, uses_conn, &conn, arena, out, changed);
+    return registrar_mark(block, REGISTRAR_FLOW_LOST, uses_conn, &conn, arena, out, changed);
 }

@@ -97,13 +97,20 @@ bool registrar_gr_names(struct slice gr, struct slice instance);
 MUST_CHECK enum err registrar_expire(struct slice block, uint64_t now_ms, struct arena *arena,
                                      struct slice *out, bool *changed);
 
-/** Is it this binding's flow? */
+/** Is it this binding? */
 typedef bool registrar_is_fn(const void *user, const struct binding *binding);
 
-/** The set with `flow_lost` set on all bindings that `is` names; OK with *changed false when all
- * of them have it. Borrows `block` and `arena`. ERR_MEMORY. */
-MUST_CHECK enum err registrar_mark_lost(struct slice block, registrar_is_fn *is, const void *user,
-                                        struct arena *arena, struct slice *out, bool *changed);
+/** What bindings are marked with; a REGISTER takes it off again. */
+enum registrar_mark {
+    REGISTRAR_FLOW_LOST = 1, /* flow_lost */
+    REGISTRAR_PUSH_GONE,     /* push_gone */
+};
+
+/** The set with that mark on all bindings that `is` names; OK with *changed false when all of them
+ * have it. Borrows `block` and `arena`. ERR_MEMORY. */
+MUST_CHECK enum err registrar_mark(struct slice block, enum registrar_mark mark,
+                                   registrar_is_fn *is, const void *user, struct arena *arena,
+                                   struct slice *out, bool *changed);
 
 /** The set with `flow_lost` set on all bindings of a connection that is gone. */
 MUST_CHECK enum err registrar_flow_lost(struct slice block, struct conn_id conn,

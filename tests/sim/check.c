@@ -127,6 +127,11 @@ void check_sent_by_node(struct sim *sim, uint32_t to, const char *bytes, size_t 
         check_form(sim, bytes, len);
     watch_out(sim, to, bytes);
     records_out(sim, to, bytes);
+    if (strncmp(bytes, "SIP/2.0 200", 11) == 0 && to <= SIM_PHONES_MAX &&
+        strstr(bytes, " REGISTER\r\n") != NULL) {
+        sim->push_seen_ms[to] = sim->now_ms;
+        sim->push_gone[to] = false;
+    }
     if (text_status(bytes) != 0)
         check_response(sim, to, bytes);
     else

@@ -9,6 +9,10 @@
 #include "core/internal.h"
 #include "sim.h"
 
+enum {
+    PUSH_FOR_MS = 15000 /* so long at least the gateway's word is waited for */
+};
+
 /* ---- the location table, and what is durable: naive on purpose ---- */
 
 static struct stored **map_slot(struct sim_map *map, struct slice key, uint64_t hash)
@@ -445,17 +449,22 @@ static bool push_phone(void *user, const struct core_push *push)
     snprintf(prid, sizeof prid, "%.*s", SLICE_ARG(push->prid));
     if (sscanf(prid, "p%u", &phone) != 1 || !phone_sleeps(sim, &sim->phones[phone]))
         sim_fail(sim, "phone %s is woken, which does not sleep", prid);
+    if (sim->push_gone[phone])
+        sim_fail(sim, "phone %u is woken, which its push service does not know", phone);
     if (sim_chance(sim, 5))
         return false;
     bool refused = sim_chance(sim, 10);
     sim->pushes++;
+    sim->pushed_ms[phone] = sim->now_ms;
+    enum core_push_answer no = sim->pushes % 2 == 0 ? CORE_PUSH_GONE : CORE_PUSH_FAILED;
     sim_trace(sim, "    phone %u is woken%s", phone, refused ? ": refused" : "");
     sim_post(sim, (struct sim_event){
                       .due_ms = sim->now_ms + sim_range(sim, 1, 2000),
                       .kind = EVENT_PUSHED,
                       .boot = sim->boot,
                       .to = table_owner(node_key_hash(sim, push->user), sim->knobs.workers),
-                      .a = !refused,
+                      .a = refused ? no : CORE_PUSH_ACCEPTED,
+                      .b = phone,
                       .mail = {.id = push->token},
                   });
     if (!refused && !sim_chance(sim, 15))
@@ -734,6 +743,7 @@ void node_start(struct sim *sim)
     }
     sim->node_up = true;
     sim->started_ms = sim->now_ms;
+    memset(sim->push_gone, 0, sizeof sim->push_gone); /* that was never written down */
     aors_restore(sim);
     restore(sim);
     restore_calls(sim);
@@ -936,12 +946,26 @@ void node_refused(struct sim *sim, uint32_t worker, bool closed, const char *byt
     end_turn(sim);
 }
 
+static bool is_only_phone(const struct sim *sim, uint32_t phone)
+{
+    for (uint32_t i = 1; i <= sim->knobs.phones; i++)
+        if (i != phone && sim->phones[i].user == sim->phones[phone].user)
+            return false;
+    return true;
+}
+
 void node_pushed(struct sim *sim, const struct sim_event *event)
 {
     if (!sim->node_up || event->boot != sim->boot)
         return;
-    core_push_result(sim->workers[event->to].core, event->mail.id, event->a != 0, sim->now_ms,
-                     sim_wall(sim));
+    /* Of users with one phone: else another's REGISTER may be under way with what was before. */
+    bool news = event->a == CORE_PUSH_GONE && is_only_phone(sim, event->b) &&
+                sim->push_seen_ms[event->b] < sim->pushed_ms[event->b] &&
+                sim->now_ms < sim->pushed_ms[event->b] + PUSH_FOR_MS;
+    core_push_result(sim->workers[event->to].core, event->mail.id, (enum core_push_answer)event->a,
+                     sim->now_ms, sim_wall(sim));
+    if (news)
+        sim->push_gone[event->b] = true;
     end_turn(sim);
 }
 

@@ -89,7 +89,7 @@ enum sim_event_kind {
     EVENT_DNS,          /* an answer for worker `to`: `a` = type, `b` = name, `c` = question */
     EVENT_PUSH,         /* phone `a` is woken */
     EVENT_EDGE_REFUSED, /* the edge's message found no port (`a`: 1), or no connection */
-    EVENT_PUSHED, /* for worker `to`: what the push gateway says of `mail.id`; `a`: it does it */
+    EVENT_PUSHED, /* for worker `to`: what the push gateway says of `mail.id`: `a`, `b`: of whom */
 };
 
 enum far_timer_kind {
@@ -435,8 +435,11 @@ struct sim {
     uint32_t turn_waited_ms;     /* it waited so long for the worker that received it */
     struct sim_aor aors[SIM_PHONES_MAX];
     uint64_t aor_versions;
-    struct sim_gruu gruus[SIM_GRUUS_MAX];                     /* a ring */
-    uint64_t gruu_count;                                      /* that ever were */
+    struct sim_gruu gruus[SIM_GRUUS_MAX]; /* a ring */
+    uint64_t gruu_count;                  /* that ever were */
+    /* by phone: woken last, registered last; its push service does not know it */
+    uint64_t pushed_ms[SIM_PHONES_MAX + 1], push_seen_ms[SIM_PHONES_MAX + 1];
+    bool push_gone[SIM_PHONES_MAX + 1];
     uint64_t pings, stun_answers, pings_swept_ms, started_ms; /* the node, last */
     uint32_t stun_asked[SIM_PHONES_MAX + 1];
     uint64_t gruu_epochs[SIM_PHONES_MAX + 1], gruu_news_ms[SIM_PHONES_MAX + 1]; /* by phone */

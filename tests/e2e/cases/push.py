@@ -132,6 +132,8 @@ def what_the_gateway_says_decides(env):
         else:
             equal(wanted, alice.final(request).status, "the call after %s" % statuses)
         equal(requests, gateway.requests, "requests to a gateway that says %s" % statuses)
+        known = None if statuses == [410] else "apns"
+        equal(known, router.bindings("bob")[0]["push"], "who wakes bob after %s" % statuses)
         check(time.monotonic() - begin < 7, "%s took %.1f s", statuses, time.monotonic() - begin)
 
 

@@ -218,15 +218,62 @@ static void what_the_gateway_refuses_is_480_at_once(void **state)
     (void)state;
     asleep("bob");
     ask("INVITE", "bob", "c1");
-    core_push_result(world.core, pushes[0].token, true, world.now_ms, world.wall_ms);
+    core_push_result(world.core, pushes[0].token, CORE_PUSH_ACCEPTED, world.now_ms, world.wall_ms);
     pass(100);
     assert_int_equal(0, world.sent_count);
-    core_push_result(world.core, pushes[0].token, false, world.now_ms, world.wall_ms);
+    core_push_result(world.core, pushes[0].token, CORE_PUSH_FAILED, world.now_ms, world.wall_ms);
     pass(1);
     assert_non_null(sent_to(CALLER, "SIP/2.0 480"));
     assert_int_equal(1, status().counters.push.failed);
-    core_push_result(world.core, pushes[0].token, false, world.now_ms, world.wall_ms); /* late */
+    core_push_result(world.core, pushes[0].token, CORE_PUSH_FAILED, world.now_ms,
+                     world.wall_ms); /* late */
     nothing_is_left();
+}
+
+/* 404 or 410 of the gateway: the app was deleted, or its token is another by now. */
+static void a_phone_that_its_service_does_not_know_is_not_woken_until_it_registers(void **state)
+{
+    (void)state;
+    asleep("bob");
+    ask("INVITE", "bob", "c1");
+    core_push_result(world.core, pushes[0].token, CORE_PUSH_GONE, world.now_ms, world.wall_ms);
+    pass(1);
+    assert_non_null(sent_to(CALLER, "SIP/2.0 480"));
+    assert_int_equal(1, push_count);
+
+    ask("INVITE", "bob", "c2"); /* where it was last, as any phone */
+    const char *invite = sent_to(PHONE, "INVITE ");
+    assert_non_null(invite);
+    assert_null(strstr(invite, "pn-prid"));
+    pass(3600000 - 60000 - 60000); /* nor before its registration ends */
+    assert_int_equal(1, push_count);
+
+    asleep("bob");
+    ask("INVITE", "bob", "c3");
+    assert_int_equal(2, push_count);
+    core_push_result(world.core, pushes[1].token, CORE_PUSH_FAILED, world.now_ms, world.wall_ms);
+    pass(1);
+    ask("INVITE", "bob", "c4"); /* it could not be woken that time */
+    assert_int_equal(3, push_count);
+    core_push_result(world.core, pushes[2].token, CORE_PUSH_FAILED, world.now_ms, world.wall_ms);
+    pass(1);
+}
+
+/* What is said of the old token says nothing of the new one. */
+static void who_registers_meanwhile_is_not_gone(void **state)
+{
+    (void)state;
+    asleep("bob");
+    ask("INVITE", "bob", "c1");
+    struct id token = pushes[0].token;
+    register_at("bob", PHONE, SLEEPY);
+    core_push_result(world.core, token, CORE_PUSH_GONE, world.now_ms, world.wall_ms);
+    pass(1);
+    world_pass(&world, 60000);
+    ask("INVITE", "bob", "c2");
+    assert_int_equal(2, push_count);
+    core_push_result(world.core, pushes[1].token, CORE_PUSH_FAILED, world.now_ms, world.wall_ms);
+    pass(1);
 }
 
 static void a_gateway_that_cannot_be_asked_is_480_at_once(void **state)
@@ -581,7 +628,7 @@ static void the_owner_wakes_and_tells_who_asked(void **state)
     ask_mail.posted_ms = world.wall_ms;
     core_mail(world.core, &ask_mail, world.now_ms, world.wall_ms);
     assert_int_equal(2, push_count);
-    core_push_result(world.core, pushes[1].token, false, world.now_ms, world.wall_ms);
+    core_push_result(world.core, pushes[1].token, CORE_PUSH_FAILED, world.now_ms, world.wall_ms);
     assert_int_equal(CORE_MAIL_PUSH_FAILED, last_mail()->kind);
     assert_int_equal(0, world.core->pushes.wakes.count);
 }
@@ -596,6 +643,8 @@ int main(void)
         WAKE_TEST(a_phone_that_has_just_registered_is_awake),
         WAKE_TEST(a_phone_that_does_not_come_is_480),
         WAKE_TEST(what_the_gateway_refuses_is_480_at_once),
+        WAKE_TEST(a_phone_that_its_service_does_not_know_is_not_woken_until_it_registers),
+        WAKE_TEST(who_registers_meanwhile_is_not_gone),
         WAKE_TEST(a_gateway_that_cannot_be_asked_is_480_at_once),
         WAKE_TEST(who_hangs_up_waits_no_longer),
         WAKE_TEST(a_second_call_does_not_wake_it_again_at_once),
