@@ -5,7 +5,7 @@
     overload.py [--share 0.25] [--seconds 20] [--period-ms 10] [--busy]
 
 The router gets a share of one core (a cgroup; --busy: busy processes beside it instead). README.md
-says what is measured and judged. About three minutes.
+says what is measured and judged. About four minutes.
 """
 import argparse
 import os
@@ -18,7 +18,8 @@ from rows import CALL, FILL
 from systems import Own, one_line
 from verdict import Verdict
 
-LOADS = (2, 3)
+LOADS = (2, 3, 5)
+JUDGED = (2, 3)  # the third is for r alone: two loads so near each other say little of it
 TRANSACTIONS = 2000000  # the limit: the calls of a load linger all together
 TOUCHED = 300000  # calls
 AGAIN = 3  # times, if the loads show more calls completed than the closed loops did
@@ -60,23 +61,29 @@ def offer_all(server, most, seconds):
     return loads
 
 
-def refusal_cost(two, three):
-    """r: from CPU = calls * c + refusals * x at two loads; None when nothing was refused."""
-    cpu = [load["us"] * load["done"] for load in (two, three)]
-    calls = [load["admitted"] for load in (two, three)]
-    refused = [load["refused"] for load in (two, three)]
-    determinant = calls[0] * refused[1] - calls[1] * refused[0]
-    if refused[1] == 0 or determinant == 0:
-        return None
-    call = (cpu[0] * refused[1] - cpu[1] * refused[0]) / determinant
-    refusal = (calls[0] * cpu[1] - calls[1] * cpu[0]) / determinant
-    return refusal / call if call > 0 else None
+def refusal_cost(loads):
+    """CPU of a call and of a refusal in us: the least squares of CPU = calls * c + refusals * x, each load weighed by its CPU; None when nothing was
+    refused."""
+    rows = [(load["admitted"] / (load["us"] * load["done"]), load["refused"] / (load["us"] * load["done"]))
+            for load in loads]
+    aa, ab, bb = (sum(a * a for a, _ in rows), sum(a * b for a, b in rows), sum(b * b for _, b in rows))
+    a, b = sum(a for a, _ in rows), sum(b for _, b in rows)
+    determinant = aa * bb - ab * ab
+    if b == 0 or determinant <= 0:
+        return None, None
+    call, refusal = (a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant
+    return call, refusal
 
 
 def judge(verdict, most, loads):
-    r = refusal_cost(*(loads[n] for n in LOADS))
+    call, refusal = refusal_cost(loads.values())
+    r = refusal / call if call else None
+    verdict.add("CPU of a call", call, unit="us", digits=1)
+    verdict.add("CPU of a refused INVITE", refusal, unit="us", digits=1)
     verdict.add("r: CPU of a refused INVITE by that of a call", r, R_MAX)
     for n, load in loads.items():
+        if n not in JUDGED:
+            continue
         n_offered = load["offered"] / most
         verdict.add(f"n={n}: offered, by the capacity", n_offered, n * 0.95, at_least=True)
         wanted = None if r is None else KEPT * max(0.0, 1 - n_offered * r) / (1 - r) * most

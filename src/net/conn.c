@@ -724,7 +724,9 @@ static void conn_write_all(struct conn *conn, const struct slice *messages, size
 void conn_send_all(struct conn *conn, const struct slice *messages, size_t count)
 {
     struct net *net = conn->net;
-    size_t most = conn->filter->ops->frames ? 1 : count; /* one write is one of its messages */
+    /* A connection may have died with what was sent before in this turn, and its filters with it. */
+    bool frames = conn->state != CONN_DEAD && conn->filter->ops->frames;
+    size_t most = frames ? 1 : count; /* one write is one of its messages */
 
     for (size_t i = 0; i < count; i++) {
         net->counters.stream_sent++;

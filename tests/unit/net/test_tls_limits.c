@@ -186,6 +186,7 @@ struct order {
     const struct flow *to; /* NULL: nothing is sent */
     const char *host;      /* of to->name; NULL: it is not told */
     unsigned many;         /* so many numbered messages are sent instead of one */
+    SSL *reset;            /* the peer's end, reset before anything is sent; NULL: it stays */
     struct net_counters counters;
     bool done;
 };
@@ -203,12 +204,24 @@ static struct slice numbered(char text[NUMBERED_BYTES], unsigned number)
     return (struct slice){text, NUMBERED_BYTES};
 }
 
+/* Our end knows at once. */
+static void reset(SSL *ssl)
+{
+    struct linger now = {.l_onoff = 1};
+
+    assert_int_equal(0, setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &now, sizeof now));
+    close(SSL_get_fd(ssl));
+    SSL_free(ssl);
+}
+
 static void carry_out(void *user, unsigned worker)
 {
     struct order *order = user;
     struct fixture *f = order->f;
 
     (void)worker;
+    if (order->reset != NULL)
+        reset(order->reset);
     if (order->host != NULL)
         net_name_host(f->net, order->to->name, slice_of(order->host));
     for (unsigned i = 0; i < order->many; i++) {
@@ -743,6 +756,29 @@ static void a_slow_reader_gets_whole_records_in_order(void **state)
     fixture_close(f);
 }
 
+static void a_reset_while_many_are_sent_fails_them_all(void **state)
+{
+    enum {
+        COUNT = 100, /* 100 KB: several writes */
+    };
+    struct addr at;
+    SSL *kept = NULL;
+
+    (void)state;
+    struct fixture *f = fixture_open(NULL, true);
+    int listening = peer_listen(&at);
+    struct flow to = flow_to(&at, 7);
+    run(f, &to, "sip.example.com");
+    assert_true(serve(f, listening, &kept));
+    run_order((struct order){
+        .f = f, .to = &to, .host = "sip.example.com", .many = COUNT, .reset = kept});
+    wait_failed(f, COUNT + 1); /* the first one was not answered, either */
+    wait_refused(f, NET_R_RESET, 1);
+    wait_connections(f, 0);
+    close(listening);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -758,6 +794,7 @@ int main(void)
         cmocka_unit_test(who_proved_nothing_is_dialled),
         cmocka_unit_test(a_name_that_is_not_known_is_not_dialled),
         cmocka_unit_test(a_slow_reader_gets_whole_records_in_order),
+        cmocka_unit_test(a_reset_while_many_are_sent_fails_them_all),
     };
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to who has hung up */
     return cmocka_run_group_tests(tests, NULL, NULL);
