@@ -724,7 +724,8 @@ static void conn_write_all(struct conn *conn, const struct slice *messages, size
 void conn_send_all(struct conn *conn, const struct slice *messages, size_t count)
 {
     struct net *net = conn->net;
-    /* A connection may have died with what was sent before in this turn, and its filters with it. */
+    /* A connection may have died with what was sent before in this turn, and its filters with it.
+     */
     bool frames = conn->state != CONN_DEAD && conn->filter->ops->frames;
     size_t most = frames ? 1 : count; /* one write is one of its messages */
 

@@ -123,6 +123,8 @@ static void check_best(struct sim *sim, struct served *served, const char *text)
         wanted = watch_is_invite(served->method) ? 408 : 0;
     if (status == 430 && wanted == 500 && served->in_dialog && phone_any_tcp(sim))
         return; /* the flow that the dialog is bound to is gone (section 5.3.1) */
+    if (watch_is_unsure(sim, served))
+        return; /* where a redirection led */
     if (status != wanted)
         sim_fail(sim, "all branches failed without a usable response: %u was due, %u was sent",
                  wanted, status);

@@ -241,7 +241,8 @@ void watch_request_out(struct sim *sim, uint32_t to, const char *text)
     char earlier[512] = ""; /* the phone's Path when it was decided: it waited for its receipt */
     if (path[0] == '\0')
         text_field(text, "Route", 0, earlier, sizeof earlier);
-    bool waited = watch_is_invite(method) && !parent->in_dialog && records_delay_ms(sim) > 0;
+    bool waited = watch_is_unsure(sim, parent) ||
+                  (watch_is_invite(method) && !parent->in_dialog && records_delay_ms(sim) > 0);
     if (!same_request(sim, parent->phone, path, parent->text, text, why, sizeof why) &&
         !(waited && same_request(sim, parent->phone, earlier, parent->text, text, why, sizeof why)))
         sim_fail(sim, "a %s was changed on its way: %s", method, why);

@@ -123,6 +123,11 @@ void watch_locate(struct sim *sim, struct served *served)
     served->target_count = keep_instance(sim, served);
 }
 
+bool watch_is_unsure(const struct sim *sim, const struct served *served)
+{
+    return sim->knobs.mailbox_full_pct > 0 && !served->certain;
+}
+
 /** Is the other proxy the next hop of this message, by its Route? */
 bool watch_by_router(const char *text)
 {

@@ -122,6 +122,9 @@ bool watch_has_six(const struct served *served);
 /** The user that a Request-URI of ours names; SIM_PHONES_MAX: none of them. */
 unsigned watch_user_of_request(struct sim *sim, const char *text);
 void watch_locate(struct sim *sim, struct served *served);
+/** Can nobody say which of its targets the node knows to be gone, as letters between its workers
+ * are lost? */
+bool watch_is_unsure(const struct sim *sim, const struct served *served);
 /** Is the other proxy the next hop of this message, by its Route? */
 bool watch_by_router(const char *text);
 /** The same URI with and without Path are two. */

@@ -770,8 +770,8 @@ static void a_reset_while_many_are_sent_fails_them_all(void **state)
     struct flow to = flow_to(&at, 7);
     run(f, &to, "sip.example.com");
     assert_true(serve(f, listening, &kept));
-    run_order((struct order){
-        .f = f, .to = &to, .host = "sip.example.com", .many = COUNT, .reset = kept});
+    run_order(
+        (struct order){.f = f, .to = &to, .host = "sip.example.com", .many = COUNT, .reset = kept});
     wait_failed(f, COUNT + 1); /* the first one was not answered, either */
     wait_refused(f, NET_R_RESET, 1);
     wait_connections(f, 0);
