@@ -380,7 +380,7 @@ static void flush_outbox(struct outbox *outbox, void *user)
                 .kind = EVENT_REFUSED,
                 .to = (uint32_t)(outbox == &sim->workers[0].outbox ? 0 : 1) % sim->knobs.workers,
                 .boot = sim->boot,
-                .a = !tcp && to % 8 != 5, /* else a router on the way says so */
+                .a = !tcp && to % 16 != 13, /* else a router on the way says so */
                 .bytes = text,
                 .len = item->len < 300 ? item->len : 300,
             };

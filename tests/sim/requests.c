@@ -238,10 +238,12 @@ void watch_request_out(struct sim *sim, uint32_t to, const char *text)
     watch_locate(sim, parent);
     int known = watch_find_target(parent, uri, watch_by_router(text));
     const char *path = known >= 0 ? parent->targets[known].path : "";
+    /* Who has come back by another flow meanwhile has another Path, and is another target. */
+    bool back = sim->knobs.edge && parent->child_count > 0 && aors_has_contact(sim, uri);
     char earlier[512] = ""; /* the phone's Path when it was decided: it waited for its receipt */
-    if (path[0] == '\0')
+    if (path[0] == '\0' || back)
         text_field(text, "Route", 0, earlier, sizeof earlier);
-    bool waited = watch_is_unsure(sim, parent) ||
+    bool waited = back || watch_is_unsure(sim, parent) ||
                   (watch_is_invite(method) && !parent->in_dialog && records_delay_ms(sim) > 0);
     if (!same_request(sim, parent->phone, path, parent->text, text, why, sizeof why) &&
         !(waited && same_request(sim, parent->phone, earlier, parent->text, text, why, sizeof why)))

@@ -323,9 +323,14 @@ int watch_check_target(struct sim *sim, struct served *served, uint32_t to, cons
         return -1;
     }
     int at = watch_find_target(served, uri, watch_by_router(text));
+    char route[512] = "";
+    text_field(text, "Route", 0, route, sizeof route);
+    if (at >= 0 && sim->knobs.edge && served->started[at] && aors_has_contact(sim, uri) &&
+        strncmp(route, served->targets[at].path, strlen(served->targets[at].path)) != 0)
+        return -1; /* it has come back by another flow, with another Path */
     if (at < 0) {
         /* One that waited for another worker's word on its nonce is located a little later. */
-        bool late = sim->knobs.records && aors_has_contact(sim, uri);
+        bool late = (sim->knobs.records || sim->knobs.edge) && aors_has_contact(sim, uri);
         if (served->certain && phone_by_uri(sim, uri) != 0 && !late)
             sim_fail(sim, "a %s went to %s, which is not registered there", served->method, uri);
         return -1;
