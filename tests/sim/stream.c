@@ -34,12 +34,13 @@ static void post_piece(struct sim *sim, struct sim_event event, const char *byte
 /** RFC 5626 section 4.4.1; in two pieces at times. */
 static void post_ping(struct sim *sim, struct sim_event event)
 {
+    static const char ping[] = "\r\n\r\n";
     size_t part = (size_t)dice(sim, 4);
 
     if (part > 0)
-        post_piece(sim, event, "\r\n\r\n", part);
+        post_piece(sim, event, ping, part);
     event.b = 1;
-    post_piece(sim, event, "\r\n\r\n" + part, 4 - part);
+    post_piece(sim, event, ping + part, 4 - part);
 }
 
 void stream_post(struct sim *sim, struct sim_event event, uint64_t from_ms, const char *bytes,
