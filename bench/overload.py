@@ -62,8 +62,8 @@ def offer_all(server, most, seconds):
 
 
 def refusal_cost(loads):
-    """CPU of a call and of a refusal in us: the least squares of CPU = calls * c + refusals * x, each load weighed by its CPU; None when nothing was
-    refused."""
+    """CPU of a call and of a refusal in us: the least squares of CPU = calls * c + refusals * x, each load weighed by
+    its CPU; None when nothing was refused."""
     rows = [(load["admitted"] / (load["us"] * load["done"]), load["refused"] / (load["us"] * load["done"]))
             for load in loads]
     aa, ab, bb = (sum(a * a for a, _ in rows), sum(a * b for a, b in rows), sum(b * b for _, b in rows))

@@ -255,8 +255,8 @@ def conformance(log):
 
 
 def simulate(log, seeds, calls, crowd):
-    """Each seed is one run, and there is one of very many calls, and one of very many phones. One that fails is printed with the
-    line that replays it."""
+    """Each seed is one run, and there is one of very many calls, and one of very many phones. One that fails is printed
+    with the line that replays it."""
     status, _ = compile_preset(log, "sim", "sim")
     if status == 0:
         return 0, ["building the simulator"]

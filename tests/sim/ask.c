@@ -13,7 +13,8 @@
 enum {
     T1 = 500,
     T2 = 4000,
-    TRIES = 10
+    TRIES = 10,
+    TAKEN_MAX = 6, /* fewer than the tries, with time left for the last one */
 };
 
 static uint32_t ask_index(const struct sim *sim, const struct ask *ask)
@@ -261,6 +262,30 @@ bool ask_ack(struct sim *sim, uint32_t phone, const char *text)
         found = true;
     }
     return found;
+}
+
+bool ask_is_spared(struct sim *sim, const char *text)
+{
+    char method[32], call_id[128], cseq[32], value[128];
+    unsigned status = text_status(text);
+
+    text_method(text, method, sizeof method);
+    if (strcmp(method, "ACK") != 0 && (strcmp(method, "INVITE") != 0 || status / 100 != 2))
+        return false;
+    text_field(text, "Call-ID", 0, call_id, sizeof call_id);
+    text_field(text, "CSeq", 0, cseq, sizeof cseq);
+    for (uint32_t i = 0; i < sim->ask_count; i++) {
+        struct ask *ask = &sim->asks[i];
+        if (!ask->open || !ask->answers)
+            continue;
+        text_field(ask->text, "Call-ID", 0, value, sizeof value);
+        if (strcmp(call_id, value) != 0)
+            continue;
+        text_field(ask->text, "CSeq", 0, value, sizeof value);
+        if (strtoul(value, NULL, 10) == strtoul(cseq, NULL, 10))
+            return ++ask->taken > TAKEN_MAX;
+    }
+    return false;
 }
 
 /** Is the other side there to answer at all? */

@@ -26,6 +26,7 @@ static void send_invite(struct sim *sim, uint32_t index)
     call->state = CALL_CALLING;
     call->provisional = false;
     call->crashes_before = sim->crashes;
+    call->invite_crashes = sim->crashes;
     call->invite[0] = '\0';
     text_add(call->invite, SIM_TEXT_MAX, "INVITE %s SIP/2.0\r\n", uri);
     phone_via(phone, call->branch, call->invite);

@@ -231,7 +231,8 @@ struct call {
     char answer[SIM_TEXT_MAX]; /* the first 2xx */
     uint32_t next_cseq;        /* of the dialog */
     uint32_t conn;             /* of its phone, when it began */
-    uint32_t crashes_before;   /* count when the transaction began */
+    uint32_t crashes_before;   /* count when its newest transaction began */
+    uint32_t invite_crashes;   /* and when its INVITE was sent */
     uint64_t began_ms, final_ms;
     bool planned;
     bool hangs_up; /* the caller, else the callee */
@@ -275,6 +276,7 @@ struct ask {
     uint32_t call, leg; /* of the sender; UINT32_MAX: not his */
     bool answers;       /* a 2xx that waits for its ACK */
     bool open, vague;   /* vague: nobody can say whether it must be answered */
+    unsigned taken;     /* by the network, of its answers and their ACKs */
     char branch[128], method[16];
     char text[SIM_TEXT_MAX];
 };
@@ -571,6 +573,10 @@ bool ask_response(struct sim *sim, uint32_t phone, const char *text);
 bool ask_request(struct sim *sim, uint32_t phone, const char *text);
 /** The ACK of an INVITE within a dialog? */
 bool ask_ack(struct sim *sim, uint32_t phone, const char *text);
+/** A bad network may take any of a chain of ten messages; of one answer and its ACK it takes so
+ * many at most: what must arrive when more are gone, nobody can say. Counts; true: this one is
+ * left. */
+bool ask_is_spared(struct sim *sim, const char *text);
 void ask_again(struct sim *sim, uint32_t which, uint32_t generation);
 void asks_conn_lost(struct sim *sim, uint32_t phone);
 

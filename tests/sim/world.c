@@ -225,7 +225,7 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const char *bytes, si
         deliver_stream(sim, from, to, bytes, len);
         return;
     }
-    if (!quiet && sim_chance(sim, sim->knobs.loss_pct)) {
+    if (!quiet && sim_chance(sim, sim->knobs.loss_pct) && !ask_is_spared(sim, bytes)) {
         sim_trace(sim, "    lost");
         return;
     }
