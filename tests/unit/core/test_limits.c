@@ -10,6 +10,7 @@
 
 #include "base/binding.h"
 #include "core/core.h"
+#include "no_table.h"
 
 enum {
     WORKERS = 2,
@@ -36,40 +37,6 @@ static struct policy *policy;
 static bool mailboxes_full;
 static unsigned letters; /* that arrived */
 static uint64_t now_ms;
-
-static struct slice find(void *user, struct slice key, uint64_t hash)
-{
-    (void)user;
-    (void)key;
-    (void)hash;
-    return SLICE_EMPTY;
-}
-
-static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
-{
-    (void)user;
-    (void)hash;
-    *key = SLICE_EMPTY;
-    return SLICE_EMPTY;
-}
-
-static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
-{
-    (void)note;
-    (void)user;
-    (void)key;
-    (void)hash;
-    (void)block;
-    (void)note;
-    return OK;
-}
-
-static void discard(void *user, struct slice key, uint64_t hash)
-{
-    (void)user;
-    (void)key;
-    (void)hash;
-}
 
 static bool post(void *user, unsigned worker, const struct core_mail *mail)
 {
@@ -133,7 +100,10 @@ static struct core_config config_of(unsigned index)
                   .bar_ms = BAR_MS,
                   .bar_max_ms = 900000},
         .outbox = &nodes[index].outbox,
-        .location = {.find = find, .find_hash = find_hash, .put = put, .remove = discard},
+        .location = {.find = no_table_find,
+                     .find_hash = no_table_find_hash,
+                     .put = no_table_put,
+                     .remove = no_table_remove},
         .ops = {.post = post, .local_address = local_address},
         .policy = policy,
     };

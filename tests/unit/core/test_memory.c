@@ -10,6 +10,7 @@
 
 #include "core/core.h"
 #include "heap.h"
+#include "no_table.h"
 
 enum {
     TRANSACTIONS = 3000,
@@ -21,40 +22,6 @@ static const struct listener listener = {
     .transport = TRANSPORT_UDP,
     .bound = {ADDR_V4, 0, 5060, 0, {10, 0, 0, 1}},
 };
-
-static struct slice find(void *user, struct slice key, uint64_t hash)
-{
-    (void)user;
-    (void)key;
-    (void)hash;
-    return SLICE_EMPTY;
-}
-
-static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
-{
-    (void)user;
-    (void)hash;
-    *key = SLICE_EMPTY;
-    return SLICE_EMPTY;
-}
-
-static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
-{
-    (void)note;
-    (void)user;
-    (void)key;
-    (void)hash;
-    (void)block;
-    (void)note;
-    return OK;
-}
-
-static void discard(void *user, struct slice key, uint64_t hash)
-{
-    (void)user;
-    (void)key;
-    (void)hash;
-}
 
 static bool post(void *user, unsigned worker, const struct core_mail *mail)
 {
@@ -107,7 +74,10 @@ static struct core_config config_of(const struct policy *policy)
         .timer_c_ms = 180000,
         .guard = {.sources_max = SOURCES, .bars_max = 256, .stranger = {10, 10}},
         .outbox = &outbox,
-        .location = {.find = find, .find_hash = find_hash, .put = put, .remove = discard},
+        .location = {.find = no_table_find,
+                     .find_hash = no_table_find_hash,
+                     .put = no_table_put,
+                     .remove = no_table_remove},
         .ops = {.post = post, .local_address = local_address},
         .policy = policy,
     };

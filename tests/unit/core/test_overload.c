@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/core.h"
+#include "no_table.h"
 
 enum {
     WORKERS = 2,
@@ -59,17 +60,8 @@ static struct slice find(void *user, struct slice key, uint64_t hash)
     return (struct slice){entry->block, entry->hash == hash ? entry->len : 0};
 }
 
-static struct slice find_hash(void *user, uint64_t hash, struct slice *key)
-{
-    (void)user;
-    (void)hash;
-    *key = SLICE_EMPTY;
-    return SLICE_EMPTY;
-}
-
 static enum err put(void *user, struct slice key, uint64_t hash, struct slice block, uint32_t note)
 {
-    (void)note;
     struct entry *entry = entry_of(user, hash);
 
     (void)key;
@@ -171,8 +163,11 @@ static bool open_worker(struct world *w, unsigned worker)
                   .bar_ms = 60000,
                   .bar_max_ms = 60000},
         .outbox = outbox,
-        .location =
-            {.user = w, .find = find, .find_hash = find_hash, .put = put, .remove = take_out},
+        .location = {.user = w,
+                     .find = find,
+                     .find_hash = no_table_find_hash,
+                     .put = put,
+                     .remove = take_out},
         .ops = {.user = w, .post = post},
         .policy = w->policy,
     };
