@@ -187,6 +187,9 @@ const struct setting settings[] = {
      " worth at once"},
     {KEY("guard.user_rate"), SETTING_COUNT, AT(guard.user_rate), "50", 0, 1000000,
      "requests a second of one user, per worker; four seconds' worth at once; then 503"},
+    {KEY("guard.handshake_rate"), SETTING_COUNT, AT(guard.handshake_rate), "50", 0, 1000000,
+     "TLS connections a second that one address may begin, registered or not, per worker; four"
+     " seconds' worth at once; then they are closed at once"},
     {KEY("guard.sources"), SETTING_COUNT, AT(guard.sources), "262144", 64, 1 << 24,
      "addresses remembered, per worker"},
     {KEY("guard.glitches"), SETTING_COUNT, AT(guard.glitches), "30", 0, 10000,
