@@ -39,7 +39,8 @@ const struct setting settings[] = {
     {KEY("time_zone"), SETTING_ZONE, AT(time_zone), NULL, 0, 0,
      "of the business, such as America/New_York; without it the machine's"},
     {KEY("insecure"), SETTING_BOOL, AT(insecure), "no", 0, 0,
-     "allows `auth.required: no` where others than this machine can reach us"},
+     "allows `auth.required: no`, and everybody in auth.trusted, where others than this machine can"
+     " reach us"},
     {KEY("auth.required"), SETTING_BOOL, AT(auth.required), "yes", 0, 0,
      "phones must prove who they are"},
     {KEY("auth.realm"), SETTING_HOST, AT(auth.realm), NULL, 0, 0,
