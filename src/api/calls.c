@@ -260,6 +260,10 @@ static bool take_filter(const char *name, const char *text, struct store_calls_q
         for (unsigned i = 0; i < filter->count; i++) /* twice would be given twice */
             if (slice_equal(filter->values[i], value))
                 value = SLICE_EMPTY;
+        if (value.data != NULL && !store_call_value_fits(filter->field, value)) {
+            *problem = api_problem(400, NULL, name, "%s is a number", name);
+            return false;
+        }
         if (value.data != NULL)
             filter->values[filter->count++] = value;
         if (rest.len > 0)
@@ -292,14 +296,15 @@ static bool take_filters(struct api_request *r, struct store_calls_query *query,
 static bool take_span(struct api_request *r, struct store_calls_query *query,
                       struct api_answer *problem)
 {
+    const uint64_t last_ms = INT64_MAX >> CALL_ID_TIME_SHIFT; /* the year 2248 */
     uint64_t since_ms = 0, until_ms = 0;
 
     if (!take_bound(r, "since", &since_ms, problem) || !take_bound(r, "until", &until_ms, problem))
         return false;
     if (since_ms != 0)
-        query->above = (since_ms << CALL_ID_TIME_SHIFT) - 1;
+        query->above = ((since_ms < last_ms ? since_ms : last_ms) << CALL_ID_TIME_SHIFT) - 1;
     if (until_ms != 0)
-        query->below = until_ms << CALL_ID_TIME_SHIFT;
+        query->below = (until_ms < last_ms ? until_ms : last_ms) << CALL_ID_TIME_SHIFT;
     return true;
 }
 

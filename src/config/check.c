@@ -11,21 +11,51 @@ const struct yaml_node *parser_given(const struct parser *parser, struct slice k
     return parser->given[setting - settings];
 }
 
+static bool others_reach_us(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        if (!addr_is_loopback(&config->listeners[i].bound))
+            return true;
+    return false;
+}
+
 static void check_auth(struct parser *parser)
 {
     const struct config *config = parser->config;
     const struct slice key = SLICE("auth.required");
 
-    if (config->auth.required || config->insecure)
+    if (!config->auth.required && !config->insecure && others_reach_us(config))
+        parser_wrong(parser, parser_given(parser, key), key,
+                     "without authentication anybody who reaches us could make calls; listen on "
+                     "127.0.0.1 only, or say `insecure: yes`");
+}
+
+/* Wider than any network that is one's own: a private one has 8 bits at least (RFC 1918), of IPv6
+ * only what is nobody's has less than 16 (RFC 4193, RFC 4291). */
+static bool is_everybody(const struct addr_net *net)
+{
+    if (net->base.family == ADDR_V4)
+        return net->bits < 8;
+    return net->bits < 16 && (net->bits < 7 || net->base.bytes[0] < 0xfc);
+}
+
+static void check_trusted(struct parser *parser)
+{
+    const struct config *config = parser->config;
+    const struct slice key = SLICE("auth.trusted");
+    const struct yaml_node *node = parser_given(parser, key);
+
+    if (node == NULL || config->insecure || !others_reach_us(config))
         return;
-    for (uint32_t i = 0; i < config->listener_count; i++)
-        if (!addr_is_loopback(&config->listeners[i].bound)) {
+    if (node->type == YAML_SEQUENCE)
+        node = node->first;
+    for (uint32_t i = 0; i < config->auth.trusted.count; i++, node = node->next)
+        if (is_everybody(&config->auth.trusted.items[i]))
             parser_wrong(
-                parser, parser_given(parser, key), key,
-                "without authentication anybody who reaches us could make calls; listen on "
-                "127.0.0.1 only, or say `insecure: yes`");
-            return;
-        }
+                parser, node, key,
+                "who is in %.*s could call anywhere through us, in any name, without a password; "
+                "name your own networks, or say `insecure: yes`",
+                SLICE_ARG(node->text));
 }
 
 static void check_http(struct parser *parser)
@@ -149,6 +179,7 @@ void parser_check(struct parser *parser)
     if (config->auth.realm.len == 0 && config->domains.count > 0)
         config->auth.realm = config->domains.items[0];
     check_auth(parser);
+    check_trusted(parser);
     check_http(parser);
     check_tls(parser);
     check_registrar(parser);

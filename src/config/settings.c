@@ -39,7 +39,8 @@ const struct setting settings[] = {
     {KEY("time_zone"), SETTING_ZONE, AT(time_zone), NULL, 0, 0,
      "of the business, such as America/New_York; without it the machine's"},
     {KEY("insecure"), SETTING_BOOL, AT(insecure), "no", 0, 0,
-     "allows `auth.required: no` where others than this machine can reach us"},
+     "allows `auth.required: no`, and everybody in auth.trusted, where others than this machine can"
+     " reach us"},
     {KEY("auth.required"), SETTING_BOOL, AT(auth.required), "yes", 0, 0,
      "phones must prove who they are"},
     {KEY("auth.realm"), SETTING_HOST, AT(auth.realm), NULL, 0, 0,
@@ -187,6 +188,9 @@ const struct setting settings[] = {
      " worth at once"},
     {KEY("guard.user_rate"), SETTING_COUNT, AT(guard.user_rate), "50", 0, 1000000,
      "requests a second of one user, per worker; four seconds' worth at once; then 503"},
+    {KEY("guard.handshake_rate"), SETTING_COUNT, AT(guard.handshake_rate), "50", 0, 1000000,
+     "TLS connections a second that one address may begin, registered or not, per worker; four"
+     " seconds' worth at once; then they are closed at once"},
     {KEY("guard.sources"), SETTING_COUNT, AT(guard.sources), "262144", 64, 1 << 24,
      "addresses remembered, per worker"},
     {KEY("guard.glitches"), SETTING_COUNT, AT(guard.glitches), "30", 0, 10000,

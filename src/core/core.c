@@ -130,6 +130,7 @@ static enum err open_proxy(struct core *core)
         .may_stream = locate_stream,
         .hop_failed = dns_hop_failed,
         .hop_answered = dns_hop_answered,
+        .hop_silent = dns_hop_silent,
         .flow_failed = flows_failed,
         .registered = edge_registered,
         .flow_timer_s = core->config.registrar.flow_timer,

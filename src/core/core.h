@@ -387,6 +387,9 @@ void core_status(const struct core *core, struct core_status *out);
 /** May a stream from there be read now? No: its peer has sent more than its share, and waits. */
 bool core_may_read(struct core *core, const struct addr *source, uint64_t now_ms);
 
+/** Has this source's share of TLS handshakes one left? It is taken. */
+bool core_may_handshake(struct core *core, const struct addr *source, uint64_t now_ms);
+
 /** The bars there are, at most `max`; returns how many. */
 uint32_t core_bars(const struct core *core, uint64_t now_ms, struct guard_bar_info *out,
                    uint32_t max);

@@ -234,6 +234,14 @@ void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, u
         resolver_failed(core->resolver, &target, now_ms);
 }
 
+void dns_hop_silent(void *user, const struct flow *to, uint64_t now_ms)
+{
+    struct core *core = user;
+    struct resolve_target target = hop_target(to);
+
+    resolver_silent(core->resolver, &target, now_ms);
+}
+
 void dns_hop_answered(void *user, const struct flow *to)
 {
     struct core *core = user;

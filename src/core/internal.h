@@ -532,8 +532,9 @@ enum resolve_verdict dns_find(struct core *core, const struct resolve_query *que
 size_t dns_waits_memory_max(void);
 /** The request at hand waits for core->dns_query, and is run anew when that is known. */
 enum verdict dns_wait(struct core *core, struct request *r);
-/** As proxy_config.hop_failed and hop_answered. */
+/** As proxy_config.hop_failed, hop_silent and hop_answered. */
 void dns_hop_failed(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
+void dns_hop_silent(void *user, const struct flow *to, uint64_t now_ms);
 void dns_hop_answered(void *user, const struct flow *to);
 
 /* edge.c */

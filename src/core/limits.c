@@ -90,6 +90,11 @@ bool core_may_read(struct core *core, const struct addr *source, uint64_t now_ms
     return guard_may_read(core->guard, source, now_ms);
 }
 
+bool core_may_handshake(struct core *core, const struct addr *source, uint64_t now_ms)
+{
+    return guard_handshake(core->guard, source, now_ms);
+}
+
 /* ---- bars ---- */
 
 /** False: it is exempt or vouched for, or there is no room. */

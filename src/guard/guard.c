@@ -133,7 +133,8 @@ static enum worth worth_of(const struct cell *cell, uint64_t now_ms)
     if (cell->barred_ms > now_ms)
         return WORTH_BARRED;
     uint64_t now_ns = now_ms * NS_PER_MS;
-    bool owes = cell->full_ns > now_ns || cell->points_ns > now_ns || cell->calls_ns > now_ns;
+    bool owes = cell->full_ns > now_ns || cell->points_ns > now_ns || cell->calls_ns > now_ns ||
+                cell->shakes_ns > now_ns;
     return owes ? WORTH_STRANGER : WORTH_NOTHING;
 }
 
@@ -336,7 +337,7 @@ uint64_t guard_vouch(struct guard *guard, const struct addr *source, uint64_t pe
     if (cell->vouched_ms <= now_ms) { /* the debts of a stranger are forgiven */
         if (cell->barred_ms > now_ms)
             guard_forget_bar(guard, source);
-        *cell = (struct cell){0};
+        *cell = (struct cell){.shakes_ns = cell->shakes_ns};
     }
     cell->vouched_ms = now_ms + period_ms + period_ms / 3;
     cell->untold = false;
@@ -365,6 +366,21 @@ bool guard_call(struct guard *guard, const struct addr *source, bool stream, uin
         return false;
     charge(own_ns, &guard->own_calls, 1, now_ns);
     charge(shared_ns, &guard->calls, 1, now_ns);
+    return true;
+}
+
+bool guard_handshake(struct guard *guard, const struct addr *source, uint64_t now_ms)
+{
+    uint64_t now_ns = now_ms * NS_PER_MS;
+
+    if (guard->sets == NULL || guard->handshakes.interval_ns == 0)
+        return true;
+    struct cell *cell = guard_take(guard, source, false, now_ms);
+    if (cell == NULL || is_exempt(guard, cell, source))
+        return true;
+    if (!has_room(cell->shakes_ns, &guard->handshakes, now_ns))
+        return false;
+    charge(&cell->shakes_ns, &guard->handshakes, 1, now_ns);
     return true;
 }
 
@@ -450,6 +466,7 @@ enum err guard_open(const struct guard_config *config, struct guard **out)
     guard->calls = bucket_rate(config->calls);
     guard->own_calls = share_of(config->calls);
     guard->user = bucket_rate(config->user);
+    guard->handshakes = bucket_rate(config->handshakes);
     if (config->points_max > 0)
         guard->points = (struct bucket_rate){(uint64_t)POINT_MS * NS_PER_MS,
                                              (uint64_t)config->points_max * POINT_MS * NS_PER_MS};

@@ -55,6 +55,7 @@ struct guard_config {
     struct guard_rate calls;       /* new calls of all strangers together that reach our users;
                                       by datagrams and by streams each */
     struct guard_rate user;        /* requests of one authenticated user */
+    struct guard_rate handshakes;  /* TLS connections that one begins, vouched for or not */
     uint32_t points_max;           /* of a stranger; 0: nobody is barred for them */
     uint32_t failures_max;         /* of one address and user in a window; 0: not counted */
     uint32_t address_failures_max; /* of one address with any users, likewise */
@@ -128,6 +129,10 @@ void guard_vouch_untold(struct guard *guard, const struct addr *source);
  * one of their own, as their addresses are true.
  */
 bool guard_call(struct guard *guard, const struct addr *source, bool stream, uint64_t now_ms);
+
+/** May this source begin one more TLS connection? The handshake costs us more than a hundred
+ * packets; and a registered phone says nothing of who else is behind its address. */
+bool guard_handshake(struct guard *guard, const struct addr *source, uint64_t now_ms);
 
 /** May the authenticated user send one more request? */
 bool guard_user(struct guard *guard, struct slice name, uint64_t now_ms);

@@ -27,6 +27,7 @@ struct cell {
     uint64_t barred_streams_ms; /* until then: its streams; never later than the other */
     uint64_t points_ns;         /* a bucket, too: of what phones do not do */
     uint64_t calls_ns;          /* and one of a stranger's calls */
+    uint64_t shakes_ns;         /* and one of TLS connections */
     bool untold;                /* not all other workers know that it is vouched for */
 };
 
@@ -53,7 +54,7 @@ struct bar {
 struct guard {
     struct guard_config config;
     bool lists_hosts; /* single IPv6 hosts are exempt */
-    struct bucket_rate stranger, strangers, vouched, calls, own_calls, user, points;
+    struct bucket_rate stranger, strangers, vouched, calls, own_calls, user, handshakes, points;
     uint64_t strangers_ns[2]; /* shared buckets: of datagrams, of streams */
     uint64_t calls_ns[2];     /* likewise */
     struct cell_set *sets;    /* NULL: no limits */

@@ -211,6 +211,7 @@ static struct guard_config guard_config_of(const struct server *server)
         .vouched = own_rate(config->guard.vouched_rate),
         .calls = shared_rate(config->guard.stranger_calls, server->worker_count),
         .user = own_rate(config->guard.user_rate),
+        .handshakes = own_rate(config->guard.handshake_rate),
         .points_max = config->guard.glitches,
         .failures_max = config->guard.login_failures,
         .address_failures_max = config->guard.address_login_failures,

@@ -134,6 +134,12 @@ static bool may_read(void *user, const struct addr *remote)
     return core_may_read(worker->core, remote, loop_now_ms(worker->loop));
 }
 
+static bool may_handshake(void *user, const struct addr *remote)
+{
+    struct server_worker *worker = user;
+    return core_may_handshake(worker->core, remote, loop_now_ms(worker->loop));
+}
+
 static void send_failed(void *user, struct slice sent, bool closed)
 {
     struct server_worker *worker = user;
@@ -170,6 +176,7 @@ struct net_config wiring_net_config(struct server_worker *worker)
         .ops = {.user = worker,
                 .receive = received,
                 .may_read = may_read,
+                .may_handshake = may_handshake,
                 .send_failed = send_failed,
                 .conn_lost = conn_lost,
                 .waited = waited,

@@ -263,6 +263,20 @@ static void conn_shook_hands(struct conn *conn)
     conn->net->handshaking--;
 }
 
+/* Before anything is spent on it: a handshake takes more than a millisecond of the worker's time.
+ */
+static bool may_handshake(struct net *net, uint8_t listener, const struct addr *remote)
+{
+    const struct net_ops *ops = &net->config.ops;
+    enum transport transport = (enum transport)net->config.listeners[listener].transport;
+
+    if (!transport_secure(transport) || ops->may_handshake == NULL ||
+        ops->may_handshake(ops->user, remote))
+        return true;
+    net_count(net, NET_R_HANDSHAKE_RATE);
+    return false;
+}
+
 /* A new connection over `fd`, which it owns from now on; NULL (counted, fd closed): no room. */
 static struct conn *conn_new(struct net *net, int fd, uint8_t listener, const struct flow *peer,
                              bool outgoing)
@@ -324,7 +338,7 @@ static void conn_accepted(struct net *net, uint8_t listener, int fd, const struc
 {
     uint32_t source;
 
-    if (!source_take(net, remote, &source)) {
+    if (!may_handshake(net, listener, remote) || !source_take(net, remote, &source)) {
         close(fd);
         return;
     }

@@ -33,6 +33,7 @@ const char *net_reason_name(enum net_reason reason)
         [NET_R_HANDSHAKE] = "handshake",
         [NET_R_SLOW_HANDSHAKE] = "slow_handshake",
         [NET_R_HANDSHAKES] = "handshakes",
+        [NET_R_HANDSHAKE_RATE] = "handshake_rate",
         [NET_R_TLS_MEMORY] = "tls_memory",
         [NET_R_NO_TLS] = "no_tls",
         [NET_R_ORIGIN] = "origin",

@@ -104,6 +104,9 @@ struct net_ops {
     /** May a stream of this peer be read now? No: it is asked again some milliseconds later, and
      * until then his TCP waits. NULL: always. */
     bool (*may_read)(void *user, const struct addr *remote);
+    /** May this peer, whose connection was accepted, begin with TLS? No: it is closed at once.
+     * NULL: always. */
+    bool (*may_handshake)(void *user, const struct addr *remote);
     /** What comes next by UDP of this listener has waited so long in its socket; 0 when that has
      * become empty. Told as long as there are queues. NULL: nobody asks. */
     void (*waited)(void *user, uint8_t listener, uint32_t waited_ms);
@@ -200,6 +203,7 @@ enum net_reason {
                               no upgrade, or not to SIP */
     NET_R_SLOW_HANDSHAKE,  /* limits.handshake_ms */
     NET_R_HANDSHAKES,      /* limits.handshakes_max */
+    NET_R_HANDSHAKE_RATE,  /* ops.may_handshake */
     NET_R_TLS_MEMORY,      /* limits.tls_memory_max, or the system's */
     NET_R_NO_TLS,          /* there is no certificate to show */
     NET_R_ORIGIN,          /* WebSocket: net_config.ws does not list it; it is a handshake, too */

@@ -385,6 +385,15 @@ static void hop_failed(struct context *c, unsigned index, uint32_t retry_after_s
         config->hop_failed(config->user, to, retry_after_s, now_ms);
 }
 
+static void hop_silent(struct context *c, unsigned index, uint64_t now_ms)
+{
+    const struct proxy_config *config = &c->proxy->config;
+    const struct flow *to = hop_of(c, index);
+
+    if (to != NULL && config->hop_silent != NULL)
+        config->hop_silent(config->user, to, now_ms);
+}
+
 static void hop_answered(struct context *c, unsigned index)
 {
     const struct proxy_config *config = &c->proxy->config;
@@ -1062,8 +1071,12 @@ void proxy_on_failure(struct proxy *proxy, struct id client, uint64_t context,
     context_hold(c);
     if (failure == TXN_CLOSED && !branch->at_edge)
         tell_dead_flow(c, branch);
-    if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang)
-        hop_failed(c, index, 0, now_ms);
+    if (!back_to_udp(c, index, failure, now_ms) && branch->group != 0 && !branch->rang) {
+        if (failure == TXN_TIMEOUT && !c->invite)
+            hop_silent(c, index, now_ms);
+        else
+            hop_failed(c, index, 0, now_ms);
+    }
     on_local_failure(c, branch, failure, now_ms);
     context_unhold(c);
 }

@@ -127,6 +127,9 @@ struct proxy_config {
      * 0: it did not say. */
     void (*hop_failed)(void *user, const struct flow *to, uint32_t retry_after_s, uint64_t now_ms);
     void (*hop_answered)(void *user, const struct flow *to);
+    /** The same, but it was not asked by an INVITE: RFC 4320 §4.2 allows that; NULL: nobody asks.
+     */
+    void (*hop_silent)(void *user, const struct flow *to, uint64_t now_ms);
     /**
      * It is the turn of a target that is asleep: its phone is to be woken. What comes of it is
      * told by proxy_woken() with this `waiter`, never from within; `*wait` names it until then.

@@ -27,8 +27,9 @@ static void drop(struct resolver *resolver, struct dead *dead)
 {
     map_remove(&resolver->dead, &dead->node);
     list_remove(&dead->by_age);
+    resolver->dead_count--;
+    resolver->counters.dead_now -= dead->until_ms != 0;
     mem_free(resolver->config.mem, dead, sizeof *dead);
-    resolver->counters.dead_now--;
 }
 
 void dead_release(struct resolver *resolver)
@@ -42,7 +43,7 @@ void dead_release(struct resolver *resolver)
 
 static struct dead *make(struct resolver *resolver, const struct resolve_target *target)
 {
-    if (resolver->counters.dead_now == resolver->config.limits.dead_max)
+    if (resolver->dead_count == resolver->config.limits.dead_max)
         drop(resolver, CONTAINER_OF(resolver->by_age.next, struct dead, by_age));
 
     struct dead *dead = mem_zalloc(resolver->config.mem, sizeof *dead);
@@ -51,8 +52,16 @@ static struct dead *make(struct resolver *resolver, const struct resolve_target 
     dead->target = *target;
     map_add(&resolver->dead, &dead->node, target_hash(resolver, target));
     list_push(&resolver->by_age, &dead->by_age);
-    resolver->counters.dead_now++;
+    resolver->dead_count++;
     return dead;
+}
+
+static void die(struct resolver *resolver, struct dead *dead, uint64_t until_ms)
+{
+    resolver->counters.dead_now += dead->until_ms == 0;
+    dead->until_ms = until_ms;
+    list_remove(&dead->by_age);
+    list_push(&resolver->by_age, &dead->by_age);
 }
 
 void resolver_failed(struct resolver *resolver, const struct resolve_target *target,
@@ -69,10 +78,22 @@ void resolver_failed(struct resolver *resolver, const struct resolve_target *tar
     dead->gap_ms = dead->gap_ms == 0                ? DEAD_MS
                    : dead->gap_ms < DEAD_MAX_MS / 2 ? dead->gap_ms * 2
                                                     : DEAD_MAX_MS;
-    dead->until_ms = now_ms + dead->gap_ms;
-    list_remove(&dead->by_age);
-    list_push(&resolver->by_age, &dead->by_age);
+    die(resolver, dead, now_ms + dead->gap_ms);
     resolver->counters.dead++;
+}
+
+void resolver_silent(struct resolver *resolver, const struct resolve_target *target,
+                     uint64_t now_ms)
+{
+    struct dead *dead = find(resolver, target);
+
+    if (dead == NULL) {
+        dead = make(resolver, target);
+        if (dead != NULL)
+            dead->silent_ms = now_ms;
+    } else if (dead->until_ms != 0 || now_ms >= dead->silent_ms + DEAD_MS) {
+        resolver_failed(resolver, target, now_ms); /* and nothing has come from it since */
+    }
 }
 
 void resolver_failed_for(struct resolver *resolver, const struct resolve_target *target,
@@ -90,20 +111,18 @@ void resolver_failed_for(struct resolver *resolver, const struct resolve_target 
     if (dead == NULL)
         return;
     resolver->counters.dead += dead->until_ms <= now_ms;
-    dead->until_ms = now_ms + for_ms;
-    list_remove(&dead->by_age);
-    list_push(&resolver->by_age, &dead->by_age);
+    die(resolver, dead, now_ms + for_ms);
 }
 
 void resolver_answered(struct resolver *resolver, const struct resolve_target *target)
 {
-    if (resolver->counters.dead_now == 0)
+    if (resolver->dead_count == 0)
         return;
     struct dead *dead = find(resolver, target);
     if (dead == NULL)
         return;
+    resolver->counters.recovered += dead->until_ms != 0;
     drop(resolver, dead);
-    resolver->counters.recovered++;
 }
 
 bool resolver_is_dead(const struct resolver *resolver, const struct resolve_target *target,

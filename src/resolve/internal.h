@@ -73,13 +73,14 @@ struct lookup {
     char host[RESOLVE_NAME_SIZE];
 };
 
-/** A target that failed. */
+/** A target that failed, or is suspected to have. */
 struct dead {
     struct map_node node;
     struct list by_age; /* the first failed longest ago */
     struct resolve_target target;
     uint32_t gap_ms;
-    uint64_t until_ms;
+    uint64_t until_ms;  /* 0: it is only suspected */
+    uint64_t silent_ms; /* since when it is, then */
 };
 
 struct resolver {
@@ -92,6 +93,7 @@ struct resolver {
     struct map waited; /* struct lookup */
     struct map dead;
     struct list by_age;
+    uint32_t dead_count; /* in the list */
     struct resolve_counters counters;
 };
 

@@ -76,7 +76,7 @@ struct resolve_limits {
     uint32_t cache_max;     /* answers kept; then the one that was used longest ago goes */
     uint32_t questions_max; /* open at once; then ERR_FULL */
     uint32_t lookups_max;   /* names that are waited for; then ERR_FULL */
-    uint32_t dead_max;      /* targets remembered as dead; then the oldest goes */
+    uint32_t dead_max;      /* targets remembered as dead or silent; then the oldest goes */
     uint32_t wait_ms;       /* for a name; then with what is known, or RESOLVE_NO_ANSWER */
 };
 
@@ -157,6 +157,14 @@ void resolver_failed(struct resolver *resolver, const struct resolve_target *tar
  * is the most without that. The latest word counts. */
 void resolver_failed_for(struct resolver *resolver, const struct resolve_target *target,
                          uint32_t seconds, uint64_t now_ms);
+/**
+ * A request other than an INVITE was not answered within 64*T1. That says little of the target: a
+ * proxy there tells no 408 for the silence of whom it asked (RFC 4320 §4.2), and whoever is let
+ * through could have a good one put last. So it has failed only if nothing at all comes from it
+ * until another one, which was sent after this one had ended, is not answered either.
+ */
+void resolver_silent(struct resolver *resolver, const struct resolve_target *target,
+                     uint64_t now_ms);
 /** It has answered. */
 void resolver_answered(struct resolver *resolver, const struct resolve_target *target);
 bool resolver_is_dead(const struct resolver *resolver, const struct resolve_target *target,

@@ -14,7 +14,8 @@
 #include "store/internal.h"
 
 enum {
-    SQL_TEXT_MAX = 8192
+    SQL_TEXT_MAX = 32768, /* with all values of all filters */
+    NUMBER_DIGITS_MAX = 9,
 };
 
 struct field {
@@ -42,6 +43,27 @@ unsigned store_call_field(struct slice name)
         if (slice_equal(name, slice_of(fields[i].name)))
             return i;
     return UINT_MAX;
+}
+
+static bool read_number(struct slice text, int64_t *out)
+{
+    *out = 0;
+    if (text.len == 0 || text.len > NUMBER_DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        *out = *out * 10 + (text.data[i] - '0');
+    }
+    return true;
+}
+
+bool store_call_value_fits(unsigned field, struct slice value)
+{
+    int64_t number;
+
+    assert(field < COUNT_OF(fields));
+    return !fields[field].number || read_number(value, &number);
 }
 
 /** Gives the rows of one statement, which is reset. */
@@ -175,14 +197,13 @@ static void bind_values(sqlite3_stmt *row, const struct store_calls_query *query
         const struct store_call_filter *filter = &query->filters[i];
         int number = (int)first_parameter(query, i);
         for (unsigned k = 0; k < filter->count; k++) {
-            char text[24];
+            int64_t value;
             if (!fields[filter->field].number) {
                 db_bind_text(row, number + (int)k, filter->values[k]);
                 continue;
             }
-            snprintf(text, sizeof text, "%.*s", (int)(filter->values[k].len % sizeof text),
-                     filter->values[k].data);
-            sqlite3_bind_int64(row, number + (int)k, strtoll(text, NULL, 10));
+            if (read_number(filter->values[k], &value)) /* else it stays NULL, which nothing is */
+                sqlite3_bind_int64(row, number + (int)k, value);
         }
     }
 }

@@ -161,6 +161,8 @@ struct store_calls_query {
 
 /** The field that calls can be filtered by; UINT_MAX: there is none of that name. */
 unsigned store_call_field(struct slice name);
+/** Can a call's field have this value? Some are numbers. */
+bool store_call_value_fits(unsigned field, struct slice value);
 /** Their names, with spaces between. Static. */
 const char *store_call_fields(void);
 

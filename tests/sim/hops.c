@@ -225,6 +225,8 @@ static void end_silent(struct sim *sim, struct far_call *call)
             continue;
         branch->over = true;
         note_failed(sim, call, branch, 0);
+        if (!call->invite) /* one alone says little (RFC 4320 §4.2) */
+            health_of(sim, call, branch->host, branch->port, branch->tcp)->vague = true;
         set_due(sim, call, 0);
     }
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Call records: one of each attempt, right, and there whatever happens to the process."""
+import json
 import time
 
+from cases.http import token, with_token
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.router import ALICE, BOB
@@ -216,6 +218,30 @@ def lists_have_filters_and_pages(env):
     equal(everything[:2], router.json("calls", "--limit", "2"), "limit")
     equal(1, router.run("calls", "--colour", "blue").status, "an unknown filter")
     equal(1, router.run("call", "00000000000000aa").status, "an unknown call")
+
+
+@case()
+def awkward_questions_have_answers(env):
+    router = prepared(env)
+    alice, _ = phones(env, router)
+    request = alice.invite("sip:nobody@example.com")
+    alice.ack_failure(request, alice.response_in(request))
+    records(router, 1)
+    for moment in ("2300-01-01", "9999-12-31", "9999-12-31T23:59:59Z"):  # as programs write: for ever
+        equal(1, len(router.json("calls", "--until", moment)), "until %s" % moment)
+        equal(0, len(router.json("calls", "--since", moment)), "since %s" % moment)
+    secret = token(router, "analyst")
+
+    def ask(query):
+        status, _, body = with_token(router, "GET", "/api/v1/calls?" + query, secret)
+        return status, json.loads(body)
+    for value in ("abc", "404x", "404" + 24 * "0", "", "-1", "404,x"):
+        status, problem = ask("sip_status=" + value)
+        equal((400, "sip_status"), (status, problem.get("field")), "sip_status=%s" % value)
+    many = ",".join("sip:%d@example.com" % n for n in range(15))
+    names = ["sip_call_id", "calling_uri", "calling_number", "called_number", "answered_by", "source_address"]
+    query = "&".join(["called_uri=sip:nobody@example.com," + many] + ["%s=%s" % (n, many) for n in names])
+    equal((200, {"items": [], "next": None}), ask(query), "many values")
 
 
 @case()

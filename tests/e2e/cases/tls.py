@@ -76,6 +76,32 @@ def phones_on_tls_and_udp_call_each_other(env):
 
 
 @case()
+def handshakes_of_one_address_are_limited(env):
+    """A handshake takes the router a hundred times what it takes the peer."""
+    path = certificate(env, "one")
+    router = prepared(env, workers=1, guard={"exempt": [], "handshake_rate": 5})
+    context = trusting(path)
+
+    def begins(last):
+        with socket.socket() as plain:
+            plain.settimeout(5)
+            plain.bind((env.address(last), 0))
+            plain.connect((router.address, PORT))
+            try:
+                with context.wrap_socket(plain, server_hostname="sip.example.com") as stream:
+                    return stream.version() is not None
+            except (ssl.SSLError, OSError):
+                return False
+    began = time.monotonic()
+    done = [begins(8) for _ in range(60)].count(True)
+    most = 20 + 5 * (time.monotonic() - began) + 1
+    check(20 <= done <= most, "%d of 60 handshakes, at most %d", done, most)
+    check(begins(9), "another address pays for it")
+    equal(60 - done, router.json("status")["refused"]["handshake_rate"], "counted")
+    until("the first may again", lambda: begins(8), 5)
+
+
+@case()
 def only_new_versions_and_the_right_certificate_for_each_name(env):
     one, two = certificate(env, "one", kind="rsa"), certificate(env, "two", host="b.example.com")
     router = prepared(env, names=("one", "two"))

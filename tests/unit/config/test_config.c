@@ -392,6 +392,18 @@ static const struct {
     {"no authentication for the world", "listen: [udp:0.0.0.0:5060]\nauth:\n  required: no\n",
      "f.yaml:3:13: error: auth.required: without authentication anybody who reaches us could make "
      "calls; listen on 127.0.0.1 only, or say `insecure: yes`\n"},
+    {"trust in the world",
+     "listen: [udp:0.0.0.0:5060]\nauth:\n  trusted: [10.0.0.0/8, 0.0.0.0/0,\n    'fc00::/7', "
+     "2001:db8::/32, 128.0.0.0/1, '::/0']\n",
+     "f.yaml:3:25: error: auth.trusted: who is in 0.0.0.0/0 could call anywhere through us, in any "
+     "name, without a password; name your own networks, or say `insecure: yes`\n"
+     "f.yaml:4:32: error: auth.trusted: who is in 128.0.0.0/1 could call anywhere through us, in "
+     "any name, without a password; name your own networks, or say `insecure: yes`\n"
+     "f.yaml:4:45: error: auth.trusted: who is in ::/0 could call anywhere through us, in any "
+     "name, without a password; name your own networks, or say `insecure: yes`\n"},
+    {"trust in the world, as one word", "listen: udp:0.0.0.0:5060\nauth: {trusted: 0.0.0.0/0}\n",
+     "f.yaml:2:17: error: auth.trusted: who is in 0.0.0.0/0 could call anywhere through us, in any "
+     "name, without a password; name your own networks, or say `insecure: yes`\n"},
     {"plain HTTP for the world", "http:\n  listen: 0.0.0.0:8080\n",
      "f.yaml:2:11: error: http.listen: plain HTTP where others can listen in; use 127.0.0.1, or "
      "say `plain: yes` below http\n"},

@@ -505,6 +505,38 @@ static void a_silent_address_is_followed_by_the_next(void **state)
     world_close(&w);
 }
 
+/* A proxy tells no 408 of a MESSAGE whose target is silent (RFC 4320 §4.2): so a caller could have
+ * any carrier put last for everybody. */
+static void nobody_has_a_good_target_put_last_by_what_is_not_answered(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, NULL);
+    send_to(&w, "MESSAGE", "sip:nobody@far.test:5070", 1);
+    answer_all(&w, DNS_FOUND, 1);
+    assert_sent(&w, 0, "MESSAGE ");
+    struct resolve_target target = {.addr = w.sent[0].to.remote, .transport = TRANSPORT_UDP};
+    world_pass(&w, 33000); /* Timer F */
+    assert_false(resolver_is_dead(w.core->resolver, &target, w.now_ms));
+
+    w.sent_count = 0;
+    send_to(&w, "OPTIONS", "sip:somebody@far.test:5070", 2);
+    reply(&w, &w.sent[0], 200);
+    w.sent_count = 0;
+    send_to(&w, "MESSAGE", "sip:nobody@far.test:5070", 3);
+    world_pass(&w, 33000);
+    assert_false(resolver_is_dead(w.core->resolver, &target, w.now_ms));
+    assert_int_equal(0, status_of(&w).dns.dead_now);
+
+    send_to(&w, "MESSAGE", "sip:nobody@far.test:5070", 4); /* and there is no sign of life of it */
+    answer_all(&w, DNS_FOUND, 1);
+    world_pass(&w, 33000);
+    assert_true(resolver_is_dead(w.core->resolver, &target, w.now_ms));
+    assert_int_equal(1, status_of(&w).dns.dead_now);
+    world_close(&w);
+}
+
 static void an_ack_waits_too(void **state)
 {
     struct world w;
@@ -558,6 +590,7 @@ int main(void)
         cmocka_unit_test(an_edge_is_found_by_its_name),
         cmocka_unit_test(the_only_address_of_a_name_is_remembered_as_dead_too),
         cmocka_unit_test(a_silent_address_is_followed_by_the_next),
+        cmocka_unit_test(nobody_has_a_good_target_put_last_by_what_is_not_answered),
         cmocka_unit_test(an_ack_waits_too),
         cmocka_unit_test(who_still_waits_at_the_end_is_forgotten),
     };

@@ -42,6 +42,7 @@ static int set_up(void **state)
         .vouched = {VOUCHED_RATE, VOUCHED_BURST},
         .calls = {2, 3},
         .user = {5, 20},
+        .handshakes = {2, 5},
         .points_max = POINTS,
         .failures_max = 10,
         .address_failures_max = 50,
@@ -394,6 +395,35 @@ static void the_peer_of_a_stream_waits_for_what_he_sent_too_fast(void **state)
     assert_int_equal(GUARD_BARRED, guard_packet(guard, &source, false, T0 + 8000));
 }
 
+static unsigned handshakes_from(struct addr source, unsigned count, uint64_t now_ms)
+{
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        taken += guard_handshake(guard, &source, now_ms);
+    return taken;
+}
+
+static void an_address_begins_so_many_handshakes_whoever_is_behind_it(void **state)
+{
+    (void)state;
+    const struct addr phone = PHONE;
+
+    assert_true(guard_vouch(guard, &phone, 3600000, T0));
+    assert_int_equal(5, handshakes_from(phone, 5, T0)); /* at the limit */
+    assert_int_equal(0, handshakes_from(phone, 100, T0));
+    assert_int_equal(5, handshakes_from(STRANGER, 100, T0));
+    assert_int_equal(1, handshakes_from(STRANGER, 100, T0 + 500));
+    assert_true(guard_vouch(guard, AT(STRANGER), 3600000, T0 + 500)); /* forgives packets only */
+    assert_int_equal(0, handshakes_from(STRANGER, 100, T0 + 500));
+    assert_int_equal(100, handshakes_from(v4(0x7f000001), 100, T0));
+    assert_int_equal(BURST, passed(v4(99), 1000, T0)); /* packets have their own */
+    assert_int_equal(5, handshakes_from(v4(99), 100, T0));
+    config.handshakes.per_second = 0;
+    reopen();
+    assert_int_equal(100, handshakes_from(STRANGER, 100, T0));
+}
+
 static void points_bar_a_stranger_and_nobody_else(void **state)
 {
     (void)state;
@@ -512,6 +542,7 @@ int main(void)
         GUARD_TEST(an_exempt_ipv6_host_does_not_exempt_its_neighbours),
         GUARD_TEST(ports_make_no_other_source),
         GUARD_TEST(the_peer_of_a_stream_waits_for_what_he_sent_too_fast),
+        GUARD_TEST(an_address_begins_so_many_handshakes_whoever_is_behind_it),
         GUARD_TEST(points_bar_a_stranger_and_nobody_else),
         GUARD_TEST(calls_of_strangers_are_limited_together),
         GUARD_TEST(two_strangers_leave_room_for_the_calls_of_others),
