@@ -145,11 +145,20 @@ static inline void context_tell(const struct context *c, struct proxy_news news,
     c->proxy->config.news(c->proxy->config.user, &news, now_ms);
 }
 
+/** The number by which a transaction names it and one of its branches, or SERVER_BRANCH. */
+uint64_t context_number(const struct context *c, unsigned branch);
+/** What is named so, and `*branch`; NULL: nothing any more. */
+struct context *context_find(const struct proxy *proxy, uint64_t number, unsigned *branch);
+
 void context_hold(struct context *c);
 /** Frees it if it was closed meanwhile. */
 void context_unhold(struct context *c);
 /** Nothing is to be forwarded any more. */
 void context_close(struct context *c);
+/** Frees the best response so far, and the challenges. */
+void context_forget_best(struct context *c);
+
+/* plan.c */
 
 /** No further targets; nobody is waited for. */
 void plan_free(struct context *c);
@@ -164,8 +173,50 @@ uint32_t plan_count(const struct context *c);
 MUST_CHECK enum err plan_add(struct context *c, const struct proxy_request *request,
                              const struct proxy_target *targets, uint32_t count);
 
+/* branch.c */
+
+/**
+ * Sends to one target (§16.6 steps 2 to 11) as a new branch, with `breadth` of Max-Breadth. `slot`:
+ * where it stands in the plan; NULL: there is none, then ERR_AGAIN says that one is needed, as the
+ * request may have to be sent twice (§18.1.1). Other errors: of forward_write() and
+ * txn_client_send(), ERR_FULL, ERR_MEMORY; nothing was sent.
+ */
+MUST_CHECK enum err branch_start(struct context *c, const struct proxy_request *request,
+                                 const struct proxy_target *target, struct plan_target *slot,
+                                 unsigned breadth, uint64_t now_ms);
+
+/** Tells who asks that a branch was sent, or is planned. */
+void branch_tell(const struct context *c, enum proxy_event event, struct id client,
+                 const struct proxy_target *target, struct slice branch, uint64_t now_ms);
+
+/** CANCELs a pending branch, once, with a Reason line, which may be empty. */
+void branch_cancel(struct context *c, struct branch *branch, struct slice reason, uint64_t now_ms);
+
 /** CANCELs all pending branches with a Reason line, which may be empty (§16.7 step 10). */
 void context_cancel_pending(struct context *c, struct slice reason, uint64_t now_ms);
+
+/** Timer C of its branches (§16.8), or the end of a context that waits for it in silence. */
+void branch_on_timer(struct timer *timer, uint64_t now_ms);
+
+/* targets.c */
+
+/** The phone has answered by one flow: it is not asked again by another. 0: nothing. */
+void targets_settle_instance(struct context *c, uint32_t instance);
+/** The name has answered by one of its addresses: the others are not asked. 0: nothing. */
+void targets_settle_group(struct context *c, uint32_t group);
+
+/** Gives transactions to the targets that will be tried first, so that their branches are known. */
+void targets_reserve(struct context *c, const struct proxy_request *request, uint64_t now_ms);
+
+/**
+ * Starts what is due: of the group at work, or of the next one when none is. Returns how many;
+ * `*error` says why the last that could not be started was not.
+ */
+unsigned targets_launch(struct context *c, const struct proxy_request *request, enum err *error,
+                        uint64_t now_ms);
+
+/** The facts of the request that the plan keeps, with `msg`, which is that request. */
+struct proxy_request context_request(const struct context *c, const struct sip_msg *msg);
 
 /** After a branch has ended: starts what is next, or answers when nothing is left. */
 void context_advance(struct context *c, uint64_t now_ms);
