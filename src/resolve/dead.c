@@ -27,7 +27,6 @@ static void drop(struct resolver *resolver, struct dead *dead)
 {
     map_remove(&resolver->dead, &dead->node);
     list_remove(&dead->by_age);
-    resolver->dead_count--;
     resolver->counters.dead_now -= dead->until_ms != 0;
     mem_free(resolver->config.mem, dead, sizeof *dead);
 }
@@ -43,7 +42,7 @@ void dead_release(struct resolver *resolver)
 
 static struct dead *make(struct resolver *resolver, const struct resolve_target *target)
 {
-    if (resolver->dead_count == resolver->config.limits.dead_max)
+    if (resolver->dead.count == resolver->config.limits.dead_max)
         drop(resolver, CONTAINER_OF(resolver->by_age.next, struct dead, by_age));
 
     struct dead *dead = mem_zalloc(resolver->config.mem, sizeof *dead);
@@ -52,7 +51,6 @@ static struct dead *make(struct resolver *resolver, const struct resolve_target 
     dead->target = *target;
     map_add(&resolver->dead, &dead->node, target_hash(resolver, target));
     list_push(&resolver->by_age, &dead->by_age);
-    resolver->dead_count++;
     return dead;
 }
 
@@ -116,7 +114,7 @@ void resolver_failed_for(struct resolver *resolver, const struct resolve_target 
 
 void resolver_answered(struct resolver *resolver, const struct resolve_target *target)
 {
-    if (resolver->dead_count == 0)
+    if (resolver->dead.count == 0)
         return;
     struct dead *dead = find(resolver, target);
     if (dead == NULL)

@@ -93,7 +93,6 @@ struct resolver {
     struct map waited; /* struct lookup */
     struct map dead;
     struct list by_age;
-    uint32_t dead_count; /* in the list */
     struct resolve_counters counters;
 };
 

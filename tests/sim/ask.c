@@ -241,22 +241,30 @@ bool ask_request(struct sim *sim, uint32_t phone, const char *text)
     return true;
 }
 
+/** Its answer waits for an ACK: is this the one, or a copy of the answer itself? */
+static bool awaits_ack(const struct ask *ask, const char *call_id, const char *cseq)
+{
+    char value[128];
+
+    if (!ask->open || !ask->answers)
+        return false;
+    text_field(ask->text, "Call-ID", 0, value, sizeof value);
+    if (strcmp(call_id, value) != 0)
+        return false;
+    text_field(ask->text, "CSeq", 0, value, sizeof value);
+    return strtoul(value, NULL, 10) == strtoul(cseq, NULL, 10);
+}
+
 bool ask_ack(struct sim *sim, uint32_t phone, const char *text)
 {
-    char call_id[128], cseq[32], value[128];
+    char call_id[128], cseq[32];
     bool found = false;
 
     text_field(text, "Call-ID", 0, call_id, sizeof call_id);
     text_field(text, "CSeq", 0, cseq, sizeof cseq);
     for (uint32_t i = 0; i < sim->ask_count; i++) {
         struct ask *ask = &sim->asks[i];
-        if (!ask->open || !ask->answers || ask->phone != phone)
-            continue;
-        text_field(ask->text, "Call-ID", 0, value, sizeof value);
-        if (strcmp(call_id, value) != 0)
-            continue;
-        text_field(ask->text, "CSeq", 0, value, sizeof value);
-        if (strtoul(value, NULL, 10) != strtoul(cseq, NULL, 10))
+        if (ask->phone != phone || !awaits_ack(ask, call_id, cseq))
             continue;
         ask->open = false;
         found = true;
@@ -266,7 +274,7 @@ bool ask_ack(struct sim *sim, uint32_t phone, const char *text)
 
 bool ask_is_spared(struct sim *sim, const char *text)
 {
-    char method[32], call_id[128], cseq[32], value[128];
+    char method[32], call_id[128], cseq[32];
     unsigned status = text_status(text);
 
     text_method(text, method, sizeof method);
@@ -274,17 +282,9 @@ bool ask_is_spared(struct sim *sim, const char *text)
         return false;
     text_field(text, "Call-ID", 0, call_id, sizeof call_id);
     text_field(text, "CSeq", 0, cseq, sizeof cseq);
-    for (uint32_t i = 0; i < sim->ask_count; i++) {
-        struct ask *ask = &sim->asks[i];
-        if (!ask->open || !ask->answers)
-            continue;
-        text_field(ask->text, "Call-ID", 0, value, sizeof value);
-        if (strcmp(call_id, value) != 0)
-            continue;
-        text_field(ask->text, "CSeq", 0, value, sizeof value);
-        if (strtoul(value, NULL, 10) == strtoul(cseq, NULL, 10))
-            return ++ask->taken > TAKEN_MAX;
-    }
+    for (uint32_t i = 0; i < sim->ask_count; i++)
+        if (awaits_ack(&sim->asks[i], call_id, cseq))
+            return ++sim->asks[i].taken > TAKEN_MAX;
     return false;
 }
 

@@ -118,9 +118,6 @@ class Calling:
         self.thread.start()
         return self
 
-    def stop_calling(self):
-        self.calling = False
-
     def finish(self, seconds):
         """No new calls; waits until all are over on both sides, and ends. Gives how many were not over."""
         self.calling = False
@@ -204,20 +201,19 @@ class Calling:
         side = Side(b"%s-%d" % (self.prefix, self.number))
         side.kind = self.random.choices(list(KINDS), list(KINDS.values()))[0]
         side.caller_ends = self.random.random() < 0.5
-        side.theirs = b"<sip:%s@example.com>" % side.kind
         self.calls[side.id], self.open = side, self.open + 1
         invite = INVITE % {b"user": side.kind, b"me": self.caller, b"id": side.id, b"length": len(SDP), b"body": SDP}
         self._repeat(0, side, invite, now, GIVE_UP, lambda now: self._end(side))
 
-    def _about(self, side, method):
-        return ABOUT % {b"method": method, b"user": side.kind, b"me": self.caller, b"id": side.id, b"to": side.theirs}
+    def _about(self, side, method, to):
+        return ABOUT % {b"method": method, b"user": side.kind, b"me": self.caller, b"id": side.id, b"to": to}
 
     def _cancel(self, side, now):
         if side.over or side.up or side.cancelled:
             return
-        side.cancelled, to, side.theirs = True, side.theirs, b"<sip:%s@example.com>" % side.kind
-        self._repeat(0, side, self._about(side, b"CANCEL"), now, T2, lambda now: self._end(side))
-        side.theirs = to
+        side.cancelled = True
+        cancel = self._about(side, b"CANCEL", b"<sip:%s@example.com>" % side.kind)
+        self._repeat(0, side, cancel, now, T2, lambda now: self._end(side))
 
     def _at_caller(self, message, now):
         side = self.calls.get(message.id)
@@ -244,8 +240,7 @@ class Calling:
         elif message.status < 300:
             self._went_up(side, message, now)
         else:
-            side.theirs = message.named[b"to"]
-            self._post(0, self._about(side, b"ACK"))
+            self._post(0, self._about(side, b"ACK", message.named[b"to"]))
             if not side.up:
                 self._end(side)
 
