@@ -9,8 +9,7 @@
 #include "sip/scan.h"
 
 enum {
-    VERSION_LEN = 8,     /* with the space before it */
-    WANTED_NAME_MAX = 7, /* Call-ID */
+    VERSION_LEN = 8, /* with the space before it */
     WANTED =
         1 << SIP_F_VIA | 1 << SIP_F_FROM | 1 << SIP_F_TO | 1 << SIP_F_CALL_ID | 1 << SIP_F_CSEQ,
 };
@@ -147,12 +146,38 @@ static bool take_value(struct look *look, enum sip_field_id id, struct slice val
     return sip_cseq_parse(value, &msg->cseq) == OK;
 }
 
-/** Can a name with this first letter be one of the five, in full or compact form? */
-static inline bool may_be_wanted(char first)
+/**
+ * Can the name at `at` be one of the five, in full or compact form? Contact and the Contents would
+ * cost most of the rest. At least a CRLF lies behind.
+ */
+static inline bool may_be_wanted(const char *at)
 {
-    char c = ascii_lower(first);
+    char c = ascii_lower(at[0]);
 
-    return c == 'v' || c == 'f' || c == 't' || c == 'c' || c == 'i';
+    if (c == 'c')
+        return ascii_lower(at[1]) != 'o';
+    return c == 'v' || c == 'f' || c == 't' || c == 'i';
+}
+
+/** Which of the five; SIP_F_OTHER: none. As lex_field_id() says. */
+static enum sip_field_id wanted_id(struct slice name)
+{
+    char first = name.len > 0 ? ascii_lower(name.data[0]) : '\0';
+
+    switch (first) {
+    case 'v':
+        return name.len == 1 || LEX_SAME(name, "via") ? SIP_F_VIA : SIP_F_OTHER;
+    case 'f':
+        return name.len == 1 || LEX_SAME(name, "from") ? SIP_F_FROM : SIP_F_OTHER;
+    case 't':
+        return name.len == 1 || LEX_SAME(name, "to") ? SIP_F_TO : SIP_F_OTHER;
+    case 'i':
+        return name.len == 1 ? SIP_F_CALL_ID : SIP_F_OTHER;
+    default:
+        if (LEX_SAME(name, "call-id"))
+            return SIP_F_CALL_ID;
+        return LEX_SAME(name, "cseq") ? SIP_F_CSEQ : SIP_F_OTHER;
+    }
 }
 
 /** The field [begin, end) before its CRLF. */
@@ -164,12 +189,10 @@ static bool take_field(struct look *look, const char *begin, const char *end)
         name_end--;
 
     struct slice name = {begin, (size_t)(name_end - begin)};
-    if (name.len > WANTED_NAME_MAX)
-        return true; /* Contact and its like cost most of the rest */
-    enum sip_field_id id = lex_field_id(name, look->end);
+    enum sip_field_id id = wanted_id(name);
     if (colon == end)
         return false;
-    if (id == SIP_F_OTHER || id > SIP_F_CSEQ)
+    if (id == SIP_F_OTHER)
         return true;
 
     struct sip_msg *msg = look->msg;
@@ -207,7 +230,7 @@ bool sip_peek(struct slice bytes, struct sip_msg *out)
         const char *end = field_end(at, look.end);
         if (end == NULL || ++look.total > SIP_FIELDS_MAX)
             return false;
-        if (may_be_wanted(*at) && !take_field(&look, at, end))
+        if (may_be_wanted(at) && !take_field(&look, at, end))
             return false;
         at = end + 2;
     }

@@ -143,5 +143,6 @@ bool sip_branch_rfc3261(struct slice branch)
 
     if (branch.len <= cookie.len)
         return false;
-    return slice_equal_nocase((struct slice){branch.data, cookie.len}, cookie);
+    return memcmp(branch.data, SIP_BRANCH_COOKIE, sizeof SIP_BRANCH_COOKIE - 1) == 0 ||
+           slice_equal_nocase((struct slice){branch.data, cookie.len}, cookie);
 }
