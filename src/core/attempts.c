@@ -255,6 +255,19 @@ void attempt_dropped(struct core *core, const struct request *r)
         give_up(core, call, 0);
 }
 
+/** Has the request come through us already, by a transaction that still waits for its answer? */
+static bool is_spiral(const struct core *core, const struct sip_msg *msg)
+{
+    struct sip_values it = sip_values(msg, SIP_F_VIA);
+    struct slice value;
+    struct sip_via via;
+
+    while (sip_values_next(&it, &value))
+        if (sip_via_parse(value, &via) == OK && txn_has_sent(core->txns, &via))
+            return true;
+    return false;
+}
+
 enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_request *request,
                              const struct proxy_target *targets, uint32_t count)
 {
@@ -267,7 +280,10 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
     bool own = id_equal(calls_server(core->calls, call), r->server);
     bool waits = own && (state == ATTEMPT_NEW || state == ATTEMPT_WAITING);
 
-    request->call = own ? number_from(call) : 0; /* else it comes by once more: a spiral, a copy */
+    /* What is under way, or was answered, cannot be begun once more: it would have no record. */
+    if (!own && !is_spiral(core, r->msg))
+        return refuse(core, r, CORE_R_MERGED, 482, NULL, SLICE_EMPTY);
+    request->call = own ? number_from(call) : 0; /* else it comes by once more */
     request->wait = waits;
     if (!waits && core->resolved == 0)
         send_trying(core, r);

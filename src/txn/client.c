@@ -395,11 +395,11 @@ static bool same_method(const struct client *client, const struct sip_cseq *cseq
 }
 
 /* All of the branch is compared, so that what is guessed or stale finds nothing. */
-static struct client *match(const struct txn_table *table, const struct sip_msg *response)
+static struct client *match(const struct txn_table *table, const struct sip_via *via)
 {
     struct txn_branch branch;
 
-    if (!txn_branch_parse(response->via.branch, &branch))
+    if (!txn_branch_parse(via->branch, &branch))
         return NULL;
     if (branch.boot != table->config.boot || branch.worker != table->config.worker)
         return NULL;
@@ -408,9 +408,14 @@ static struct client *match(const struct txn_table *table, const struct sip_msg 
         return NULL;
     if (client->key != branch.key || client->loop != branch.loop)
         return NULL;
-    if (!table->config.is_our_sent_by(table->config.is_our_sent_by_user, &response->via))
+    if (!table->config.is_our_sent_by(table->config.is_our_sent_by_user, via))
         return NULL;
     return client;
+}
+
+bool txn_has_sent(const struct txn_table *table, const struct sip_via *via)
+{
+    return match(table, via) != NULL;
 }
 
 static void receive(struct client *client, const struct sip_msg *response, uint64_t now_ms)
@@ -430,7 +435,7 @@ static void receive(struct client *client, const struct sip_msg *response, uint6
 enum txn_response txn_receive_response(struct txn_table *table, const struct sip_msg *response,
                                        const struct flow *source, uint64_t now_ms)
 {
-    struct client *client = match(table, response);
+    struct client *client = match(table, &response->via);
     bool from_target = client != NULL && addr_same_host(&client->to.remote, &source->remote);
     bool found = false;
 

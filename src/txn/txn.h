@@ -254,6 +254,9 @@ enum txn_response {
     TXN_FROM_TARGET,    /* from where the request went: who is there has heard us */
 };
 
+/** Is this Via, of a request or a response, that of a client transaction which is still there? */
+bool txn_has_sent(const struct txn_table *table, const struct sip_via *via);
+
 /** Matches a response by our branch, and handles it. */
 enum txn_response txn_receive_response(struct txn_table *table, const struct sip_msg *response,
                                        const struct flow *source, uint64_t now_ms);

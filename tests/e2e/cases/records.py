@@ -4,6 +4,7 @@ import json
 import time
 
 from cases.http import token, with_token
+from harness import sip
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.router import ALICE, BOB
@@ -165,6 +166,22 @@ def a_challenge_alone_is_no_attempt(env):
     mine, _ = call(alice, bob)
     mine.hang_up(bob)
     only(router, disposition="ANSWERED", sip_call_id=mine.call_id)
+
+
+@case()
+def a_second_invite_of_a_call_is_refused(env):
+    """It has the Call-ID and the From tag of a call that has its record: it would be a call without one."""
+    router = prepared(env)
+    alice, bob = phones(env, router)
+    mine, theirs = call(alice, bob)
+    from_tag = sip.parameter(sip.after_address(mine.local), "tag")
+    for cseq, when in ((10, "up"), (20, "over")):
+        again = alice.request("INVITE", bob.aor, call_id=mine.call_id, cseq=cseq, from_tag=from_tag)
+        equal(482, alice.authenticated(again)[1].status, "while it is " + when)
+        if when == "up":
+            theirs.hang_up(alice)
+    bob.nothing("a second INVITE", lambda m: m.method == "INVITE", 0.3)
+    only(router, disposition="ANSWERED", release_party="callee")
 
 
 @case()
