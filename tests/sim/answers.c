@@ -274,7 +274,8 @@ static void check_refusal(struct sim *sim, struct served *served, const char *te
         sim_fail(sim, "a %s that came by two ways was answered %u", served->method, status);
     if (status == 482) {
         bool earlier = attempt && records_delay_ms(sim) > 0; /* it waited for its receipt */
-        if (!served->merged && !served->merged_unknown && !earlier &&
+        bool merged = served->merged || served->merged_unknown || earlier;
+        if ((!merged || (attempt && served->spiral)) &&
             !aors_is_round(sim, watch_user_of_request(sim, served->text)))
             sim_fail(sim, "a %s was answered 482 that came once: %.*s", served->method,
                      (int)strcspn(served->text, "\r"), served->text);

@@ -299,8 +299,10 @@ static void note_loop(const struct sim *sim, struct served *served)
         const struct sent *sent = watch_find_sent(sim->watch, branch, served->method);
         if (sent == NULL || sent->parent == NULL)
             served->loop_unknown = true;
+        else if (same_goal(sent->parent->text, served->text))
+            served->loop = true;
         else
-            served->loop |= same_goal(sent->parent->text, served->text);
+            served->spiral |= is_alive(sent->parent, sim->now_ms);
     }
 }
 

@@ -63,6 +63,7 @@ struct served {
     bool unlisted;               /* swept out of the list of what is at work */
     bool loop, loop_unknown;     /* it came back for the same URI; who knows */
     bool merged, merged_unknown; /* it came by another way, too */
+    bool spiral;                 /* it came back for another URI: what brought it is under way */
     char reason[64];             /* of the CANCEL for it */
     unsigned breadth;
     uint64_t at_ms, located_ms, final_ms, acked_ms, resend_ms, cancelled_ms;
