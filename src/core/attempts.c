@@ -255,7 +255,7 @@ void attempt_dropped(struct core *core, const struct request *r)
         give_up(core, call, 0);
 }
 
-/** Has the request come through us already, by a transaction that still waits for its answer? */
+/** Has the request come through us already, by a client transaction that is still there? */
 static bool is_spiral(const struct core *core, const struct sip_msg *msg)
 {
     struct sip_values it = sip_values(msg, SIP_F_VIA);

@@ -159,12 +159,10 @@ static inline bool may_be_wanted(const char *at)
     return c == 'v' || c == 'f' || c == 't' || c == 'i';
 }
 
-/** Which of the five; SIP_F_OTHER: none. As lex_field_id() says. */
+/** Which of the five a name is that begins like one; SIP_F_OTHER: none. As lex_field_id() says. */
 static enum sip_field_id wanted_id(struct slice name)
 {
-    char first = name.len > 0 ? ascii_lower(name.data[0]) : '\0';
-
-    switch (first) {
+    switch (ascii_lower(name.data[0])) {
     case 'v':
         return name.len == 1 || LEX_SAME(name, "via") ? SIP_F_VIA : SIP_F_OTHER;
     case 'f':

@@ -139,10 +139,7 @@ enum err sip_via_parse(struct slice value, struct sip_via *out)
 
 bool sip_branch_rfc3261(struct slice branch)
 {
-    struct slice cookie = SLICE(SIP_BRANCH_COOKIE);
+    struct slice begin = {branch.data, sizeof SIP_BRANCH_COOKIE - 1};
 
-    if (branch.len <= cookie.len)
-        return false;
-    return memcmp(branch.data, SIP_BRANCH_COOKIE, sizeof SIP_BRANCH_COOKIE - 1) == 0 ||
-           slice_equal_nocase((struct slice){branch.data, cookie.len}, cookie);
+    return branch.len > begin.len && LEX_SAME(begin, SIP_BRANCH_COOKIE);
 }
