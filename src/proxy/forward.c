@@ -9,10 +9,11 @@
 #include "proxy/context.h"
 
 enum {
-    VIA_PARAMS_MAX = 96,  /* ;received=[IPv6%zone];rport=65535 */
-    NUMBER_MAX = 8,       /* digits of Max-Forwards, Max-Breadth */
-    LENGTH_LINE_MAX = 32, /* Content-Length line */
-    MAX_FORWARDS = 70,    /* §16.6 step 3 */
+    OUR_ADDRESS_MAX = 320, /* [IPv6%zone]:65535, or what a listener is advertised as */
+    VIA_PARAMS_MAX = 96,   /* ;received=[IPv6%zone];rport=65535 */
+    NUMBER_MAX = 8,        /* digits of Max-Forwards, Max-Breadth */
+    LENGTH_LINE_MAX = 32,  /* Content-Length line */
+    MAX_FORWARDS = 70,     /* §16.6 step 3 */
 };
 
 /** What is borrowed by the edits until they are written. */
@@ -304,12 +305,30 @@ static enum err write_path(const struct forward *f, struct builder *b)
     return err;
 }
 
+/* Does one address of ours stand for both? A listener at 0.0.0.0 or [::] has another one in each
+ * network. */
+static bool same_address(const struct forward *f, const struct flow *a, const struct flow *b)
+{
+    const struct proxy_config *config = &f->proxy->config;
+    char text_a[OUR_ADDRESS_MAX], text_b[OUR_ADDRESS_MAX];
+    struct builder of_a = builder_over(text_a, sizeof text_a);
+    struct builder of_b = builder_over(text_b, sizeof text_b);
+
+    config->write_our_address(config->user, &of_a, a);
+    config->write_our_address(config->user, &of_b, b);
+    return slice_equal(builder_slice(&of_a), builder_slice(&of_b));
+}
+
 /* Do both sides reach us by the same URI? */
-static bool same_side(const struct flow *a, const struct flow *b)
+static bool same_side(const struct forward *f, const struct flow *a, const struct flow *b)
 {
     if (a->transport != b->transport || a->remote.family != b->remote.family)
         return false;
-    return a->listener == b->listener || a->listener == LISTENER_ANY || b->listener == LISTENER_ANY;
+    if (a->listener == LISTENER_ANY || b->listener == LISTENER_ANY)
+        return true;
+    if (a->listener != b->listener)
+        return false;
+    return addr_equal(&a->local, &b->local) || same_address(f, a, b);
 }
 
 /* Names too long for a token are left out: the flows themselves must get through. */
@@ -367,7 +386,7 @@ static enum err write_record_route(const struct forward *f, struct builder *b)
         return err;
 
     write_record_route_value(f, &target->to, builder_slice(&t), b);
-    if (!same_side(&target->to, request->source))
+    if (!same_side(f, &target->to, request->source))
         write_record_route_value(f, request->source, builder_slice(&t), b);
     return OK;
 }

@@ -395,6 +395,27 @@ static void another_listener_is_another_side_and_any_listener_is_not(void **stat
     world_close(w);
 }
 
+/* Of a listener at 0.0.0.0 each side sees the address in its own network. */
+static void another_address_of_ours_is_another_side(void **state)
+{
+    struct world *w = world_open((struct world_options){0});
+    struct proxy_target target = world_target(1, 1000);
+    struct proxy_token token;
+    struct flow from = w->source;
+    (void)state;
+
+    assert_int_equal(addr_parse(SLICE("192.0.2.7"), 5060, &from.local), OK);
+    assert_int_equal(addr_parse(SLICE("198.51.100.7"), 5060, &target.to.local), OK);
+    struct slice out = forward_recorded(w, &from, &target, plain);
+    assert_int_equal(world_count_text(out.data, "\r\nRecord-Route: "), 3);
+    read_recorded(out, 0, "<sip:198.51.100.7:5060;lr;r=", &token);
+    read_recorded(out, 1, "<sip:192.0.2.7:5060;lr;r=", &token);
+    from.local = target.to.local;
+    out = forward_recorded(w, &from, &target, plain);
+    assert_int_equal(world_count_text(out.data, "\r\nRecord-Route: "), 2);
+    world_close(w);
+}
+
 /* On the side of TLS, without a transport that sips has said already (RFC 5630 §3.1.4). */
 static void a_sips_uri_makes_a_sips_record_route(void **state)
 {
@@ -512,6 +533,7 @@ int main(void)
         cmocka_unit_test(one_record_route_where_both_sides_reach_us_alike),
         cmocka_unit_test(two_record_routes_where_the_sides_differ_the_callees_on_top),
         cmocka_unit_test(another_listener_is_another_side_and_any_listener_is_not),
+        cmocka_unit_test(another_address_of_ours_is_another_side),
         cmocka_unit_test(a_sips_uri_makes_a_sips_record_route),
         cmocka_unit_test(a_connection_over_tls_is_offered_for_use_both_ways),
         cmocka_unit_test(names_too_long_for_a_token_are_left_out_of_it),

@@ -100,7 +100,11 @@ static inline bool world_is_ours(void *user, const struct sip_via *via)
 static inline void world_write_address(void *user, struct builder *b, const struct flow *to)
 {
     (void)user;
-    builder_add(b, to->remote.family == ADDR_V6 ? SLICE("[2001:db8::1]") : SLICE("203.0.113.1"));
+    if (to->local.family != ADDR_NONE)
+        addr_write_host(b, &to->local);
+    else
+        builder_add(b,
+                    to->remote.family == ADDR_V6 ? SLICE("[2001:db8::1]") : SLICE("203.0.113.1"));
     builder_text(b, ":");
     builder_u64(b, to->listener == LISTENER_ANY ? 5060 : 5060u + to->listener);
 }
