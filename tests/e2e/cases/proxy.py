@@ -268,9 +268,7 @@ def ipv6_phones(env):
     bob = UA(router, "bob", address=env.address(3))
     bob.register()
     for transport in ("udp", "tcp"):
-        alice = UA(router, "alice", address="::1", to=at, transport=transport, via="[::1]:%s", contact="%s")
-        alice.sent_by = "[::1]:%d" % alice.port
-        alice.contact = "<sip:alice@[::1]:%d;transport=%s>" % (alice.port, transport)
+        alice = UA(router, "alice", address="::1", to=at, transport=transport)
         alice.register()
         mine, theirs = call(alice, bob)
         theirs.asks(alice, "INFO")

@@ -29,7 +29,8 @@ class UA:
         self._open(port)
         self.port = self.socket.getsockname()[1]
         # What stands in Via and Contact; a phone behind NAT writes an address that is not the one we see.
-        self.sent_by = via or "%s:%d" % (self.address, self.port)
+        host = "[%s]" % self.address if ":" in self.address else self.address
+        self.sent_by = via or "%s:%d" % (host, self.port)
         self.contact = contact or "<sip:%s@%s%s>" % (
             name, self.sent_by, "" if transport == "udp" else ";transport=" + transport)
         self.call_id_register, self.cseq_register = sip.token(), 0
