@@ -198,6 +198,8 @@ struct core {
     uint32_t hop_groups;                           /* numbers given to targets of one name */
     struct proxy_target hops[RESOLVE_TARGETS_MAX]; /* of the request at hand; not on the stack, */
     struct resolve_targets found;                  /* which is cleared */
+    char token_scratch[2][PROXY_TOKEN_SCRATCH];    /* of the request at hand, too: the token it
+                                                      has, and the one that is being read */
     struct resolve_query dns_query; /* what was asked for last; in the message at hand */
     enum resolve_verdict resolved;  /* of a request taken up again; 0: none */
     const struct resolve_targets *resolved_targets;
@@ -271,8 +273,7 @@ struct request {
     bool token_suffices;     /* no credentials are needed beside it */
     bool token_frees;        /* it leads to anywhere, as credentials do */
     struct slice token_text; /* it was read from; borrowed from the message */
-    bool token_in_first;     /* of the two rooms for what it borrows from */
-    char token_scratch[2][PROXY_TOKEN_SCRATCH];
+    bool token_in_first;     /* what `token` borrows from: of core.token_scratch */
 
     bool by_flow;     /* it carries a flow token of our Path, genuine: it goes there */
     struct flow flow; /* if so */

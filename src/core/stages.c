@@ -156,7 +156,7 @@ static bool read_token(struct core *core, struct request *r, struct slice text)
     if (r->msg->to.tag.len == 0 && r->msg->method != SIP_ACK && r->msg->method != SIP_CANCEL)
         return false;
 
-    char *scratch = r->token_scratch[r->token_in_first ? 1 : 0];
+    char *scratch = core->token_scratch[r->token_in_first ? 1 : 0];
     if (proxy_token_read(text, &core->config.token_key, r->msg->call_id, r->msg->from.tag,
                          r->msg->to.tag, scratch, &r->token, &r->from_caller) != OK)
         return false;

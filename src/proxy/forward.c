@@ -432,6 +432,30 @@ static void write_received(struct builder *b, const struct addr *addr)
     builder_add(b, s);
 }
 
+/* Drops received and rport of the top Via. */
+static void drop_received(struct forward *f)
+{
+    struct slice rest = f->msg->via.params;
+    struct sip_param param;
+
+    if (sip_via_is_plain(&f->msg->via)) {
+        size_t rport = rest.len - (sizeof ";rport" - 1);
+        sip_edit_replace(f->edits, slice_from(rest, rport), SLICE_EMPTY);
+        return;
+    }
+    while (sip_param_next(&rest, &param) == OK) {
+        if (!slice_equal_nocase(param.name, SLICE("received")) &&
+            !slice_equal_nocase(param.name, SLICE("rport")))
+            continue;
+        const char *semicolon = param.name.data;
+        while (*semicolon != ';')
+            semicolon--;
+        const char *end =
+            param.has_value ? param.value.data + param.value.len : param.name.data + param.name.len;
+        sip_edit_replace(f->edits, slice_between(semicolon, end), SLICE_EMPTY);
+    }
+}
+
 /*
  * The Via we received says where its sender is: received when the source is another than
  * sent-by says (§18.2.1), and whenever rport is asked for, with rport's value (RFC 3581 §4).
@@ -447,19 +471,7 @@ static void edit_top_via(struct forward *f, char text[static VIA_PARAMS_MAX])
     if (!differs && !via->has_rport)
         return;
 
-    struct slice rest = via->params;
-    struct sip_param param;
-    while (sip_param_next(&rest, &param) == OK) {
-        if (!slice_equal_nocase(param.name, SLICE("received")) &&
-            !slice_equal_nocase(param.name, SLICE("rport")))
-            continue;
-        const char *semicolon = param.name.data;
-        while (*semicolon != ';')
-            semicolon--;
-        const char *end =
-            param.has_value ? param.value.data + param.value.len : param.name.data + param.name.len;
-        sip_edit_replace(f->edits, slice_between(semicolon, end), SLICE_EMPTY);
-    }
+    drop_received(f);
 
     struct builder b = builder_over(text, VIA_PARAMS_MAX);
     builder_text(&b, ";received=");

@@ -73,6 +73,13 @@ struct sip_via {
 };
 MUST_CHECK enum err sip_via_parse(struct slice value, struct sip_via *out);
 
+/**
+ * Are its parameters a branch and behind it an rport without a value, and nothing else, as with
+ * nearly everybody (RFC 3581 §3)? Who completes it need not walk over them. False for others that
+ * mean the same.
+ */
+bool sip_via_is_plain(const struct sip_via *via);
+
 #define SIP_BRANCH_COOKIE "z9hG4bK"
 /** The branch begins with the cookie (without case) and has something after it. */
 bool sip_branch_rfc3261(struct slice branch);

@@ -129,17 +129,6 @@ static void add_first(struct builder *b, const struct sip_msg *msg, enum sip_fie
         builder_add(b, field_line(msg, field));
 }
 
-/** Are they a branch and an rport without a value and nothing else, as with nearly everybody? */
-static bool are_plain_params(const struct sip_via *via)
-{
-    static const size_t head = sizeof ";branch=" - 1;
-    size_t rport = head + via->branch.len;
-
-    return via->branch.data == via->params.data + head &&
-           via->params.len == rport + sizeof ";rport" - 1 &&
-           slice_equal(slice_from(via->params, rport), SLICE(";rport"));
-}
-
 /**
  * The top Via's parameters, with received and rport as they are now (RFC 3261 §18.2.1,
  * RFC 3581 §4). What stands there of the two is replaced.
@@ -151,7 +140,7 @@ static void add_via_params(struct builder *b, const struct sip_via *via,
     const char *kept = via->params.data;
     struct sip_param param;
 
-    if (reply->rport != 0 && are_plain_params(via)) {
+    if (reply->rport != 0 && sip_via_is_plain(via)) {
         builder_add(b, rest);
         builder_char(b, '=');
         add_number(b, reply->rport);

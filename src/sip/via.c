@@ -143,3 +143,13 @@ bool sip_branch_rfc3261(struct slice branch)
 
     return branch.len > begin.len && LEX_SAME(begin, SIP_BRANCH_COOKIE);
 }
+
+bool sip_via_is_plain(const struct sip_via *via)
+{
+    static const size_t head = sizeof ";branch=" - 1;
+    size_t rport = head + via->branch.len;
+
+    return via->branch.data == via->params.data + head &&
+           via->params.len == rport + sizeof ";rport" - 1 &&
+           slice_equal(slice_from(via->params, rport), SLICE(";rport"));
+}

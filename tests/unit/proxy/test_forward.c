@@ -68,6 +68,18 @@ static const struct row rows[] = {
            "\r\n" HOPS CALL END,
      .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKin;"
             "received=192.0.2.1;rport=5060\r\n" HOPS_LESS CALL END},
+    {.why = "rport last, as most write it, also before another value",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKin;rport"
+           "\r\n" HOPS CALL END,
+     .out = "INVITE " BOB " SIP/2.0\r\n" VIA_US "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKin;"
+            "received=192.0.2.1;rport=5060\r\n" HOPS_LESS CALL END},
+    {.why = "the same in a list",
+     .in = "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKin;rport,"
+           "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKin2;rport\r\n" HOPS CALL END,
+     .out =
+         "INVITE " BOB " SIP/2.0\r\n" VIA_US "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKin;"
+         "received=192.0.2.1;rport=5060,SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKin2;rport\r\n" HOPS_LESS
+             CALL END},
     {.why = "a received and rport that the sender made up are overwritten",
      .in = "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1 ;rport=1 ;received="
            "10.9.9.9;branch=z9hG4bKin\r\n" HOPS CALL END,
