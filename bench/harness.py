@@ -276,12 +276,12 @@ TRIES = 6
 
 
 def void_reason(result):
-    """Why a sample does not count, or None."""
+    """Why a sample does not count, or None. A strict load ends at what is the first of its kind."""
+    if result["retrans"] and not result["failed"]:
+        return f"{result['retrans']} retransmitted"
     if result["failed"] or result["done"] < result["started"]:
         return (f"{result['failed']} failed ({result['unanswered']} unanswered, {result['stalled']} stalled, "
                 f"{result['refused']} refused, {result['rejected']} rejected, last with {result['last_code']})")
-    if result["retrans"]:
-        return f"{result['retrans']} retransmitted"
     return None
 
 
