@@ -259,7 +259,7 @@ void gather_add(struct conn *conn, struct slice bytes);
 /** Writes all that was gathered. Before connections are freed. */
 void gather_flush(struct net *net);
 
-/* conn.c */
+/* conn.c, conn_open.c, conn_write.c */
 MUST_CHECK enum err tcp_listen(struct net *net, uint8_t listener, int fd);
 void tcp_stop(struct net *net);
 MUST_CHECK enum err conns_open(struct net *net);

@@ -131,7 +131,7 @@ static void client_hears(struct peers *p)
     carry(p);
 }
 
-/* --- The server, as net/conn.c treats it ----------------------------------------------------- */
+/* --- The server, as the connections of net/ treat it ------------------------------------------ */
 
 /* After a fault there is nothing but faults; after the end one may still be answered. */
 static void server_is_over(struct peers *p, enum io io)
