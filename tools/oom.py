@@ -11,9 +11,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EVERY_UP_TO = 150  # beyond this many allocations, some are left out, evenly
+SECONDS_UP_TO = 900  # what a program's runs may take together, where they are long; then too
+RUNS_AT_LEAST = 30
 BAD = re.compile(r"AddressSanitizer|runtime error:|Assertion `|Test failed with exception")
 
 
@@ -25,18 +28,21 @@ def run(program, **more):
 
 
 def count(program):
-    """(what went wrong or None, number of allocations)"""
+    """(what went wrong or None, number of allocations, seconds of a run)"""
+    begun = time.monotonic()
     _, output = run(program, STROWGER_COUNT_ALLOC="1")
+    seconds = time.monotonic() - begun
     counted = re.search(r"^allocations: (\d+)$", output, re.M)
     if not counted:
-        return "it does not count its allocations:\n" + output[-500:], 0
-    return None, int(counted.group(1))
+        return "it does not count its allocations:\n" + output[-500:], 0, seconds
+    return None, int(counted.group(1)), seconds
 
 
-def numbers(allocations):
+def numbers(allocations, seconds):
     """Those that fail, one in each run."""
-    step = max(1, allocations / EVERY_UP_TO)
-    return sorted({1 + int(i * step) for i in range(min(allocations, EVERY_UP_TO))})
+    runs = min(EVERY_UP_TO, max(RUNS_AT_LEAST, int(SECONDS_UP_TO / seconds)))
+    step = max(1, allocations / runs)
+    return sorted({1 + int(i * step) for i in range(min(allocations, runs))})
 
 
 def fail(program, number):
@@ -55,14 +61,14 @@ def main():
     # The slow ones wait for most of their time, so there is room for more than one for each core.
     with concurrent.futures.ThreadPoolExecutor(3 * (os.cpu_count() or 2)) as pool:
         counts = list(pool.map(count, programs))
-        runs = [[pool.submit(fail, program, number) for number in numbers(allocations)]
-                for program, (_, allocations) in zip(programs, counts)]
-        for program, (wrong, allocations), mine in zip(programs, counts, runs):
+        runs = [[pool.submit(fail, program, number) for number in numbers(allocations, seconds)]
+                for program, (_, allocations, seconds) in zip(programs, counts)]
+        for program, (wrong, allocations, seconds), mine in zip(programs, counts, runs):
             wrong = wrong or next(filter(None, (one.result() for one in mine)), None)
             name = os.path.basename(program)
             failed += wrong is not None
-            print("FAIL %s: %s" % (name, wrong) if wrong else "ok %s (%d allocations)" % (name, allocations),
-                  flush=True)
+            print("FAIL %s: %s" % (name, wrong) if wrong else
+                  "ok %s (%d of %d allocations, %.1f s a run)" % (name, len(mine), allocations, seconds), flush=True)
     return 1 if failed else 0
 
 
