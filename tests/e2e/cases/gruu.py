@@ -37,7 +37,9 @@ def a_gruu_rings_one_phone_of_two(env):
             mine, theirs = call(alice, ua, uri)
             theirs.hang_up(alice)
             other.nothing("the GRUU is another phone's", lambda m: m.method == "INVITE", 0.3)
-    check("bob" not in gruus[desk][1], "a temporary GRUU shows its user: %s", gruus[desk][1])
+    # Random letters spell a short name now and then (one in 600 does): not three times running.
+    temporary = [with_gruus(desk)[1] for _ in range(3)]
+    check(not all("bob" in uri for uri in temporary), "temporary GRUUs show their user: %s", temporary)
 
 
 @case()
