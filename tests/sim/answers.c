@@ -176,7 +176,7 @@ static bool is_findable(struct sim *sim, const struct served *served)
     if (sim->knobs.recurse || strncmp(tag, "leg", 3) != 0 || !peer->tcp || !peer->instance ||
         peer->user >= SIM_PHONES_MAX)
         return false; /* who was redirected to is no user to us, and a caller may be unregistered */
-    unsigned count = aors_targets(sim, peer->user, found, TARGETS_MAX, &certain);
+    unsigned count = aors_targets(sim, peer->user, "", found, TARGETS_MAX, &certain);
     for (unsigned i = 0; i < count && certain; i++)
         if (phone_by_uri(sim, found[i].uri) == peer->index && !found[i].lost)
             return true;
@@ -230,7 +230,7 @@ static void check_overload(struct sim *sim, struct served *served, const char *t
     unsigned user = aors_user_of(to), count = 0;
     bool its_own = false;
     if (is_register && user < SIM_PHONES_MAX)
-        count = aors_targets(sim, user, bindings, COUNT_OF(bindings), &certain);
+        count = aors_targets(sim, user, "", bindings, COUNT_OF(bindings), &certain);
     for (unsigned i = 0; i < count; i++)
         its_own |= bindings[i].phone == served->phone;
     if (its_own && certain && served->waited_ms <= SIM_OVERLOAD_LAST_MS)

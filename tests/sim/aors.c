@@ -428,15 +428,18 @@ void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const 
     check_durable(sim, aor, user);
 }
 
-/** Bindings that name users of ours lead to theirs (section 16.5). False: too deep. */
-static bool collect(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
-                    unsigned *count, bool *certain, unsigned depth)
+/** Bindings that name users of ours lead to theirs (section 16.5). Of the first user those of one
+ * instance only, unless it is empty. False: too deep. */
+static bool collect(struct sim *sim, unsigned user, const char *instance, struct sim_binding *out,
+                    unsigned max, unsigned *count, bool *certain, unsigned depth)
 {
     struct sim_aor *aor = &sim->aors[user];
 
     drop_expired(aor, sim_wall(sim));
     for (unsigned i = 0; i < aor->count && *count < max; i++) {
         const struct sim_binding *binding = &aor->bindings[i];
+        if (instance[0] != '\0' && strcmp(binding->instance, instance) != 0)
+            continue;
         if (is_near_end(sim, binding) || binding->vague)
             *certain = false;
         if (strstr(binding->uri, "@sim.example") == NULL) {
@@ -447,19 +450,19 @@ static bool collect(struct sim *sim, unsigned user, struct sim_binding *out, uns
         if (depth == DEPTH_MAX)
             return false;
         if (other < sim->knobs.phones && !sim->disabled[other] &&
-            !collect(sim, other, out, max, count, certain, depth + 1))
+            !collect(sim, other, "", out, max, count, certain, depth + 1))
             return false;
     }
     return true;
 }
 
-unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
-                      bool *certain)
+unsigned aors_targets(struct sim *sim, unsigned user, const char *instance, struct sim_binding *out,
+                      unsigned max, bool *certain)
 {
     unsigned count = 0;
 
     *certain = true;
-    if (!collect(sim, user, out, max, &count, certain, 0))
+    if (!collect(sim, user, instance, out, max, &count, certain, 0))
         *certain = false; /* of users who are registered as each other: some, or 482 */
     return count;
 }
@@ -482,7 +485,8 @@ bool aors_is_round(struct sim *sim, unsigned user)
     unsigned count = 0;
     bool certain = true;
 
-    return user < SIM_PHONES_MAX && !collect(sim, user, out, COUNT_OF(out), &count, &certain, 0);
+    return user < SIM_PHONES_MAX &&
+           !collect(sim, user, "", out, COUNT_OF(out), &count, &certain, 0);
 }
 
 void aors_conn_lost(struct sim *sim, uint32_t phone)

@@ -683,9 +683,10 @@ bool same_response(const char *in, const char *out, bool challenges);
 /** The number N of the first sip:uN in a value. */
 unsigned aors_user_of(const char *value);
 void aors_on_answer(struct sim *sim, uint32_t phone, const char *request, const char *answer);
-/** Bindings of a user now; *certain false: one of them is about to expire. */
-unsigned aors_targets(struct sim *sim, unsigned user, struct sim_binding *out, unsigned max,
-                      bool *certain);
+/** Bindings of a user now, of one instance only unless it is empty; *certain false: one of them is
+ * about to expire. */
+unsigned aors_targets(struct sim *sim, unsigned user, const char *instance, struct sim_binding *out,
+                      unsigned max, bool *certain);
 /** Is somebody registered with this contact, and will be for a while yet? */
 bool aors_has_contact(struct sim *sim, const char *uri);
 /** Are users registered as each other, round and round? */

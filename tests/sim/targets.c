@@ -81,33 +81,30 @@ static unsigned drop_targets(const struct sim *sim, const struct served *served,
     return kept;
 }
 
-/** Of a request to a GRUU only the targets with its instance are left (RFC 5627 section 6.1). */
-static unsigned keep_instance(struct sim *sim, struct served *served)
+/** The instance that a request to a GRUU is for (RFC 5627 section 6.1); empty: it is to none. */
+static void instance_wanted(struct sim *sim, struct served *served, char instance[static 80])
 {
-    struct sim_binding *targets = served->targets;
-    char uri[256], instance[80];
-    unsigned kept = 0, user, count = served->target_count;
+    char uri[256];
+    unsigned user;
 
     text_request_uri(served->text, uri, sizeof uri);
     const char *gr = strstr(uri, ";gr=");
+    instance[0] = '\0';
     if (gr != NULL) {
-        snprintf(instance, sizeof instance, "\"<%.64s>\"", gr + 4);
+        snprintf(instance, 80, "\"<%.64s>\"", gr + 4);
     } else if (gruus_is_temporary(uri)) {
         bool sure;
         uint32_t phone = gruus_phone(sim, uri, &user, &sure);
-        served->certain = served->certain && sure;
-        snprintf(instance, sizeof instance, "\"<urn:uuid:0000-%u>\"", phone);
-    } else {
-        return count;
+        served->certain = sure;
+        snprintf(instance, 80, "\"<urn:uuid:0000-%u>\"", phone);
     }
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(targets[i].instance, instance) == 0)
-            targets[kept++] = targets[i];
-    return kept;
 }
 
 void watch_locate(struct sim *sim, struct served *served)
 {
+    char instance[80];
+    bool certain;
+
     if (served->located)
         return;
     served->located = true;
@@ -117,10 +114,10 @@ void watch_locate(struct sim *sim, struct served *served)
     served->user = user;
     if (served->in_dialog || user >= SIM_PHONES_MAX)
         return;
-    served->target_count =
-        drop_targets(sim, served, served->targets,
-                     aors_targets(sim, user, served->targets, TARGETS_MAX, &served->certain));
-    served->target_count = keep_instance(sim, served);
+    instance_wanted(sim, served, instance);
+    unsigned count = aors_targets(sim, user, instance, served->targets, TARGETS_MAX, &certain);
+    served->certain = served->certain && certain;
+    served->target_count = drop_targets(sim, served, served->targets, count);
 }
 
 bool watch_is_unsure(const struct sim *sim, const struct served *served)
@@ -241,7 +238,7 @@ static unsigned led_to(struct sim *sim, struct served *served, const char *uri,
     unsigned user = aors_user_of(uri);
     if (user >= sim->knobs.phones || sim->disabled[user])
         return 0;
-    count = aors_targets(sim, user, out, REDIRECTED_MAX, &certain);
+    count = aors_targets(sim, user, "", out, REDIRECTED_MAX, &certain);
     certain = certain && count < REDIRECTED_MAX;
     count = drop_targets(sim, served, out, count);
     for (unsigned i = 0; i < count; i++) {
