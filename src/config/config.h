@@ -181,7 +181,7 @@ struct config {
         uint32_t vouched_rate;   /* of one address */
         uint32_t user_rate;
         uint32_t handshake_rate; /* of one address, per worker */
-        uint32_t sources; /* per worker */
+        uint32_t sources;        /* per worker */
         uint32_t glitches;
         uint32_t login_failures;
         uint32_t address_login_failures;

@@ -26,8 +26,8 @@ static enum err branch_room(struct context *c)
     return OK;
 }
 
-/* One timer for all branches: it fires at the earliest Timer C, and looks again. */
-static void timer_c_arm(struct context *c, uint64_t due_ms)
+/* One timer for all branches and the step: it fires at the earliest end, and looks again. */
+void context_arm(struct context *c, uint64_t due_ms)
 {
     if (!timer_armed(&c->timer) || c->timer.due_ms > due_ms)
         timer_start(c->proxy->config.wheel, &c->timer, due_ms);
@@ -133,7 +133,7 @@ enum err branch_start(struct context *c, const struct proxy_request *request,
         .at_edge = target->at_edge,
     };
     if (c->invite)
-        timer_c_arm(c, now_ms + proxy->config.timer_c_ms);
+        context_arm(c, now_ms + proxy->config.timer_c_ms);
     proxy->counters.branches++;
     proxy->counters.streams += by_size;
     branch_tell(c, PROXY_LEG_SENT, client, target, branch, now_ms);
@@ -185,12 +185,16 @@ void branch_on_timer(struct timer *timer, uint64_t now_ms)
         if (branch->state == BRANCH_PENDING && branch->timer_c_ms <= now_ms)
             on_timer_c(c, branch, now_ms);
     }
+    if (!c->closed)
+        steps_on_timer(c, now_ms);
     for (unsigned i = 0; i < c->branch_count; i++) {
         const struct branch *branch = branch_at(c, i);
         if (branch->state == BRANCH_PENDING && branch->timer_c_ms < next_ms)
             next_ms = branch->timer_c_ms;
     }
+    if (steps_due_ms(c) < next_ms)
+        next_ms = steps_due_ms(c);
     if (next_ms != UINT64_MAX && !c->closed)
-        timer_c_arm(c, next_ms);
+        context_arm(c, next_ms);
     context_unhold(c);
 }

@@ -165,8 +165,8 @@ static enum err start(struct context *c, const struct proxy_request *request,
 
     if (c->breadth == 0)
         return ERR_NOT_FOUND; /* 440, RFC 5393 §5.3.3 */
-    if (count == 1 && targets[0].group == 0 && targets[0].asleep_ms == 0 && !request->wait &&
-        (!proxy->config.recurse_on_3xx || request->in_dialog)) {
+    if (count == 1 && request->plan == 0 && targets[0].group == 0 && targets[0].asleep_ms == 0 &&
+        !request->wait && (!proxy->config.recurse_on_3xx || request->in_dialog)) {
         enum err err = branch_start(c, request, &targets[0], NULL, c->breadth, now_ms);
         if (err != ERR_AGAIN)
             return err;
@@ -181,13 +181,31 @@ static enum err start(struct context *c, const struct proxy_request *request,
         targets_reserve(c, request, now_ms);
         return OK;
     }
-    return targets_launch(c, request, &err, now_ms) > 0 ? OK : err;
+    steps_begin(c, &request->patience, now_ms);
+    return targets_launch(c, request, &err, now_ms) > 0 || steps_left(c) ? OK : err;
+}
+
+/* The first step of a plan had nobody to try: the next one follows. */
+static void go_on(struct context *c, uint64_t now_ms)
+{
+    if (!steps_left(c) || targets_busy(c))
+        return;
+    context_hold(c);
+    context_advance(c, now_ms);
+    context_unhold(c);
+}
+
+/* As a context would say it, which there was none for, or not yet. */
+static void plan_refused(const struct proxy *proxy, const struct proxy_request *request)
+{
+    if (request->plan != 0)
+        proxy->config.plan_done(proxy->config.user, request->plan);
 }
 
 enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
                        const struct proxy_target *targets, uint32_t count, uint64_t now_ms)
 {
-    assert(count > 0);
+    assert(count > 0 || request->plan != 0);
 
     if (request->server.generation == 0 || request->msg->method == SIP_ACK)
         return stateless_forward(proxy, request, &targets[0]);
@@ -196,16 +214,21 @@ enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
     struct context *c = context_make(proxy, request, now_ms);
     if (c == NULL) {
         proxy->counters.full++;
+        plan_refused(proxy, request);
         return ERR_FULL;
     }
-    c->located = targets[0].aor.len > 0 && !request->in_dialog;
+    c->located = count > 0 && targets[0].aor.len > 0 && !request->in_dialog;
     enum err err = start(c, request, targets, count, now_ms);
     if (err) {
+        if (c->plan == NULL)
+            plan_refused(proxy, request);
         context_free(c);
         return err;
     }
     txn_server_context(proxy->config.txns, request->server, context_number(c, SERVER_BRANCH));
     proxy->counters.forwarded++;
+    if (!c->waits)
+        go_on(c, now_ms);
     return OK;
 }
 
@@ -230,9 +253,9 @@ static void context_forget(struct context *c)
 /* The only target has been tried: nothing is left to be kept, as when nothing had to wait. */
 static bool is_plan_done(const struct context *c)
 {
-    return c->plan->next == NULL && c->plan->count == 1 && c->plan->targets[0].done &&
-           c->waiting == 0 && !c->first.by_size && c->first.group == 0 &&
-           !c->proxy->config.recurse_on_3xx;
+    return c->plan->request.plan == 0 && c->plan->next == NULL && c->plan->count == 1 &&
+           c->plan->targets[0].done && c->waiting == 0 && !c->first.by_size &&
+           c->first.group == 0 && !c->proxy->config.recurse_on_3xx;
 }
 
 enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_msg *msg,
@@ -251,12 +274,15 @@ enum err proxy_release(struct proxy *proxy, struct id server, const struct sip_m
         return OK;
     }
     struct proxy_request request = context_request(c, msg);
-    if (targets_launch(c, &request, &err, now_ms) == 0) {
+    steps_begin(c, &request.patience, now_ms);
+    if (targets_launch(c, &request, &err, now_ms) == 0 && !steps_left(c)) {
         context_forget(c);
         return err;
     }
     if (is_plan_done(c))
         plan_free(c);
+    else
+        go_on(c, now_ms);
     return OK;
 }
 
@@ -282,7 +308,9 @@ void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice field
     c->cancelled = true;
     plan_free(c);
     context_cancel_pending(c, fields, now_ms);
-    if (c->pending == 0 && !c->waits) /* only phones that are asleep were waited for */
+    steps_drop_silent(c, now_ms);
+    if (c->pending == 0 && !c->waits &&
+        !c->answered) /* only phones that are asleep were waited for */
         response_finish(c, now_ms);
     context_unhold(c);
 }

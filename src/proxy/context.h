@@ -23,7 +23,9 @@ enum {
     PROXY_RECURSE_MAX = 8,                  /* targets of one Contact of a 3xx */
     PROXY_WOKEN_MAX = 8,                    /* flows of a phone that was asleep */
     PROXY_SILENCE_MS = 32000,               /* 64*T1: how long a request without answer is kept */
+    PROXY_STEPS_MAX = 200,                  /* of one request's plan */
     SERVER_BRANCH = 255,                    /* "branch" of the server transaction's number */
+    STEP_BRANCH = 254,                      /* of the number by which a plan is waited for */
 };
 
 /** How a branch stands. */
@@ -45,6 +47,7 @@ struct branch {
     bool rang;           /* a provisional response came */
     bool cancelled;      /* a CANCEL was asked for */
     bool timed_out;      /* by Timer C: its 487 counts as a timeout */
+    bool given_up;       /* its step is over: nobody waits for it, but a 2xx is welcome */
     bool by_size;        /* it went by a stream for its size (RFC 3261 §18.1.1) */
     bool at_edge;        /* of the target */
 };
@@ -60,6 +63,17 @@ struct plan_target {
     struct id wait;
 };
 
+/** The step of a request's plan that is at work. */
+struct step {
+    uint64_t begun_ms;
+    struct proxy_patience patience;
+    struct proxy_end end; /* as far as it is known; outcome 0: nobody has failed yet */
+    bool heard;           /* a response came */
+    bool over;            /* there is no further step */
+    bool later;           /* proxy_go_on() is waited for */
+    uint8_t count;        /* of steps */
+};
+
 /** Targets in one block of memory with their texts. The first also holds the request's facts. */
 struct plan {
     struct plan *next;
@@ -68,6 +82,7 @@ struct plan {
     uint16_t group_q;             /* of the targets at work */
     int16_t credentials;          /* index of the field, -1: none */
     struct proxy_request request; /* slices in this block; msg, source and credentials unset */
+    struct step step;             /* where the request has a plan */
     struct plan_target targets[];
 };
 
@@ -88,10 +103,11 @@ struct context {
     uint16_t best_status; /* 0: none */
     uint8_t branch_count;
     uint8_t more_capacity;
-    uint8_t pending; /* branches without final response */
-    uint8_t waiting; /* targets whose phones are being woken */
-    uint8_t breadth; /* incoming Max-Breadth */
-    uint8_t held;    /* calls that are at work on it: not freed before they are done */
+    uint8_t pending;  /* branches without final response */
+    uint8_t given_up; /* of the pending ones: their step is over */
+    uint8_t waiting;  /* targets whose phones are being woken */
+    uint8_t breadth;  /* incoming Max-Breadth */
+    uint8_t held;     /* calls that are at work on it: not freed before they are done */
     bool invite;
     bool secure;       /* the Request-URI was sips: no recursion to less (§16.7 step 4) */
     bool best_trusted; /* its sender may say who he is (RFC 3325) */
@@ -163,6 +179,9 @@ void context_forget_best(struct context *c);
 /** No further targets; nobody is waited for. */
 void plan_free(struct context *c);
 
+/** None of them has a turn any more, and no phone is waited for; what is being tried goes on. */
+void plan_settle(struct context *c);
+
 /** The target at a place of all, in order; NULL: there are not so many. */
 struct plan_target *plan_at(const struct context *c, unsigned index);
 
@@ -195,7 +214,11 @@ void branch_cancel(struct context *c, struct branch *branch, struct slice reason
 /** CANCELs all pending branches with a Reason line, which may be empty (§16.7 step 10). */
 void context_cancel_pending(struct context *c, struct slice reason, uint64_t now_ms);
 
-/** Timer C of its branches (§16.8), or the end of a context that waits for it in silence. */
+/** Its timer fires at that time at the latest, and looks what is due. */
+void context_arm(struct context *c, uint64_t due_ms);
+
+/** Timer C of its branches (§16.8), the end of a step's time, or the end of a context that waits
+ * for it in silence. */
 void branch_on_timer(struct timer *timer, uint64_t now_ms);
 
 /* targets.c */
@@ -218,8 +241,46 @@ unsigned targets_launch(struct context *c, const struct proxy_request *request, 
 /** The facts of the request that the plan keeps, with `msg`, which is that request. */
 struct proxy_request context_request(const struct context *c, const struct sip_msg *msg);
 
+/** Is a branch at work whose step is not over, or a phone waited for? */
+static inline bool targets_busy(const struct context *c)
+{
+    return c->pending > c->given_up || c->waiting > 0;
+}
+
 /** After a branch has ended: starts what is next, or answers when nothing is left. */
 void context_advance(struct context *c, uint64_t now_ms);
+
+/* steps.c */
+
+/** The step at work; NULL: the request has no plan. */
+static inline struct step *step_of(const struct context *c)
+{
+    return c->plan != NULL && c->plan->request.plan != 0 ? &c->plan->step : NULL;
+}
+
+/** A step's time begins. */
+void steps_begin(struct context *c, const struct proxy_patience *patience, uint64_t now_ms);
+
+/** When the step at work has to be looked at, unless something happens; UINT64_MAX: never. */
+uint64_t steps_due_ms(const struct context *c);
+
+/** Ends the step at work if its time is over. */
+void steps_on_timer(struct context *c, uint64_t now_ms);
+
+/** Notes what a branch was answered: below 200, or 300 and more. */
+void steps_heard(struct context *c, const struct branch *branch, const struct sip_msg *response);
+
+/** A branch ended without one. `rang`: there was somebody. */
+void steps_lost(struct context *c, const struct branch *branch, bool rang);
+
+/** Nobody is at work: takes the next step's targets into the plan. False: there is none now. */
+bool steps_next(struct context *c, uint64_t now_ms);
+
+/** Does the plan still have something to say? */
+bool steps_left(const struct context *c);
+
+/** Who never said anything is not waited for: the caller is about to be answered. */
+void steps_drop_silent(struct context *c, uint64_t now_ms);
 
 /* forward.c */
 
@@ -240,6 +301,9 @@ void edit_identity(const struct proxy *proxy, struct sip_edits *edits, bool trus
 
 /** The order of §16.7 step 6: the lowest is the best. `cancelled`: the caller waits for 487. */
 unsigned response_rank(uint16_t status, bool cancelled);
+
+/** What a 503 says of when to come again, in seconds (RFC 3261 §20.33); 0: nothing to be read. */
+uint32_t response_retry_after(const struct sip_msg *response);
 
 /** A response of 300 or more: kept if it is the best, its challenges if they may be needed. */
 void response_store(struct context *c, const struct sip_msg *response);

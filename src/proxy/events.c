@@ -102,6 +102,8 @@ static void branch_done(struct context *c, struct branch *branch)
 
     branch->state = BRANCH_DONE;
     c->pending--;
+    if (branch->given_up)
+        c->given_up--;
 }
 
 /* Has it a Via besides ours (§16.7 step 3)? */
@@ -134,6 +136,7 @@ static void on_provisional(struct context *c, struct branch *branch, const struc
                            uint64_t now_ms)
 {
     branch->rang = true;
+    steps_heard(c, branch, response);
     if (response->status == 100 || branch->state != BRANCH_PENDING)
         return;
     tell_response(c, branch, response, now_ms);
@@ -180,6 +183,7 @@ static void on_local_failure(struct context *c, struct branch *branch, enum txn_
                                     .client = branch->client,
                                     .status = failure == TXN_TIMEOUT ? 408 : 503};
 
+    steps_lost(c, branch, failure == TXN_TIMEOUT && branch->rang);
     branch_done(c, branch);
     context_tell(c, news, now_ms);
     if (branch->rang || branch->timed_out)
@@ -209,6 +213,13 @@ static bool is_dead_flow(const struct context *c, const struct branch *branch, u
     return status == 430 || (status == 408 && c->invite && !branch->rang && !branch->timed_out);
 }
 
+/* Do the targets at work stand for themselves? */
+static bool hunts(const struct context *c)
+{
+    const struct step *step = step_of(c);
+    return step != NULL && step->patience.hunts;
+}
+
 static void on_rejection(struct context *c, struct branch *branch, const struct sip_msg *response,
                          uint64_t now_ms)
 {
@@ -218,10 +229,11 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
         targets_settle_group(c, branch->group);
     if (status == 430 && branch->at_edge)
         tell_dead_flow(c, branch);
-    if ((branch->timed_out && status == 487) || (!c->invite && status == 408)) {
+    if ((branch->timed_out && status == 487) || branch->given_up || (!c->invite && status == 408)) {
         on_local_failure(c, branch, TXN_TIMEOUT, now_ms);
         return;
     }
+    steps_heard(c, branch, response);
     branch_done(c, branch);
     tell_response(c, branch, response, now_ms);
     if (c->answered)
@@ -236,7 +248,8 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     }
     if (!response_recurse(c, response, now_ms))
         response_store(c, response);
-    if (status >= 600) { /* §16.7 step 5: no new branches, and the 6xx waits for the others */
+    if (status >= 600 &&
+        !hunts(c)) { /* §16.7 step 5: no new branches, and the 6xx waits for the others */
         plan_free(c);
         cancel_because(c, status, now_ms);
     }
@@ -246,7 +259,7 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
 /** Is this branch all that is left: no other is pending, and no target waits for its turn? */
 static bool is_last(const struct context *c)
 {
-    if (c->pending > 1)
+    if (c->pending > 1 || steps_left(c))
         return false;
     for (const struct plan *plan = c->plan; plan != NULL; plan = plan->next)
         for (unsigned i = 0; i < plan->count; i++)
@@ -265,19 +278,6 @@ static void let_hear(struct context *c, const struct sip_msg *response)
         c->watch = 0;
 }
 
-/* Seconds (RFC 3261 §20.33); a comment or parameters may follow. 0: not said, or not to be read. */
-static uint32_t retry_after(const struct sip_msg *response)
-{
-    const struct sip_field *field = sip_field_first(response, SIP_F_RETRY_AFTER);
-    struct slice value = field != NULL ? sip_field_value(response, field) : SLICE_EMPTY;
-    size_t digits = 0;
-    uint32_t seconds;
-
-    while (digits < value.len && value.data[digits] >= '0' && value.data[digits] <= '9')
-        digits++;
-    return sip_number_parse((struct slice){value.data, digits}, &seconds) == OK ? seconds : 0;
-}
-
 void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
                        const struct sip_msg *response, bool trusted, uint64_t now_ms)
 {
@@ -294,7 +294,7 @@ void proxy_on_response(struct proxy *proxy, struct id client, uint64_t context,
     if (c->watch != 0)
         let_hear(c, response);
     if (branch->group != 0 && response->status == 503)
-        hop_failed(c, index, retry_after(response), now_ms);
+        hop_failed(c, index, response_retry_after(response), now_ms);
     else if (branch->group != 0)
         hop_answered(c, index);
     if (response->status < 200)

@@ -20,6 +20,10 @@ static void stop_waiting(struct context *c, const struct plan *plan)
 
 void plan_free(struct context *c)
 {
+    const struct proxy_config *config = &c->proxy->config;
+
+    if (step_of(c) != NULL)
+        config->plan_done(config->user, c->plan->request.plan);
     while (c->plan != NULL) {
         struct plan *plan = c->plan;
         c->plan = plan->next;
@@ -29,6 +33,23 @@ void plan_free(struct context *c)
         stop_waiting(c, plan);
         mem_free(c->proxy->config.mem, plan, plan->bytes);
     }
+}
+
+void plan_settle(struct context *c)
+{
+    const struct proxy_config *config = &c->proxy->config;
+
+    for (struct plan *plan = c->plan; plan != NULL; plan = plan->next)
+        for (unsigned i = 0; i < plan->count; i++) {
+            struct plan_target *slot = &plan->targets[i];
+            slot->done = true;
+            if (!slot->waits)
+                continue;
+            config->stop_waiting(config->user, slot->wait);
+            slot->waits = false;
+            c->waiting--;
+            c->asleep = true;
+        }
 }
 
 static size_t target_bytes(const struct proxy_target *target)
@@ -131,6 +152,8 @@ enum err plan_add(struct context *c, const struct proxy_request *request,
     plan->bytes = (uint32_t)(bytes + text_bytes);
     plan->count = 0;
     plan->group_q = 0;
+    plan->step = (struct step){0};
+    plan->request.plan = 0;
     if (request != NULL)
         keep_request(plan, request, &text);
     struct plan **end = &c->plan;

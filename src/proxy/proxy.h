@@ -47,6 +47,48 @@ struct proxy_target {
                            clock (RFC 8599): see proxy_config.wake */
 };
 
+/** How long a step of a plan is given, from its beginning; each 0: not watched. */
+struct proxy_patience {
+    uint32_t ring_ms;     /* then nobody has answered: who still rings is cancelled */
+    uint32_t silent_ms;   /* in which some response must come, were it a 100 */
+    uint32_t progress_ms; /* in which one from 101 to 199 must come */
+    bool hunts; /* its targets stand for themselves: a 6xx of one is no word of the others (else
+                   RFC 3261 §16.7 step 5 ends the call) */
+};
+
+/** Why a step is over without an answer; of several targets the one furthest down. */
+enum proxy_outcome {
+    PROXY_UNREACHED = 1, /* nobody was there: no target, no way, no response at all, 430 */
+    PROXY_FAILED,        /* any other failure */
+    PROXY_BUSY,          /* 486, 600 */
+    PROXY_DECLINED,      /* 403, 603, 607 */
+    PROXY_UNANSWERED,    /* 408, 480, or the step's time was over */
+};
+
+/** How a step ended. */
+struct proxy_end {
+    enum proxy_outcome outcome;
+    uint16_t status;        /* of the best response of this step's targets; 0: there was none */
+    uint32_t retry_after_s; /* of a 503; 0: it did not say */
+    bool rang;              /* somebody sent one of 101 to 199 */
+    bool early_media;       /* with a session description */
+};
+
+/** What a plan goes on with. Copied. */
+struct proxy_step {
+    const struct proxy_target *targets;
+    uint32_t count; /* 0: this step has nobody, and ends as PROXY_UNREACHED */
+    struct proxy_patience patience;
+};
+
+/** What there is after a step. */
+enum proxy_next {
+    PROXY_NEXT_STEP = 1, /* `*step` */
+    PROXY_NEXT_LATER,    /* it will be told by proxy_go_on() */
+    PROXY_NEXT_NONE,     /* the best response so far is the caller's answer, */
+    PROXY_NEXT_REPLY,    /* or this one of the plan's own: `*reply`, 300 to 699 */
+};
+
 /** What preprocessing (§16.4) and authentication found: how the request must be changed. */
 struct proxy_request {
     struct id server;          /* its server transaction; zero id: an ACK, forwarded statelessly */
@@ -69,7 +111,9 @@ struct proxy_request {
     bool by_flow;  /* one target, bound to its flow: when that is gone the answer is 430 */
     uint8_t watch; /* given to heard() with responses to it; 0: nobody listens */
     uint64_t call; /* whose news are told; 0: nobody asks */
-    bool wait;     /* INVITE: nothing is sent before proxy_release(), not even a 100 by the core */
+    uint64_t plan; /* goes on when all targets are done: proxy_config.next_step; 0: there is none */
+    struct proxy_patience patience; /* with those that proxy_forward() is given */
+    bool wait; /* INVITE: nothing is sent before proxy_release(), not even a 100 by the core */
 };
 
 /** What happens to a request that has a `call`. */
@@ -149,6 +193,16 @@ struct proxy_config {
      * another one of the only branch that is left. True: nothing more is to be heard.
      */
     bool (*heard)(void *user, struct id server, const struct sip_msg *response, unsigned watch);
+    /**
+     * A step of a request's plan is over: what is next? A plan must come to an end; it is not asked
+     * again after it said so. `waiter`: for proxy_go_on(). NULL: no request has a plan.
+     */
+    enum proxy_next (*next_step)(void *user, uint64_t plan, const struct proxy_end *end,
+                                 uint64_t waiter, uint64_t now_ms, struct proxy_step *step,
+                                 uint16_t *reply);
+    /** Nobody asks for it any more; told once for each request with a plan, never from within
+     * next_step(). */
+    void (*plan_done)(void *user, uint64_t plan);
     uint32_t flow_timer_s; /* told to a phone on a stream that registers so; 0: not */
     /** Hears of requests that have a call; borrowed until return. NULL: nobody does. */
     void (*news)(void *user, const struct proxy_news *news, uint64_t now_ms);
@@ -158,7 +212,7 @@ struct proxy_config {
 
 struct proxy_counters {
     uint64_t forwarded, branches, streams, stream_fallbacks, responses, cancels, timer_c,
-        best_responses[7], full, too_big, woken;
+        best_responses[7], full, too_big, woken, steps;
 };
 
 MUST_CHECK enum err proxy_open(const struct proxy_config *config, struct proxy **out);
@@ -171,7 +225,8 @@ uint32_t proxy_count(const struct proxy *proxy);
  * whatever happens then. Sets the server transaction's context. An ACK or a request without server
  * transaction goes to the first target, statelessly: its branch is derived from the request, so
  * that retransmissions keep it (§16.11). ERR_*: nothing was sent, the caller answers (ERR_FULL:
- * 503, ERR_TOO_BIG: 513, ERR_NOT_FOUND: 440 or 480, ERR_CONFLICT: 480, its phone cannot be woken).
+ * 503, ERR_TOO_BIG: 513, ERR_NOT_FOUND: 440 or 480, ERR_CONFLICT: 480, its phone cannot be woken);
+ * a plan's first step that cannot be begun is no error while there are others.
  */
 MUST_CHECK enum err proxy_forward(struct proxy *proxy, const struct proxy_request *request,
                                   const struct proxy_target *targets, uint32_t count,
@@ -207,6 +262,13 @@ void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice field
  */
 void proxy_woken(struct proxy *proxy, uint64_t waiter, const struct proxy_target *targets,
                  uint32_t count, uint64_t now_ms);
+
+/**
+ * What PROXY_NEXT_LATER promised to `waiter`, as next_step() would have said it; `step` for
+ * PROXY_NEXT_STEP, `reply` for PROXY_NEXT_REPLY. Who does not wait any more is passed over.
+ */
+void proxy_go_on(struct proxy *proxy, uint64_t waiter, enum proxy_next next,
+                 const struct proxy_step *step, uint16_t reply, uint64_t now_ms);
 
 /** To be called by the owner of struct txn_user: events of transactions whose context is the
  * proxy's. `trusted`: who sent the response may say who he is (RFC 3325). */

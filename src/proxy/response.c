@@ -58,6 +58,19 @@ unsigned response_rank(uint16_t status, bool cancelled)
     return status == 503 ? 41 : 40;
 }
 
+/* A comment or parameters may follow. */
+uint32_t response_retry_after(const struct sip_msg *response)
+{
+    const struct sip_field *field = sip_field_first(response, SIP_F_RETRY_AFTER);
+    struct slice value = field != NULL ? sip_field_value(response, field) : SLICE_EMPTY;
+    size_t digits = 0;
+    uint32_t seconds;
+
+    while (digits < value.len && value.data[digits] >= '0' && value.data[digits] <= '9')
+        digits++;
+    return sip_number_parse((struct slice){value.data, digits}, &seconds) == OK ? seconds : 0;
+}
+
 static bool is_challenge(uint16_t status)
 {
     return status == 401 || status == 407;

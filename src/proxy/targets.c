@@ -23,7 +23,7 @@ static bool instance_busy(struct context *c, uint32_t instance)
         return true;
     for (unsigned i = 0; i < c->branch_count; i++) {
         const struct branch *branch = branch_at(c, i);
-        if (branch->state == BRANCH_PENDING && branch->instance == instance)
+        if (branch->state == BRANCH_PENDING && !branch->given_up && branch->instance == instance)
             return true;
     }
     return false;
@@ -45,9 +45,11 @@ static bool group_busy(struct context *c, uint32_t group)
 {
     if (group == 0)
         return false;
-    for (unsigned i = 0; i < c->branch_count; i++)
-        if (branch_at(c, i)->state == BRANCH_PENDING && branch_at(c, i)->group == group)
+    for (unsigned i = 0; i < c->branch_count; i++) {
+        const struct branch *branch = branch_at(c, i);
+        if (branch->state == BRANCH_PENDING && !branch->given_up && branch->group == group)
             return true;
+    }
     return false;
 }
 
@@ -123,6 +125,15 @@ static unsigned breadth_left(struct context *c)
     return c->breadth - used;
 }
 
+/* What the group may have of it: a plan keeps half for steps to come, whose turn is when those who
+ * were given up have not answered their CANCEL yet. */
+static unsigned breadth_for_group(struct context *c)
+{
+    unsigned left = breadth_left(c);
+
+    return steps_left(c) ? (left + 1) / 2 : left;
+}
+
 /* Has the phone of a sleeping target woken (RFC 8599 §5.6.2). `index`: its place in the plan. */
 static enum err start_waiting(struct context *c, const struct proxy_request *request,
                               struct plan_target *slot, unsigned index, uint64_t now_ms)
@@ -162,7 +173,7 @@ static enum err start_branch(struct context *c, const struct proxy_request *requ
 static unsigned launch_group(struct context *c, const struct proxy_request *request, uint16_t q,
                              enum err *error, uint64_t now_ms)
 {
-    unsigned left = breadth_left(c);
+    unsigned left = breadth_for_group(c);
     unsigned ready = count_ready(c, q);
     unsigned started = 0, first = 0;
 
@@ -211,12 +222,6 @@ void targets_reserve(struct context *c, const struct proxy_request *request, uin
     }
 }
 
-/* Is the present group still at work? */
-static bool is_busy(const struct context *c)
-{
-    return c->pending > 0 || c->waiting > 0;
-}
-
 /* The group that is at work has a target ready, or there is none at work and the next group is
  * due. */
 unsigned targets_launch(struct context *c, const struct proxy_request *request, enum err *error,
@@ -225,12 +230,12 @@ unsigned targets_launch(struct context *c, const struct proxy_request *request, 
     uint16_t q;
 
     while (highest_q(c, &q)) {
-        if (is_busy(c) && q != c->plan->group_q)
+        if (targets_busy(c) && q != c->plan->group_q)
             return 0;
         c->plan->group_q = q;
         unsigned started = launch_group(c, request, q, error, now_ms);
-        if (started > 0 || is_busy(c))
-            return started;
+        if (started > 0 || targets_busy(c) || breadth_left(c) == 0)
+            return started; /* none left: until those who were given up have ended */
     }
     return 0;
 }
@@ -257,19 +262,39 @@ static bool restore_request(struct context *c, struct proxy_request *out)
     return true;
 }
 
+/* Starts what is due of the targets that there are. */
+static void launch_due(struct context *c, uint64_t now_ms)
+{
+    struct proxy_request request;
+    enum err error = OK;
+    uint16_t q;
+
+    if (c->plan == NULL || !highest_q(c, &q))
+        return;
+    if (restore_request(c, &request))
+        (void)targets_launch(c, &request, &error, now_ms);
+}
+
+/* Do targets wait for nothing but their share of Max-Breadth? */
+static bool wants_breadth(const struct context *c)
+{
+    uint16_t q;
+
+    return c->pending > 0 && c->plan != NULL && highest_q(c, &q);
+}
+
 void context_advance(struct context *c, uint64_t now_ms)
 {
     assert(c->held > 0);
 
-    uint16_t q;
     if (c->answered || c->closed || c->silent)
         return;
-    if (c->plan != NULL && highest_q(c, &q)) {
-        struct proxy_request request;
-        enum err error = OK;
-        if (restore_request(c, &request))
-            (void)targets_launch(c, &request, &error, now_ms);
-    }
-    if (!is_busy(c))
+    launch_due(c, now_ms);
+    while (!targets_busy(c) && !wants_breadth(c) && steps_next(c, now_ms))
+        launch_due(c, now_ms);
+    if (targets_busy(c) || wants_breadth(c) || steps_left(c))
+        return;
+    steps_drop_silent(c, now_ms);
+    if (c->pending == 0 && !c->answered)
         response_finish(c, now_ms);
 }
