@@ -41,6 +41,7 @@ cmd:nft             nftables
 cmd:sysctl          procps
 cmd:systemd-analyze systemd
 cmd:patch           patch
+file:/usr/share/zoneinfo/UTC tzdata
 cmd:openssl         openssl
 cmd:chromium        chromium
 cmd:npm             npm
