@@ -309,8 +309,8 @@ void proxy_cancel_with(struct proxy *proxy, struct id server, struct slice field
     plan_free(c);
     context_cancel_pending(c, fields, now_ms);
     steps_drop_silent(c, now_ms);
-    if (c->pending == 0 && !c->waits &&
-        !c->answered) /* only phones that are asleep were waited for */
+    /* Only phones that are asleep were waited for, or who never said a word. */
+    if (c->pending == 0 && !c->waits && !c->answered)
         response_finish(c, now_ms);
     context_unhold(c);
 }

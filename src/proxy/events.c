@@ -248,8 +248,8 @@ static void on_rejection(struct context *c, struct branch *branch, const struct 
     }
     if (!response_recurse(c, response, now_ms))
         response_store(c, response);
-    if (status >= 600 &&
-        !hunts(c)) { /* §16.7 step 5: no new branches, and the 6xx waits for the others */
+    /* §16.7 step 5: no new branches, and the 6xx waits for the others. */
+    if (status >= 600 && !hunts(c)) {
         plan_free(c);
         cancel_because(c, status, now_ms);
     }
