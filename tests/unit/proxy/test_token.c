@@ -168,7 +168,7 @@ static void a_token_does_not_show_what_is_in_it(void **state)
     static const struct slice secrets[] = {{"alice@example.com", 17}, {"\xc0\x00\x02\x01", 4}};
     struct proxy_token token = {.caller = side_of("192.0.2.1:5060", TRANSPORT_UDP)};
     char text[PROXY_TOKEN_MAX], other[PROXY_TOKEN_MAX], bytes[PROXY_TOKEN_SCRATCH];
-    size_t len, same = 0;
+    size_t len = 0, same = 0;
 
     (void)state;
     token.caller.aor = SLICE("alice@example.com");
