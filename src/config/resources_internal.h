@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "config/memory.h"
 #include "config/resources.h"
+#include "config/yaml.h"
 
 /* A user as a file says, and where. */
 struct resource_user {
@@ -29,6 +30,43 @@ struct resources {
     struct map names;
     struct map extensions;
 };
+
+/* What reads documents into resources. */
+struct resource_parser {
+    const char *file;
+    struct config_errors *errors;
+    struct resources *resources;
+    struct memory scratch;
+    struct slice kind; /* "users" */
+    struct slice name; /* of the item that is read; empty: not known yet */
+    bool failed;
+};
+
+/* A literal as an initializer of a constant table. */
+#define KEY(text)                                                                                  \
+    {                                                                                              \
+        "" text, sizeof(text) - 1                                                                  \
+    }
+
+/* resources.c */
+
+/* An error at a node (NULL: of the whole), in a field of the item that is read, or none. */
+void resource_wrong(struct resource_parser *parser, const struct yaml_node *node,
+                    struct slice field, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A copy that lives as long as the resources. */
+struct slice resource_keep(struct resource_parser *parser, struct slice text);
+
+/* A scalar's text; absent values count as not given. False: it is something else. */
+bool resource_scalar(const struct yaml_node *node, struct slice *out);
+
+/* The value of a field of a mapping; NULL: it is not there. */
+const struct yaml_node *resource_field_value(const struct yaml_node *mapping, struct slice name);
+
+/* resource_users.c */
+
+void resource_users_read(struct resource_parser *parser, const struct yaml_node *list);
 
 /* The user of that name or extension, or NULL. */
 struct resource_user *resources_by_name(const struct resources *resources, struct slice name);
