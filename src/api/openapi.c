@@ -76,6 +76,10 @@ static json_t *user_schema(void)
 
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         json_object_set_new(properties, texts[i], json_pack("{s:s}", "type", "string"));
+    json_object_set_new(properties, "forward",
+                        json_pack("{s:s, s:s}", "type", "object", "description",
+                                  "always, busy, no_answer, unregistered: user:NAME or reply:CODE; "
+                                  "no_answer may be {to, after}"));
     json_object_set_new(properties, "do_not_disturb", json_pack("{s:s}", "type", "boolean"));
     json_object_set_new(properties, "disabled", json_pack("{s:s}", "type", "boolean"));
     json_object_set_new(properties, "language",

@@ -34,16 +34,42 @@ static json_t *algorithms_json(const struct user *user)
     return list;
 }
 
+/** As in YAML; null: his calls go nowhere else. */
+static json_t *forward_json(const struct user *user)
+{
+    static const char *const rules[USER_FORWARDS] = {"always", "busy", "no_answer", "unregistered"};
+    json_t *forward = json_object();
+    char after[32];
+
+    for (unsigned i = 0; i < USER_FORWARDS; i++) {
+        json_t *to = api_string(user->forward[i]);
+        if (user->forward[i].len == 0) {
+            json_decref(to);
+            continue;
+        }
+        if (i == USER_FORWARD_NO_ANSWER && user->forward_after_ms != 0) {
+            struct builder b = builder_over(after, sizeof after);
+            resources_forward_after(&b, user);
+            to = json_pack("{s:o, s:s%}", "to", to, "after", after, b.len);
+        }
+        json_object_set_new(forward, rules[i], to);
+    }
+    if (json_object_size(forward) > 0)
+        return forward;
+    json_decref(forward);
+    return json_null();
+}
+
 json_t *api_user_json(const struct user *user)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:b}", "name",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:b}", "name",
                      api_string(user->name), "display_name", api_string(user->display_name),
                      "title", api_string(user->title), "extension", api_string(user->extension),
                      "caller_number", api_string(user->caller_number), "email",
                      api_string(user->email), "role", api_string(user->role), "language",
-                     languages_json(user->languages), "do_not_disturb", (int)user->do_not_disturb,
-                     "disabled", (int)user->disabled, "algorithms", algorithms_json(user),
-                     "has_password", (int)user->has_digest);
+                     languages_json(user->languages), "forward", forward_json(user),
+                     "do_not_disturb", (int)user->do_not_disturb, "disabled", (int)user->disabled,
+                     "algorithms", algorithms_json(user), "has_password", (int)user->has_digest);
 }
 
 /** Of everything that is stored of the user. */
@@ -384,6 +410,51 @@ struct api_answer api_users_patch(struct api_request *r)
     return change_user(r, true);
 }
 
+/** Who else has his calls go on to this user: his names, as `users/NAME`. NULL: nobody. */
+static json_t *users_of(const struct store_users *all, struct slice name)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list != NULL && i < all->count; i++) {
+        const struct user *user = &all->items[i];
+        bool goes_there = false;
+        for (unsigned rule = 0; rule < USER_FORWARDS; rule++) {
+            struct slice to;
+            goes_there |= resources_forward_target(user, (enum user_forward)rule, &to) &&
+                          slice_equal(to, name);
+        }
+        if (goes_there && !slice_equal(user->name, name))
+            json_array_append_new(list, json_sprintf("users/%.*s", SLICE_ARG(user->name)));
+    }
+    if (json_array_size(list) > 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/** Nobody's calls go on to who is not there. False: `*answer` says who names him. */
+static bool may_delete(struct api_request *r, const struct user *user, struct api_answer *answer)
+{
+    struct store_users *all = NULL;
+
+    if (store_users_load(r->api->config.store, &all) != OK) {
+        *answer = api_problem(503, NULL, NULL, "the store cannot be read now; try again");
+        return false;
+    }
+    json_t *used_by = users_of(all, user->name);
+    store_users_free(all);
+    if (used_by == NULL)
+        return true;
+    *answer = api_problem(409, NULL, NULL,
+                          "calls of %zu other users go on to %s; change their `forward` first",
+                          json_array_size(used_by), r->name);
+    if (answer->json != NULL)
+        json_object_set_new(answer->json, "used_by", used_by);
+    else
+        json_decref(used_by);
+    return false;
+}
+
 static struct api_answer delete_stored(struct api_request *r)
 {
     struct store_users *users = NULL;
@@ -394,7 +465,7 @@ static struct api_answer delete_stored(struct api_request *r)
     const struct user *user = users->count > 0 ? &users->items[0] : NULL;
     if (user == NULL)
         answer = api_problem(404, NULL, NULL, "there is no user %s", r->name);
-    else if (precondition(r, user, false, &answer))
+    else if (precondition(r, user, false, &answer) && may_delete(r, user, &answer))
         answer = api_delete_users(r, user, 1);
     store_users_free(users);
     return answer;

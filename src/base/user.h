@@ -13,7 +13,17 @@ enum {
     USER_DIGESTS = 4,
     USER_DIGEST_BYTES = 32,
     USER_NAME_MAX = 64,
-    USER_ALGORITHMS_MAX = 3
+    USER_ALGORITHMS_MAX = 3,
+    USER_FORWARD_MS = 20000 /* how long his phones ring before a call goes on, unless he says */
+};
+
+/** When a user's calls go to somebody else. */
+enum user_forward {
+    USER_FORWARD_ALWAYS = 0,
+    USER_FORWARD_BUSY, /* he has declined, too, or wants not to be disturbed */
+    USER_FORWARD_NO_ANSWER,
+    USER_FORWARD_UNREGISTERED, /* no phone of his is there */
+    USER_FORWARDS
 };
 
 struct user {
@@ -35,6 +45,8 @@ struct user {
     struct slice title; /* "Head of Sales"; empty: none */
     /* tags with commas between, in order of preference: "en,fr"; empty: none */
     struct slice languages;
+    struct slice forward[USER_FORWARDS]; /* destinations (base/destination.h); empty: none */
+    uint32_t forward_after_ms;           /* of no_answer; 0: USER_FORWARD_MS */
 };
 
 #endif

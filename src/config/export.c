@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/file.h"
-#include "config/resources.h"
+#include "config/resources_internal.h"
 
 enum {
     MD5_BYTES = 16,
@@ -94,6 +94,30 @@ static void write_digest(struct builder *b, struct slice name, const uint8_t *di
         builder_hex(b, digest[i], 2);
 }
 
+/* {busy: user:alice, no_answer: {to: user:bob, after: 15s}} */
+static void write_forwards(struct builder *b, const struct user *user)
+{
+    bool first = true;
+
+    for (unsigned i = 0; i < USER_FORWARDS; i++) {
+        bool timed = i == USER_FORWARD_NO_ANSWER && user->forward_after_ms != 0;
+        if (user->forward[i].len == 0)
+            continue;
+        builder_add(b, first ? SLICE("    forward: {") : SLICE(", "));
+        first = false;
+        builder_add(b, resources_forward_name((enum user_forward)i));
+        builder_add(b, timed ? SLICE(": {to: ") : SLICE(": "));
+        write_text(b, user->forward[i]);
+        if (!timed)
+            continue;
+        builder_text(b, ", after: ");
+        resources_forward_after(b, user);
+        builder_char(b, '}');
+    }
+    if (!first)
+        builder_text(b, "}\n");
+}
+
 static void write_user(struct builder *b, const struct user *user)
 {
     builder_text(b, "  - name: ");
@@ -106,6 +130,7 @@ static void write_user(struct builder *b, const struct user *user)
     write_field(b, SLICE("role"), user->role);
     write_field(b, SLICE("email"), user->email);
     write_languages(b, user->languages);
+    write_forwards(b, user);
     if (user->do_not_disturb)
         builder_text(b, "    do_not_disturb: yes\n");
     if (user->disabled)

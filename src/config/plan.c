@@ -64,6 +64,14 @@ static const struct user *find_stored(const struct user *stored, size_t count, s
     return NULL;
 }
 
+static bool same_forwards(const struct user *a, const struct user *b)
+{
+    for (unsigned i = 0; i < USER_FORWARDS; i++)
+        if (!slice_equal(a->forward[i], b->forward[i]))
+            return false;
+    return a->forward_after_ms == b->forward_after_ms;
+}
+
 static bool same_user(const struct user *a, const struct user *b)
 {
     return slice_equal(a->name, b->name) && slice_equal(a->display_name, b->display_name) &&
@@ -71,7 +79,8 @@ static bool same_user(const struct user *a, const struct user *b)
            slice_equal(a->email, b->email) && slice_equal(a->role, b->role) &&
            slice_equal(a->caller_number, b->caller_number) &&
            slice_equal(a->languages, b->languages) && slice_equal(a->realm, b->realm) &&
-           a->do_not_disturb == b->do_not_disturb && a->disabled == b->disabled &&
+           same_forwards(a, b) && a->do_not_disturb == b->do_not_disturb &&
+           a->disabled == b->disabled &&
            memcmp(a->algorithms, b->algorithms, sizeof a->algorithms) == 0 &&
            a->has_digest == b->has_digest && memcmp(a->digests, b->digests, sizeof a->digests) == 0;
 }
@@ -147,6 +156,21 @@ static void check_stored(const struct resources *resources, const struct user *s
         clash(other, errors, "the extension is also the name of", stays->name, failed);
 }
 
+/* All users that there will be. */
+struct all_users {
+    const struct resources *resources;
+    const struct user *stored;
+    size_t stored_count; /* 0: they go */
+};
+
+static const struct user *find_any(const void *all_users, struct slice name)
+{
+    const struct all_users *all = all_users;
+    const struct resource_user *entry = resources_by_name(all->resources, name);
+
+    return entry != NULL ? &entry->user : find_stored(all->stored, all->stored_count, name);
+}
+
 enum err resources_plan(const struct resources *resources, const struct user *stored,
                         size_t stored_count, const struct resources_options *options,
                         struct config_errors *errors, struct resources_plan **out)
@@ -166,6 +190,9 @@ enum err resources_plan(const struct resources *resources, const struct user *st
         const struct resource_user *entry = &resources->users[i];
         plan_user(plan, entry, find_stored(stored, stored_count, entry->user.name), options);
     }
+    const struct all_users all = {resources, stored, options->prune_users ? 0 : stored_count};
+    for (size_t i = 0; i < resources->count; i++)
+        failed |= !resources_check_forwards(&resources->users[i], find_any, &all, errors);
     for (size_t i = 0; i < stored_count; i++) {
         if (resources_by_name(resources, stored[i].name) != NULL)
             continue;

@@ -28,6 +28,7 @@ enum field_type {
     FIELD_ALGORITHMS,
     FIELD_PASSWORD,
     FIELD_DIGESTS,
+    FIELD_FORWARD,
 };
 
 struct field {
@@ -55,7 +56,7 @@ static const struct field fields[] = {
     {KEY("photo"), FIELD_NOT_BUILT, 0},
     {KEY("location"), FIELD_NOT_BUILT, 0},
     {KEY("sees"), FIELD_NOT_BUILT, 0},
-    {KEY("forward"), FIELD_NOT_BUILT, 0},
+    {KEY("forward"), FIELD_FORWARD, 0},
 };
 
 static void wrong_value(struct resource_parser *parser, const struct yaml_node *node,
@@ -234,6 +235,7 @@ static void set_scalar(struct resource_parser *parser, const struct yaml_node *n
     case FIELD_LANGUAGES:
     case FIELD_ALGORITHMS:
     case FIELD_DIGESTS:
+    case FIELD_FORWARD:
     case FIELD_NOT_BUILT:
         return;
     }
@@ -262,6 +264,9 @@ static void set_field(struct resource_parser *parser, const struct yaml_node *ke
         break;
     case FIELD_DIGESTS:
         set_digests(parser, value, field, &entry->user);
+        break;
+    case FIELD_FORWARD:
+        resource_forward_read(parser, value, entry);
         break;
     case FIELD_TEXT:
     case FIELD_EXTENSION:

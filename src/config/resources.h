@@ -93,6 +93,12 @@ MUST_CHECK enum err resources_plan(const struct resources *resources, const stru
 /** Wipes passwords. */
 void resources_plan_free(struct resources_plan *plan);
 
+/** Is it a user that this one's calls go on to in that case? Then his name. */
+bool resources_forward_target(const struct user *user, enum user_forward rule, struct slice *name);
+
+/** Writes how long his phones ring before a call goes on, such as "20s". */
+void resources_forward_after(struct builder *b, const struct user *user);
+
 /**
  * Writes users as YAML that resources_parse() takes back unchanged: digests, never passwords. On
  * overflow of `b` call again with a larger one.

@@ -10,6 +10,10 @@
 #include "config/resources.h"
 #include "config/yaml.h"
 
+struct resource_place {
+    unsigned line, column;
+};
+
 /* A user as a file says, and where. */
 struct resource_user {
     struct user user;      /* with digests if the file gave them */
@@ -17,6 +21,7 @@ struct resource_user {
     const char *file;
     unsigned line, column;
     unsigned extension_line, extension_column;
+    struct resource_place forward_at[USER_FORWARDS];
     struct map_node by_name;
     struct map_node by_extension;
 };
@@ -67,6 +72,21 @@ const struct yaml_node *resource_field_value(const struct yaml_node *mapping, st
 /* resource_users.c */
 
 void resource_users_read(struct resource_parser *parser, const struct yaml_node *list);
+
+/* resource_forward.c */
+
+void resource_forward_read(struct resource_parser *parser, const struct yaml_node *node,
+                           struct resource_user *entry);
+
+/* A user of all that there will be; NULL: none has that name. */
+typedef const struct user *resources_find_fn(const void *all, struct slice name);
+
+/* Whether those exist whom a user's calls go on to, and none comes back to him at once. */
+bool resources_check_forwards(const struct resource_user *entry, resources_find_fn *find,
+                              const void *all, struct config_errors *errors);
+
+/* "busy" */
+struct slice resources_forward_name(enum user_forward rule);
 
 /* The user of that name or extension, or NULL. */
 struct resource_user *resources_by_name(const struct resources *resources, struct slice name);

@@ -273,7 +273,7 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
 {
     struct id call;
 
-    enum err err = open_attempt(core, r, targets[0].aor.len > 0, &call);
+    enum err err = open_attempt(core, r, count == 0 || targets[0].aor.len > 0, &call);
     if (err)
         return refuse_full(core, r, err);
     enum attempt_state state = calls_state(core->calls, call);
@@ -287,7 +287,9 @@ enum verdict attempt_forward(struct core *core, struct request *r, struct proxy_
     request->wait = waits;
     if (!waits && core->resolved == 0)
         send_trying(core, r);
-    err = proxy_forward(core->proxy, request, targets, count, core->now_ms);
+    err = forwards_begin(core, r, request) ? OK : ERR_MEMORY;
+    if (err == OK)
+        err = proxy_forward(core->proxy, request, targets, count, core->now_ms);
     if (err) {
         enum verdict verdict = refuse_forward(core, r, err);
         if (own)

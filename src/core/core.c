@@ -139,6 +139,8 @@ static enum err open_proxy(struct core *core)
         .news = attempt_news,
         .wake = wake_start,
         .stop_waiting = wake_stop_waiting,
+        .next_step = forwards_next,
+        .plan_done = forwards_done,
     };
     return proxy_open(&config, &core->proxy);
 }
@@ -182,6 +184,8 @@ static enum err open_parts(struct core *core)
     if (err == OK)
         err = open_txns(core);
     if (err == OK)
+        err = forwards_open(core);
+    if (err == OK)
         err = open_proxy(core);
     if (err == OK)
         err = open_auth(core);
@@ -215,7 +219,7 @@ struct core_memory core_memory_max(const struct core_config *config)
                   map_memory_max(REGISTERS_INITIAL, config->registrations_max) +
                   map_memory_max(CONN_BINDINGS_INITIAL, bindings_max) + ping_memory_max() +
                   resolver_memory_max(&config->resolve) + dns_waits_memory_max() +
-                  wake_memory_max(config),
+                  wake_memory_max(config) + forwards_memory_max(config),
         .guard = guard_memory(&config->guard),
     };
 }
@@ -272,6 +276,7 @@ void core_close(struct core *core)
     attempts_close(core);
     if (core->proxy != NULL)
         proxy_close(core->proxy);
+    forwards_close(core);
     wake_close(core);
     if (core->txns != NULL)
         txn_table_close(core->txns);

@@ -161,7 +161,10 @@ struct overload {
 struct core {
     struct core_config config;
     struct mem mem;
-    struct arena scratch; /* for the message at hand; reset before each */
+    struct arena scratch;      /* for the message at hand; reset before each */
+    struct arena step_scratch; /* for the next step of a plan, whatever is at hand */
+    struct pool forwards;      /* struct forward: plans of calls */
+    const struct user *callee; /* that the request at hand is for; NULL: nobody of ours */
     struct timer_wheel wheel;
     struct rng rng;
     struct txn_table *txns;
@@ -284,6 +287,9 @@ struct request {
     struct slice from_key;   /* AOR key, when ours and a SIP URI */
     const struct user *user; /* authenticated */
     const struct sip_field *credentials;
+
+    bool forwards;         /* its callee says where his calls go on */
+    uint8_t forward_first; /* enum user_forward, see forwards.c */
 };
 
 /* core.c */
@@ -422,6 +428,22 @@ bool locate_is_at(struct core *core, const struct proxy_side *side, const struct
 uint32_t instance_hash(const struct core *core, const struct binding *binding);
 /** Where the sender of a request is found again, for the token; `by_flow`: he asks for it. */
 struct proxy_side locate_caller(struct core *core, struct request *r, bool by_flow);
+
+/* forwards.c */
+enum err forwards_open(struct core *core);
+void forwards_close(struct core *core);
+size_t forwards_memory_max(const struct core_config *config);
+/** Does its callee say where such a call goes on? Then the request is marked so, and `*count` 0 if
+ * none of his phones is to ring. `reason`: why there are no targets. */
+bool forwards_concern(struct core *core, struct request *r, uint32_t *count,
+                      enum core_reason reason);
+/** Gives the request its plan, if it was marked. False: no memory. proxy_forward() must follow. */
+MUST_CHECK bool forwards_begin(struct core *core, struct request *r, struct proxy_request *request);
+/** As config.next_step and config.plan_done of the proxy. */
+enum proxy_next forwards_next(void *user, uint64_t plan, const struct proxy_end *end,
+                              uint64_t waiter, uint64_t now_ms, struct proxy_step *step,
+                              uint16_t *reply);
+void forwards_done(void *user, uint64_t plan);
 
 /* limits.c */
 enum err limits_open(struct core *core);

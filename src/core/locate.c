@@ -449,7 +449,11 @@ static void search_user(struct core *core, const struct sip_uri *uri, struct sea
         return;
     }
     struct builder b = builder_over(text, uri->user.len + 1);
-    if (!locate_aor(core, uri, &b, &aor, &user) || disturbs(user, search))
+    if (!locate_aor(core, uri, &b, &aor, &user))
+        return;
+    if (core->callee == NULL) /* else a binding of his has led here */
+        core->callee = user;
+    if (disturbs(user, search))
         return;
 
     struct slice block = location_find(core, aor, core_aor_hash(&core->config, aor));

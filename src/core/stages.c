@@ -483,6 +483,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     uint32_t count = 0;
     enum core_reason reason = CORE_R_NONE;
 
+    core->callee = NULL;
     if (r->msg->method == SIP_ACK && !r->in_dialog && !r->by_flow) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
@@ -499,7 +500,7 @@ enum verdict stage_forward(struct core *core, struct request *r)
     enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
     if (verdict != GO_ON)
         return verdict;
-    if (count == 0)
+    if (!forwards_concern(core, r, &count, reason) && count == 0)
         return refuse_targets(core, r, reason);
     for (uint32_t i = 0; i < count; i++)
         if (leaves_dialog(core, r, &targets[i].to) || leads_inside(core, r, &targets[i]))
@@ -520,7 +521,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
         .reaches_outside = reaches_outside(core, r),
         .loop = r->loop,
         .in_dialog = r->in_dialog,
-        .by_flow = r->by_flow || (r->in_dialog && (targets[0].to.flags & FLOW_ONLY_CONN) != 0),
+        .by_flow = r->by_flow ||
+                   (r->in_dialog && count > 0 && (targets[0].to.flags & FLOW_ONLY_CONN) != 0),
     };
     request.path = edge_adds_path(core, r, &request.path_ob);
     if (record_route) {
@@ -548,6 +550,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
         if (txn_reply_parsed(core->txns, r->server, r->msg, &trying, core->now_ms) != OK)
             return DROP;
     }
+    if (!forwards_begin(core, r, &request))
+        return refuse_forward(core, r, ERR_MEMORY);
     enum err err = proxy_forward(core->proxy, &request, targets, count, core->now_ms);
     return err == OK ? ANSWERED : refuse_forward(core, r, err);
 }

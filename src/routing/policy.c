@@ -115,10 +115,19 @@ static size_t slots_for(size_t count)
     return slots;
 }
 
+static size_t forward_text_bytes(const struct user *user)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < USER_FORWARDS; i++)
+        bytes += user->forward[i].len;
+    return bytes;
+}
+
 static size_t user_text_bytes(const struct user *user)
 {
     return user->name.len + user->display_name.len + user->extension.len + user->email.len +
-           user->role.len + user->caller_number.len + user->realm.len;
+           user->role.len + user->caller_number.len + user->realm.len + forward_text_bytes(user);
 }
 
 static struct slice text_copy(struct policy *policy, struct slice s)
@@ -140,6 +149,8 @@ static void user_copy(struct policy *policy, const struct user *from, struct use
     to->role = text_copy(policy, from->role);
     to->caller_number = text_copy(policy, from->caller_number);
     to->realm = text_copy(policy, from->realm);
+    for (unsigned i = 0; i < USER_FORWARDS; i++)
+        to->forward[i] = text_copy(policy, from->forward[i]);
     to->title = SLICE_EMPTY; /* nobody who routes asks for these */
     to->languages = SLICE_EMPTY;
 }

@@ -11,7 +11,8 @@ enum {
 
 #define USER_COLUMNS                                                                               \
     "SELECT name, display_name, title, extension, email, role, caller_number, language,"           \
-    " do_not_disturb, disabled, algorithms, realm, md5, sha_256, sha_512_256 FROM users"
+    " do_not_disturb, disabled, algorithms, realm, md5, sha_256, sha_512_256, forward_always,"     \
+    " forward_busy, forward_no_answer, forward_unregistered, forward_after FROM users"
 
 static const char *const texts[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -50,8 +51,9 @@ static const char *const texts[SQL_COUNT] = {
                                         " ORDER BY name DESC",
     [SQL_USER_PUT] = "INSERT INTO users (name, display_name, title, extension, email, role,"
                      " caller_number, language, do_not_disturb, disabled, algorithms, realm, md5,"
-                     " sha_256, sha_512_256) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
-                     " ?12, ?13, ?14, ?15)",
+                     " sha_256, sha_512_256, forward_always, forward_busy, forward_no_answer,"
+                     " forward_unregistered, forward_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+                     " ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     [SQL_USER_DELETE] = "DELETE FROM users WHERE name = ?1",
     [SQL_HISTORY_ADD] = "INSERT INTO history (version, time, who, what) VALUES (?1, ?2, ?3, ?4)",
     [SQL_HISTORY_LIST] = "SELECT version, time, who, what FROM history ORDER BY version DESC"

@@ -99,6 +99,14 @@ const char *const store_migrations[] = {
     " WHERE called_number IS NOT NULL;\n"
     "CREATE INDEX calls_answered_by ON calls (answered_by) WHERE answered_by IS NOT NULL;\n"
     "CREATE INDEX calls_source_address ON calls (source_address);\n",
+
+    /* 3: where a user's calls go on; destinations, empty for none. */
+    "ALTER TABLE users ADD COLUMN forward_always TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE users ADD COLUMN forward_busy TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE users ADD COLUMN forward_no_answer TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE users ADD COLUMN forward_unregistered TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE users ADD COLUMN forward_after INTEGER NOT NULL DEFAULT 0;\n", /* ms; 0: the usual
+                                                                                 */
 };
 
 const unsigned store_migrations_count = COUNT_OF(store_migrations);

@@ -20,7 +20,11 @@ enum {
     X(5, role)                                                                                     \
     X(6, caller_number)                                                                            \
     X(7, languages)                                                                                \
-    X(11, realm)
+    X(11, realm)                                                                                   \
+    X(15, forward[USER_FORWARD_ALWAYS])                                                            \
+    X(16, forward[USER_FORWARD_BUSY])                                                              \
+    X(17, forward[USER_FORWARD_NO_ANSWER])                                                         \
+    X(18, forward[USER_FORWARD_UNREGISTERED])
 
 static size_t text_bytes(sqlite3_stmt *row)
 {
@@ -50,6 +54,7 @@ static void read_user(sqlite3_stmt *row, struct user *user)
 #undef READ
     user->do_not_disturb = db_u64(row, 8) != 0;
     user->disabled = db_u64(row, 9) != 0;
+    user->forward_after_ms = (uint32_t)db_u64(row, 19);
     struct slice algorithms = db_blob(row, 10);
     for (size_t i = 0; i < USER_ALGORITHMS_MAX && i < algorithms.len; i++)
         user->algorithms[i] = (uint8_t)algorithms.data[i];
@@ -245,6 +250,7 @@ static void bind_user(sqlite3_stmt *statement, const struct user *user)
         sqlite3_bind_null(statement, 4); /* unique, where there is one */
     db_bind_u64(statement, 9, user->do_not_disturb);
     db_bind_u64(statement, 10, user->disabled);
+    db_bind_u64(statement, 20, user->forward_after_ms);
     db_bind_blob(statement, 11,
                  (struct slice){(const char *)user->algorithms, sizeof user->algorithms});
     for (int i = FIRST_DIGEST; user->has_digest && i < USER_DIGESTS; i++)

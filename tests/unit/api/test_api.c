@@ -267,6 +267,43 @@ static void put_needs_a_condition_that_holds(void **state)
     json_decref(expect(world, 404, "DELETE", "/api/v1/users/dave", NULL, NULL));
 }
 
+static void where_calls_go_on_is_shown_and_kept(void **state)
+{
+    struct world *world = *state;
+    static const char forward[] = "{\"forward\": {\"busy\": \"user:alice\", \"no_answer\": "
+                                  "{\"to\": \"user:alice\", \"after\": \"15s\"}}}";
+
+    json_decref(expect(world, 201, "PUT", "/api/v1/users/alice", "If-None-Match: *\r\n", "{}"));
+    json_decref(expect(world, 201, "PUT", "/api/v1/users/dave", "If-None-Match: *\r\n", forward));
+    json_t *json = expect(world, 200, "GET", "/api/v1/users/dave", NULL, NULL);
+    json_t *shown = json_object_get(json, "forward");
+    assert_string_equal("user:alice", json_string_value(json_object_get(shown, "busy")));
+    json_t *no_answer = json_object_get(shown, "no_answer");
+    assert_string_equal("user:alice", json_string_value(json_object_get(no_answer, "to")));
+    assert_string_equal("15s", json_string_value(json_object_get(no_answer, "after")));
+    assert_null(json_object_get(shown, "always"));
+    json_decref(json);
+
+    json = expect(world, 409, "DELETE", "/api/v1/users/alice", NULL, NULL);
+    assert_string_equal("users/dave",
+                        json_string_value(json_array_get(json_object_get(json, "used_by"), 0)));
+    json_decref(json);
+    json = expect(world, 200, "PATCH", "/api/v1/users/dave", NULL,
+                  "{\"forward\": {\"busy\": null, \"no_answer\": \"reply:480\"}}");
+    shown = json_object_get(json, "forward");
+    assert_null(json_object_get(shown, "busy"));
+    assert_string_equal("reply:480", json_string_value(json_object_get(shown, "no_answer")));
+    json_decref(json);
+    json = expect(world, 409, "PATCH", "/api/v1/users/dave", NULL,
+                  "{\"forward\": {\"busy\": \"user:nobody\"}}");
+    json_decref(json);
+    json = expect(world, 200, "PATCH", "/api/v1/users/dave", NULL, "{\"forward\": null}");
+    assert_true(json_is_null(json_object_get(json, "forward")));
+    json_decref(json);
+    json_decref(expect(world, 204, "DELETE", "/api/v1/users/alice", NULL, NULL));
+    json_decref(expect(world, 204, "DELETE", "/api/v1/users/dave", NULL, NULL));
+}
+
 static void get_answers_304_to_who_knows_it(void **state)
 {
     struct world *world = *state;
@@ -982,6 +1019,7 @@ int main(void)
         TEST(a_chunked_body_is_taken),
         TEST(a_refused_body_is_no_next_request),
         TEST(put_needs_a_condition_that_holds),
+        TEST(where_calls_go_on_is_shown_and_kept),
         TEST(get_answers_304_to_who_knows_it),
         TEST(of_two_who_read_the_same_one_writes),
         TEST(patch_merges_as_rfc_7396_says),

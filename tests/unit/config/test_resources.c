@@ -88,7 +88,8 @@ static const char *const example =
     "  - {name: alice, password: alice-long-pw, display_name: Alice Liddell, title: Head of "
     "Sales,\n"
     "     extension: 101, caller_number: +15105550101, role: admin, email: a@example.com}\n"
-    "  - {name: bob, extension: 102, role: agent, language: [en, fr], do_not_disturb: false}\n"
+    "  - {name: bob, extension: 102, role: agent, language: [en, fr], do_not_disturb: false,\n"
+    "     forward: {busy: user:alice, no_answer: {to: 'user:no', after: 15s}, always: reply:603}}\n"
     "  - {name: no, extension: '*7#', disabled: yes, algorithms: [SHA-256, MD5],\n"
     "     display_name: \"Zo\xc3\xab \\\"Z\\\" \\\\ #1\", password: 007}\n";
 
@@ -116,6 +117,11 @@ static void fields_arrive_as_they_are_written(void **state)
     assert_slice("en,fr", bob->languages);
     assert_slice("agent", bob->role);
     assert_false(bob->do_not_disturb);
+    assert_slice("user:alice", bob->forward[USER_FORWARD_BUSY]);
+    assert_slice("user:no", bob->forward[USER_FORWARD_NO_ANSWER]);
+    assert_slice("reply:603", bob->forward[USER_FORWARD_ALWAYS]);
+    assert_slice("", bob->forward[USER_FORWARD_UNREGISTERED]);
+    assert_int_equal(15000, bob->forward_after_ms);
     const struct user *no = &made->steps[2].user;
     assert_slice("no", no->name);
     assert_slice("*7#", no->extension);
@@ -254,6 +260,44 @@ static void what_clashes_with_the_stored_is_refused(void **state)
     resources_free(resources);
 }
 
+static void calls_go_on_only_to_who_will_be_there(void **state)
+{
+    (void)state;
+    struct user stored[USERS];
+    struct resources *resources = parse("users: [{name: alice}, {name: bob, forward: {always: "
+                                        "user:alice}}]");
+    struct resources_plan *first = plan(resources, NULL, 0);
+    size_t count = carry_out(first, stored);
+    struct resources *other =
+        parse("users:\n  - {name: carol, forward: {busy: user:bob, always: user:nobody}}\n"
+              "  - {name: alice, forward: {always: user:bob}}\n"
+              "  - {name: dora, forward: {unregistered: user:dora}}\n");
+    struct config_errors errors = {0};
+    struct resources_plan *second = NULL;
+
+    assert_int_equal(ERR_CONFLICT,
+                     resources_plan(other, stored, count, &options, &errors, &second));
+    assert_string_equal(
+        "u.yaml:2:53: error: users.carol.forward.always: there is no user nobody; name another\n"
+        "u.yaml:3:37: error: users.alice.forward.always: calls would go round in a circle by user "
+        "bob; name another\n"
+        "u.yaml:4:42: error: users.dora.forward.unregistered: goes to himself, user dora; name "
+        "another\n",
+        all_errors(&errors));
+    config_errors_release(&errors);
+    resources_free(other);
+
+    struct resources_options pruning = options;
+    pruning.prune_users = true;
+    other = parse("users: [{name: carol, forward: {busy: user:bob}}]"); /* who goes with that */
+    assert_int_equal(ERR_CONFLICT,
+                     resources_plan(other, stored, count, &pruning, &errors, &second));
+    config_errors_release(&errors);
+    resources_free(other);
+    resources_plan_free(first);
+    resources_free(resources);
+}
+
 static void an_export_comes_back_unchanged(void **state)
 {
     (void)state;
@@ -343,13 +387,12 @@ static const struct {
      "#\n"
      "u.yaml:6:26: error: users.c.extension: is also the name of 5 at u.yaml:5; choose another\n"},
     {"fields that are unknown or not built",
-     "users:\n  - {name: a, pasword: x}\n  - {name: b, location: x, forward: {}, sees: [], "
+     "users:\n  - {name: a, pasword: x}\n  - {name: b, location: x, sees: [], "
      "photo: x}\n  - {name: c, colour: red}\n",
      "u.yaml:2:15: error: users.a.pasword: unknown field; did you mean password?\n"
      "u.yaml:3:15: error: users.b.location: is not built yet in this version; remove it\n"
-     "u.yaml:3:28: error: users.b.forward: is not built yet in this version; remove it\n"
-     "u.yaml:3:41: error: users.b.sees: is not built yet in this version; remove it\n"
-     "u.yaml:3:51: error: users.b.photo: is not built yet in this version; remove it\n"
+     "u.yaml:3:28: error: users.b.sees: is not built yet in this version; remove it\n"
+     "u.yaml:3:38: error: users.b.photo: is not built yet in this version; remove it\n"
      "u.yaml:4:15: error: users.c.colour: unknown field; remove it\n"},
     {"values of a wrong type",
      "users:\n  - name: a\n    role: boss\n    language: [e]\n"
@@ -366,6 +409,25 @@ static const struct {
      "SHA-512-256\n"
      "u.yaml:9:19: error: users.a.display_name: 'a?b' is not a text of up to 256 bytes without "
      "control characters\n"},
+    {"where calls cannot go on to",
+     "users:\n  - name: a\n    forward: {busy: usr:b, sometimes: user:b, always: [user:b]}\n"
+     "  - name: b\n    forward: {no_answer: {to: number:+15105550101, after: 0s, on: x}}\n"
+     "  - {name: c, forward: user:a}\n  - {name: d, forward: {no_answer: {after: 5s}}}\n",
+     "u.yaml:3:21: error: users.a.forward.busy: 'usr:b' is not a destination: user:, department:, "
+     "location:, number:, trunk:, sip: or reply:; did you mean user:?\n"
+     "u.yaml:3:28: error: users.a.forward: 'sometimes' is not a case; use always, busy, no_answer, "
+     "unregistered\n"
+     "u.yaml:3:55: error: users.a.forward.always: a list is not a destination; write user:NAME or "
+     "reply:CODE\n"
+     "u.yaml:5:31: error: users.b.forward.no_answer: 'number:+15105550101': a user's calls go to "
+     "user:NAME or reply:CODE in this version\n"
+     "u.yaml:5:59: error: users.b.forward.no_answer: '0s' is not a time to ring; write one from 1s "
+     "to 10m, such as 20s\n"
+     "u.yaml:5:63: error: users.b.forward.no_answer: 'on' is not a field; it has to: and after:\n"
+     "u.yaml:6:24: error: users.c.forward: 'user:a' is not a mapping; write such as {busy: "
+     "user:alice}\n"
+     "u.yaml:7:36: error: users.d.forward.no_answer: has no `to`; write {to: user:NAME, after: "
+     "20s}\n"},
     {"passwords and digests",
      "users:\n  - {name: a, password: ''}\n  - {name: b, digests: {realm: x}}\n"
      "  - {name: c, digests: {md5: 12}}\n  - {name: d, digests: x}\n",
@@ -453,6 +515,7 @@ int main(void)
         cmocka_unit_test(absent_fields_get_defaults_and_secrets_stay),
         cmocka_unit_test(prune_deletes_who_is_not_named),
         cmocka_unit_test(what_clashes_with_the_stored_is_refused),
+        cmocka_unit_test(calls_go_on_only_to_who_will_be_there),
         cmocka_unit_test(an_export_comes_back_unchanged),
         cmocka_unit_test(anchors_work),
         cmocka_unit_test(every_error_is_said_at_once_with_its_place),

@@ -818,6 +818,11 @@ static void users_come_back_as_they_were(void **state)
 
     bob.has_digest = false;
     bob.do_not_disturb = true;
+    alice.forward[USER_FORWARD_ALWAYS] = SLICE("user:bob");
+    alice.forward[USER_FORWARD_BUSY] = SLICE("reply:486");
+    alice.forward[USER_FORWARD_NO_ANSWER] = SLICE("user:carol");
+    alice.forward[USER_FORWARD_UNREGISTERED] = SLICE("user:dave");
+    alice.forward_after_ms = 15000;
     open_store(world);
     assert_int_equal(OK, change(world, STORE_PUT, &bob, &version));
     assert_int_equal(OK, change(world, STORE_PUT, &alice, &version));
@@ -838,6 +843,11 @@ static void users_come_back_as_they_were(void **state)
     assert_memory_equal(got->algorithms, alice.algorithms, sizeof alice.algorithms);
     assert_memory_equal(got->digests, alice.digests, sizeof alice.digests);
     assert_true(got->has_digest);
+    for (unsigned i = 0; i < USER_FORWARDS; i++) {
+        assert_true(slice_equal(got->forward[i], alice.forward[i]));
+        assert_int_equal(0, users->items[1].forward[i].len);
+    }
+    assert_int_equal(15000, got->forward_after_ms);
     assert_true(slice_equal(users->items[1].name, bob.name));
     assert_true(users->items[1].do_not_disturb);
     assert_false(users->items[1].has_digest);
