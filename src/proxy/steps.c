@@ -161,6 +161,7 @@ static void begin_next(struct context *c, const struct proxy_step *next, uint64_
 {
     step_of(c)->count++;
     c->proxy->counters.steps++;
+    c->located |= next->count > 0 && next->targets[0].aor.len > 0;
     if (next->count > 0 && plan_add(c, NULL, next->targets, next->count) == OK)
         settle_known(c);
     steps_begin(c, &next->patience, now_ms);

@@ -375,6 +375,21 @@ static void a_plan_without_anybody_is_answered(void **state)
     close_world(w);
 }
 
+static void a_flow_that_is_gone_is_no_news_for_the_caller(void **state)
+{
+    struct world *w = open_world(ring_20);
+    (void)state;
+
+    then_try(0, 2, ring_20);
+    script[0].targets[0].aor = SLICE("bob"); /* a registration: who is not there is 480 */
+    world_call(w, NULL, 0);
+    fails(w, world_expect(w, world_start("INVITE", 2)), 430);
+    expect_end(1, PROXY_UNREACHED, 430);
+    world_expect(w, "SIP/2.0 480");
+    world_ack_failure(w);
+    close_world(w);
+}
+
 static void who_was_asked_is_not_asked_again(void **state)
 {
     struct world *w = open_world(ring_20);
@@ -566,6 +581,7 @@ int main(void)
         cmocka_unit_test(who_declines_ends_the_call_unless_the_step_hunts),
         cmocka_unit_test(a_step_without_anybody_is_passed_over),
         cmocka_unit_test(a_plan_without_anybody_is_answered),
+        cmocka_unit_test(a_flow_that_is_gone_is_no_news_for_the_caller),
         cmocka_unit_test(who_was_asked_is_not_asked_again),
         cmocka_unit_test(what_comes_later_is_waited_for),
         cmocka_unit_test(a_caller_who_gives_up_ends_it_wherever_it_is),
