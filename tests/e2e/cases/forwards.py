@@ -7,6 +7,7 @@ from harness import sip
 from harness.case import case, check, equal
 from harness.deadline import until
 from harness.router import ALICE, BOB, CAROL
+from harness.sipp import Sipp
 from harness.ua import UA, Dialog
 
 
@@ -110,6 +111,24 @@ def a_caller_who_gives_up_meanwhile(env):
     carol.reply(rung, 487, "Request Terminated", to_tag=tag)
     equal(487, alice.final(invite).status, "the caller is told")
     one_record(router, disposition="CANCELLED")
+
+
+@case()
+def phones_that_we_did_not_write(env):
+    """SIPp calls bob, whose SIPp is busy; carol's SIPp answers: 20 calls, each with its record."""
+    router = env.router()
+    router.apply(ALICE, CAROL, dict(BOB, forward={"busy": "user:carol"}))
+    for name, last in (("bob", 3), ("carol", 4)):
+        Sipp(env, router, "register", name, env.address(last)).done()
+    busy = Sipp(env, router, "uas_486", "bob", env.address(3), calls=20).listening()
+    callee = Sipp(env, router, "uas_answer", "carol", env.address(4), calls=20).listening()
+    caller = Sipp(env, router, "uac_call", "bob", env.address(2), caller="alice", calls=20, rate=10)
+    for sipp in (caller, busy, callee):
+        sipp.done()
+    until("the records are complete", lambda: all(r["end_time"] for r in records(router, 20)))
+    for found in records(router, 20):
+        equal(("ANSWERED", "carol", [("bob", "BUSY"), ("carol", "ANSWERED")]),
+              (found["disposition"], found["answered_by"], legs(found)), "a record")
 
 
 @case()
