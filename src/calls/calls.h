@@ -197,8 +197,10 @@ uint32_t calls_callee_tag(const struct calls *calls, struct id call);
  * be kept is left out: such a call cannot be hung up by us. */
 void calls_confirmed(struct calls *calls, struct id call, const struct sip_msg *response,
                      dialog_is_ours_fn *is_ours, void *user);
-/** A request with this CSeq came by, of any of the call's dialogs. */
-void calls_said(struct calls *calls, struct id call, bool from_caller, uint32_t cseq);
+/** A request with this CSeq came by, of any of the call's dialogs. The first of one end is written
+ * when the call is up. */
+void calls_said(struct calls *calls, struct id call, bool from_caller, uint32_t cseq,
+                uint64_t now_ms);
 /** One end is reached elsewhere from now on (target refresh, RFC 3261 §12.2): written. */
 void calls_moved(struct calls *calls, struct id call, enum call_party party, struct slice contact,
                  uint64_t now_ms);

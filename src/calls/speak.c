@@ -3,8 +3,9 @@
  * calls/speak - the dialog of a call, kept so that we can speak in it.
  *
  * It begins with what only the INVITE says (where the caller is), is confirmed by the 2xx, and goes
- * into the record until the call is over. The CSeqs go into memory only: to write them with every
- * request would cost a record each, and after a restart a jump does as well (dialog_restored()).
+ * into the record until the call is over. Of the CSeqs only the first of each end is written: to
+ * write them with every request would cost a record each, and after a restart a jump does as well
+ * (dialog_restored()).
  */
 #include "calls/internal.h"
 
@@ -58,12 +59,13 @@ void calls_confirmed(struct calls *calls, struct id id, const struct sip_msg *re
         keep(call, &dialog);
 }
 
-void calls_said(struct calls *calls, struct id id, bool from_caller, uint32_t cseq)
+void calls_said(struct calls *calls, struct id id, bool from_caller, uint32_t cseq, uint64_t now_ms)
 {
-    const struct call *call = call_of(calls, id);
+    struct call *call = call_of(calls, id);
 
-    if (call != NULL)
-        dialog_heard(call->dialog.bytes, call->dialog.len, from_caller, cseq);
+    if (call != NULL && dialog_heard(call->dialog.bytes, call->dialog.len, from_caller, cseq) &&
+        call->state == ATTEMPT_UP)
+        (void)!call_save(call, now_ms);
 }
 
 void calls_moved(struct calls *calls, struct id id, enum call_party party, struct slice contact,

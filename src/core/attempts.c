@@ -168,8 +168,15 @@ static void on_leg_response(struct core *core, const struct proxy_news *news, ui
 
 static bool is_our_record_route_value(void *user, struct slice value)
 {
+    const struct core *core = user;
+    struct sip_name_addr route;
+    struct sip_uri uri;
     struct slice token;
-    return is_our_route_text(user, value, &token);
+
+    if (is_our_route_text(core, value, &token))
+        return true;
+    return sip_name_addr_parse(value, &route) == OK && sip_uri_parse(route.uri_text, &uri) == OK &&
+           !uri.has_user && sip_uri_param(&uri, SLICE("r"), &token) && is_our_uri(core, &uri);
 }
 
 static void on_confirmed(struct core *core, struct id call, const struct sip_msg *response,
@@ -617,8 +624,8 @@ bool attempt_in_dialog(struct core *core, const struct request *r)
     if (msg->method == SIP_ACK && msg->body.len == 0)
         return false;
     bool up = find_up(core, msg, r->from_caller, &call, &of_answer);
-    if (msg->method != SIP_ACK) /* its number is its INVITE's; a PRACK's counts, too */
-        calls_said(core->calls, call, r->from_caller, msg->cseq.number);
+    if (msg->method != SIP_ACK && msg->method != SIP_BYE) /* an ACK's number is its INVITE's */
+        calls_said(core->calls, call, r->from_caller, msg->cseq.number, core->now_ms);
     if (!up)
         return false;
     calls_heard(core->calls, call, core->now_ms);

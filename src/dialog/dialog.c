@@ -188,13 +188,15 @@ enum err dialog_unpack(struct slice packed, struct dialog *out)
     return OK;
 }
 
-void dialog_heard(char *packed, size_t len, bool from_caller, uint32_t cseq)
+bool dialog_heard(char *packed, size_t len, bool from_caller, uint32_t cseq)
 {
     if (len < TEXTS)
-        return;
+        return false;
     char *at = packed + (from_caller ? CALLER_CSEQ : CALLEE_CSEQ);
-    if (get_cseq(at) < cseq)
+    uint32_t before = get_cseq(at);
+    if (before < cseq)
         put_cseq(at, cseq);
+    return before == 0 && cseq > 0;
 }
 
 static void jump(char *at)

@@ -61,13 +61,14 @@ MUST_CHECK enum err dialog_pack(const struct dialog *dialog, struct builder *b);
 /** Everything borrows from `packed`. ERR_SYNTAX: not a sound one. */
 MUST_CHECK enum err dialog_unpack(struct slice packed, struct dialog *out);
 
-/** A request of one end came by, with this CSeq. `packed` is changed in place. */
-void dialog_heard(char *packed, size_t len, bool from_caller, uint32_t cseq);
+/** A request of one end came by, with this CSeq. `packed` is changed in place. True: it is that
+ * end's first. It may begin anywhere, so this one must last (dialog_restored()). */
+bool dialog_heard(char *packed, size_t len, bool from_caller, uint32_t cseq);
 
 /**
  * It was read back: requests that came by since it was written are not known, so both CSeqs are
  * raised by DIALOG_JUMP, which an end takes as a request that is new (§12.2.2: higher by any
- * number). One that is 0 stays: any number is new.
+ * number). One that is 0 stays: that end has sent nothing, and any number is new.
  */
 void dialog_restored(char *packed, size_t len);
 

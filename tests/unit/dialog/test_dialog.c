@@ -128,8 +128,9 @@ static void the_highest_number_of_each_direction_counts(void **state)
 
     assert_int_equal(OK, dialog_pack(&dialog, &b));
     dialog_restored(bytes, b.len);
-    dialog_heard(bytes, b.len, true, 9); /* lower than where we may be */
-    dialog_heard(bytes, b.len, false, 3);
+    assert_false(dialog_heard(bytes, b.len, true, 9)); /* lower than where we may be */
+    assert_true(dialog_heard(bytes, b.len, false, 3));
+    assert_false(dialog_heard(bytes, b.len, false, 3));
     assert_int_equal(OK, dialog_unpack(builder_slice(&b), &dialog));
     assert_int_equal(7 + DIALOG_JUMP, dialog.caller.cseq);
     assert_int_equal(3, dialog.callee.cseq); /* had sent nothing: any number is new */
