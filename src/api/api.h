@@ -21,6 +21,7 @@
 
 #include "api/text.h"
 #include "base/addr.h"
+#include "base/call_record.h"
 #include "config/resources.h"
 #include "loop/log.h"
 #include "loop/table.h"
@@ -83,6 +84,9 @@ struct api_config {
     json_t *(*bans)(void *user);
     /** Lifts one. False: the workers cannot be reached. */
     bool (*lift_ban)(void *user, const char *name, bool *found);
+    /** Hangs up the call of this record. False: the workers cannot be reached. `*err`: as of
+     * core_hang_up(). */
+    bool (*hang_up)(void *user, const struct call_record *record, enum err *err);
     /** Asks the gateway to wake a phone, and waits for its answer. NULL: there is no gateway. */
     void (*push_test)(void *user, const struct api_push *phone, struct api_push_answer *out);
     /** The stored users have changed: makes that live, returns when it is. `problem`: why not. */

@@ -397,14 +397,26 @@ struct api_answer api_calls_list(struct api_request *r)
     return api_list(listing.items, next);
 }
 
+/** The id that the path names; false: none can be so. */
+static bool named_id(const struct api_request *r, uint64_t *out)
+{
+    return call_id_parse((struct slice){r->name, strcspn(r->name, "/")}, out);
+}
+
+static struct api_answer no_such_call(const struct api_request *r)
+{
+    return api_problem(404, NULL, NULL, "there is no call %.*s", (int)strcspn(r->name, "/"),
+                       r->name);
+}
+
 struct api_answer api_calls_get(struct api_request *r)
 {
     struct store *store = r->api->config.store;
     struct listing listing = {.limit = 1};
     uint64_t id;
 
-    if (!call_id_parse(slice_of(r->name), &id))
-        return api_problem(404, NULL, NULL, "there is no call %s", r->name);
+    if (!named_id(r, &id))
+        return no_such_call(r);
     listing.items = json_array();
     listing.record = malloc(sizeof *listing.record);
     enum err err = ERR_MEMORY;
@@ -421,6 +433,69 @@ struct api_answer api_calls_get(struct api_request *r)
     if (err == ERR_MEMORY)
         return api_memory_problem();
     if (err == ERR_NOT_FOUND)
-        return api_problem(404, NULL, NULL, "there is no call %s", r->name);
+        return no_such_call(r);
     return api_problem(503, NULL, NULL, "the store cannot be read");
+}
+
+/* ---- hanging up ---- */
+
+static bool take_record(void *user, struct slice block)
+{
+    return call_record_unpack(block, user) != OK; /* its slices are of no use afterwards */
+}
+
+/** The worker's last word on the call is on its way to the journal: a store that is slow is not
+ * waited for longer than a second. */
+static void wait_for_end(struct store *store, struct call_record *record)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    uint64_t id = record->id;
+
+    for (int i = 0; i < 100 && record->end_ms == 0; i++) {
+        nanosleep(&pause, NULL);
+        if (store_flush(store) != OK || store_call_find(store, id, take_record, record) != OK)
+            return;
+    }
+}
+
+static struct api_answer hang_up(struct api_request *r, struct call_record *record)
+{
+    enum err err;
+
+    if (record->end_ms != 0)
+        return api_problem(409, NULL, NULL, "this call is over already");
+    if (!r->api->config.hang_up(r->api->config.user, record, &err))
+        return api_problem(503, NULL, NULL, "the workers do not answer now; try again");
+    if (err == ERR_CONFLICT)
+        return api_problem(409, NULL, NULL, "%s",
+                           record->answer_ms == 0
+                               ? "this call rings yet; only one that is up can be hung up"
+                               : "too little is known of this call's dialog to speak in it");
+    if (err != OK)
+        return api_problem(409, NULL, NULL, "this call is over already");
+    wait_for_end(r->api->config.store, record);
+    return api_calls_get(r);
+}
+
+struct api_answer api_calls_hang_up(struct api_request *r)
+{
+    struct store *store = r->api->config.store;
+    uint64_t id;
+
+    if (!named_id(r, &id))
+        return no_such_call(r);
+    struct call_record *record = calloc(1, sizeof *record);
+    if (record == NULL)
+        return api_memory_problem();
+    (void)!store_flush(store);
+    enum err err = store_call_find(store, id, take_record, record);
+    struct api_answer answer;
+    if (err == ERR_NOT_FOUND)
+        answer = no_such_call(r);
+    else if (err != OK || record->id != id)
+        answer = api_problem(503, NULL, NULL, "the store cannot be read");
+    else
+        answer = hang_up(r, record);
+    free(record);
+    return answer;
 }

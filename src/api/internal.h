@@ -64,7 +64,7 @@ struct api_request {
     uint64_t target_hash; /* of path and query as they came */
     const char *path;     /* decoded, without query */
     const char *method;   /* HEAD is given as GET */
-    const char *name;     /* the path's last part, of one item; NULL: the list */
+    const char *name;     /* in the path, of one item: up to a `/` or its end; NULL: the list */
     const struct api_route *route;
     char *body; /* NUL behind it; NULL: none */
     size_t body_len, body_capacity;
@@ -156,6 +156,7 @@ struct api_answer api_registrations(struct api_request *r);
 /* calls.c */
 struct api_answer api_calls_list(struct api_request *r);
 struct api_answer api_calls_get(struct api_request *r);
+struct api_answer api_calls_hang_up(struct api_request *r);
 
 /* bans.c */
 struct api_answer api_bans_list(struct api_request *r);

@@ -56,10 +56,12 @@ static json_t *operation(const struct api_route *route)
 static void add_route(json_t *paths, const struct api_route *route)
 {
     char path[128], method[16];
-    size_t len = strlen(route->path);
+    size_t len = strcspn(route->path, "*");
 
-    snprintf(path, sizeof path, "%.*s%s", (int)(len - (route->path[len - 1] == '*')), route->path,
-             route->path[len - 1] == '*' ? "{name}" : "");
+    if (route->path[len] == '*')
+        snprintf(path, sizeof path, "%.*s{name}%s", (int)len, route->path, route->path + len + 1);
+    else
+        snprintf(path, sizeof path, "%s", route->path);
     for (len = 0; route->method[len] != '\0'; len++)
         method[len] = (char)tolower((unsigned char)route->method[len]);
     method[len] = '\0';

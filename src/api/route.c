@@ -55,6 +55,8 @@ const struct api_route api_routes[] = {
           " source_address",
      NULL, "Call records, the newest first; with live=1 those that go on"},
     {"GET", "/api/v1/calls/*", API_ANALYST, api_calls_get, NULL, NULL, "One call with its legs"},
+    {"POST", "/api/v1/calls/*/hangup", API_ADMIN, api_calls_hang_up, NULL, NULL,
+     "Hangs up a call that is up: BYE to both sides; answers with its record"},
     {"GET", "/api/v1/bans", API_ANALYST, api_bans_list, PAGE, NULL,
      "Addresses, and users at an address, that are kept out for a while"},
     {"GET", "/api/v1/bans/*", API_ANALYST, api_bans_get, NULL, NULL, "One ban"},
@@ -84,18 +86,21 @@ const struct api_route api_routes[] = {
 // clang-format on
 const size_t api_route_count = COUNT_OF(api_routes);
 
-/** Does the path fit? Sets `*name` for a path with a name. Exact: no `//`, `..` or other case. */
+/** Does the path fit? Sets `*name` for a path with a name, which ends at the next `/` or with the
+ * path. Exact: no `//`, `..` or other case. */
 static bool path_fits(const char *pattern, const char *path, const char **name)
 {
-    size_t len = strlen(pattern);
+    size_t len = strcspn(pattern, "*");
 
     *name = NULL;
-    if (pattern[len - 1] != '*')
+    if (pattern[len] == '\0')
         return strcmp(pattern, path) == 0;
-    if (strncmp(pattern, path, len - 1) != 0 || path[len - 1] == '\0' ||
-        strchr(path + len - 1, '/') != NULL)
+    if (strncmp(pattern, path, len) != 0)
         return false;
-    *name = path + len - 1;
+    size_t name_len = strcspn(path + len, "/");
+    if (name_len == 0 || strcmp(pattern + len + 1, path + len + name_len) != 0)
+        return false;
+    *name = path + len;
     return true;
 }
 

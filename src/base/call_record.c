@@ -246,6 +246,7 @@ static const struct text_field call_texts[] = {
     {CALL_T_USER_AGENT, offsetof(struct call_record, user_agent)},
     {CALL_T_REASON, offsetof(struct call_record, reason)},
     {CALL_T_WAY, offsetof(struct call_record, way)},
+    {CALL_T_DIALOG, offsetof(struct call_record, dialog)},
 };
 
 static const struct text_field leg_texts[] = {

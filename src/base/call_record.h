@@ -99,6 +99,7 @@ enum call_tag {
     CALL_T_CALLEE_MEDIA,
     CALL_T_HOLD,       /* ms, as far as it is over */
     CALL_T_HOLD_SINCE, /* while it lasts */
+    CALL_T_DIALOG,     /* while it is up: dialog/dialog.h */
 };
 
 /** Kinds of media. */
@@ -155,7 +156,8 @@ struct call_record {
     uint64_t start_ms, progress_ms, answer_ms, end_ms;
     uint64_t hold_ms, hold_since_ms; /* so far, and since when again; 0: it is not on hold */
     struct call_side caller_media, callee_media;
-    struct slice way; /* of the caller, while it rings */
+    struct slice way;    /* of the caller, while it rings */
+    struct slice dialog; /* while it is up: see dialog/dialog.h */
     struct flow flow;
     uint32_t leg_count;
     struct call_leg legs[CALL_LEGS_MAX];

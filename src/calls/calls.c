@@ -75,6 +75,7 @@ static void texts_free(struct call *call)
 
     packed_free(mem, &call->text);
     packed_free(mem, &call->way);
+    packed_free(mem, &call->dialog);
     mem_free(mem, call->late, call->late_len);
     call->late = NULL;
     call->late_len = 0;
@@ -264,6 +265,7 @@ static enum err keep_facts(struct call *call, const struct call_facts *facts)
 
     write_texts(&b, facts);
     enum err err = packed_keep(mem, &b, &call->text);
+    call_begin_dialog(call, facts);
     if (err || facts->way.len == 0 || facts->way.len > CALL_WAY_MAX)
         return err;
     b = builder_over(call->calls->scratch, sizeof call->calls->scratch);

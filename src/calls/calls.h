@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/timer.h"
+#include "dialog/dialog.h"
 #include "sip/sip.h"
 
 struct calls;
@@ -64,6 +65,8 @@ struct call_facts {
     struct slice way;       /* the head of the INVITE, for an answer after a restart */
     struct flow flow;       /* and where that answer goes */
     struct id server;       /* its server transaction */
+    struct slice contact;   /* the caller's URI there: his remote target (RFC 3261 §12.1.1) */
+    uint32_t cseq;          /* of the INVITE */
 };
 
 /** A target that is tried. Copied. */
@@ -187,6 +190,30 @@ void calls_media(struct calls *calls, struct id call, enum call_party party,
 void calls_heard(struct calls *calls, struct id call, uint64_t now_ms);
 /** Of its answer; 0: it has none. */
 uint32_t calls_callee_tag(const struct calls *calls, struct id call);
+
+/* ---- the dialog of a call (dialog/dialog.h), so that we can speak in it ---- */
+
+/** A 2xx is about to go to the caller: before calls_answered(), whose record has it. What cannot
+ * be kept is left out: such a call cannot be hung up by us. */
+void calls_confirmed(struct calls *calls, struct id call, const struct sip_msg *response,
+                     dialog_is_ours_fn *is_ours, void *user);
+/** A request with this CSeq came by, of any of the call's dialogs. The first of one end is written
+ * when the call is up. */
+void calls_said(struct calls *calls, struct id call, bool from_caller, uint32_t cseq,
+                uint64_t now_ms);
+/** One end is reached elsewhere from now on (target refresh, RFC 3261 §12.2): written. */
+void calls_moved(struct calls *calls, struct id call, enum call_party party, struct slice contact,
+                 uint64_t now_ms);
+/** Its dialog and Call-ID, borrowed until anything happens to it. ERR_NOT_FOUND: there is no such
+ * call that is up. ERR_CONFLICT: too little is known of its dialog. */
+MUST_CHECK enum err calls_dialog(const struct calls *calls, struct id call, struct dialog *out,
+                                 struct slice *sip_call_id);
+/** We have said BYE to both ends: it is over, by the system. */
+void calls_hung_up(struct calls *calls, struct id call, struct slice reason, uint64_t now_ms);
+/** Was it hung up by us, lately? */
+bool calls_was_hung_up(const struct calls *calls, struct id call);
+/** The id of its record; 0: there is no such call. */
+uint64_t calls_record_id(const struct calls *calls, struct id call);
 
 /** True: the token is one of ours. */
 bool calls_is_token(struct id token);

@@ -309,6 +309,7 @@ void calls_ended(struct calls *calls, struct id id, const struct call_end *end, 
     }
     end_legs(call, end);
     ways_free(call);
+    packed_free(calls->config.mem, &call->dialog);
     if (call->state == ATTEMPT_NEW)
         return; /* calls_commit() writes it */
     if (call->state != ATTEMPT_WAITING)

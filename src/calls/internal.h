@@ -42,10 +42,11 @@ struct call {
     uint64_t heard_ms;                                 /* monotonic: its last sign of life */
     struct call_side caller_media, callee_media;
     void *note;
-    struct leg *legs;   /* owned */
-    struct packed text; /* of the call: what is known from the start */
-    struct packed way;  /* while it rings */
-    char *late;         /* owned: reason, packed like the others */
+    struct leg *legs;     /* owned */
+    struct packed text;   /* of the call: what is known from the start */
+    struct packed way;    /* while it rings */
+    struct packed dialog; /* until it is over: dialog/dialog.h; not confirmed while it rings */
+    char *late;           /* owned: reason, packed like the others */
     uint32_t callee_tag;
     uint32_t hold_ms; /* as far as it is over */
     uint16_t late_len;
@@ -59,6 +60,7 @@ struct call {
     bool unwritten;      /* something of it could not be written, and will be tried again */
     bool cancelled;      /* by the caller */
     bool counted;        /* in the counters of what has ended */
+    bool hung_up;        /* by us, in this run */
 };
 
 struct calls {
@@ -95,6 +97,13 @@ void call_uncount(const struct call *call);
 
 /** The clock of hold, after what it goes by has changed. */
 void call_hold(struct call *call, uint64_t now_ms);
+
+/* speak.c */
+
+/** Keeps what the INVITE alone says of the dialog; it may be nothing. */
+void call_begin_dialog(struct call *call, const struct call_facts *facts);
+/** Keeps the dialog of a record that was read back. */
+void call_restore_dialog(struct call *call, struct slice packed);
 
 /* calls.c */
 /** An empty one, in the map; NULL: no room. */

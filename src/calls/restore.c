@@ -113,6 +113,7 @@ static struct call *call_from(struct calls *calls, const struct call_record *rec
         call_free(call);
         return NULL;
     }
+    call_restore_dialog(call, record->dialog);
     return call;
 }
 

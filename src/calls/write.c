@@ -5,6 +5,7 @@
  * What does not change is packed once and copied; numbers are written anew each time.
  */
 #include "calls/internal.h"
+#include "dialog/dialog.h"
 
 enum err packed_keep(struct mem *mem, const struct builder *b, struct packed *out)
 {
@@ -90,6 +91,9 @@ static struct slice write_as(struct call *call, bool ringing)
     call_field_side(&b, CALL_T_CALLEE_MEDIA, &call->callee_media);
     call_field_number(&b, CALL_T_HOLD, call->hold_ms);
     call_field_number(&b, CALL_T_HOLD_SINCE, call->hold_since_ms);
+    if (call->answer_ms != 0 && call->end_ms == 0)
+        call_field_text(&b, CALL_T_DIALOG, (struct slice){call->dialog.bytes, call->dialog.len},
+                        DIALOG_PACKED_MAX);
     write_answered_by(&b, call);
     for (unsigned i = 0; i < call->leg_count; i++)
         if (call->legs[i].start_ms != 0 || ringing)

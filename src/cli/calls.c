@@ -105,14 +105,22 @@ static void print_call(const json_t *call)
 
 int cli_call(const struct cli *cli)
 {
+    bool hang_up = cli->operand_count > 2;
     char path[CLI_PATH_MAX];
+
+    if (hang_up && strcmp(cli->operands[2], "hangup") != 0) {
+        fprintf(stderr, "usage: strowger call ID [hangup]\n");
+        return CLI_USAGE;
+    }
     char *escaped = cli_escape(cli->operands[1]);
-    int len = escaped != NULL ? snprintf(path, sizeof path, "/api/v1/calls/%s", escaped) : -1;
+    int len = escaped != NULL ? snprintf(path, sizeof path, "/api/v1/calls/%s%s", escaped,
+                                         hang_up ? "/hangup" : "")
+                              : -1;
 
     free(escaped);
     if (len < 0 || (size_t)len >= sizeof path)
         return CLI_NO;
-    struct cli_reply reply = cli_request(cli, "GET", path, NULL, NULL, NULL);
+    struct cli_reply reply = cli_request(cli, hang_up ? "POST" : "GET", path, NULL, NULL, NULL);
     json_t *call = reply.status == 200 ? cli_json(&reply) : NULL;
     int code = CLI_DONE;
     if (call == NULL)

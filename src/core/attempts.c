@@ -64,8 +64,8 @@ static enum call_direction direction_of(struct core *core, struct request *r, bo
     return to_user ? CALL_INBOUND : CALL_TRANSIT;
 }
 
-static bool key_of(struct core *core, struct slice call_id, struct slice caller_tag,
-                   struct call_key *out)
+bool attempt_key(struct core *core, struct slice call_id, struct slice caller_tag,
+                 struct call_key *out)
 {
     char *scratch = arena_alloc(&core->scratch, call_id.len + caller_tag.len + 1);
 
@@ -92,9 +92,11 @@ static enum err open_attempt(struct core *core, struct request *r, bool to_user,
         .way = way_of(core, msg),
         .flow = *r->source,
         .server = r->server,
+        .contact = dialog_contact(msg),
+        .cseq = msg->cseq.number,
     };
 
-    if (address == NULL || !key_of(core, msg->call_id, msg->from.tag, &facts.key))
+    if (address == NULL || !attempt_key(core, msg->call_id, msg->from.tag, &facts.key))
         return ERR_MEMORY;
     facts.source_address = slice_of(addr_text(&r->source->remote, address));
     facts.direction = (uint8_t)direction_of(core, r, to_user);
@@ -164,6 +166,26 @@ static void on_leg_response(struct core *core, const struct proxy_news *news, ui
     }
 }
 
+static bool is_our_record_route_value(void *user, struct slice value)
+{
+    const struct core *core = user;
+    struct sip_name_addr route;
+    struct sip_uri uri;
+    struct slice token;
+
+    if (is_our_route_text(core, value, &token))
+        return true;
+    return sip_name_addr_parse(value, &route) == OK && sip_uri_parse(route.uri_text, &uri) == OK &&
+           !uri.has_user && sip_uri_param(&uri, SLICE("r"), &token) && is_our_uri(core, &uri);
+}
+
+static void on_confirmed(struct core *core, struct id call, const struct sip_msg *response,
+                         uint64_t now_ms)
+{
+    on_media(core, call, CALL_P_CALLEE, response, now_ms);
+    calls_confirmed(core->calls, call, response, is_our_record_route_value, core);
+}
+
 static void on_told(struct core *core, const struct proxy_news *news, uint64_t now_ms)
 {
     struct id call = call_from(news->call);
@@ -171,7 +193,7 @@ static void on_told(struct core *core, const struct proxy_news *news, uint64_t n
     if (news->status < 300) {
         uint32_t tag = call_tag_hash(core->config.hash_seed, news->response->to.tag);
         if (calls_state(core->calls, call) == ATTEMPT_TRYING) /* of a fork's 2xx the first counts */
-            on_media(core, call, CALL_P_CALLEE, news->response, now_ms);
+            on_confirmed(core, call, news->response, now_ms);
         calls_answered(core->calls, call, news->status, tag, now_ms);
         return;
     }
@@ -248,7 +270,7 @@ void attempt_dropped(struct core *core, const struct request *r)
 {
     struct call_key key;
 
-    if (!key_of(core, r->msg->call_id, r->msg->from.tag, &key))
+    if (!attempt_key(core, r->msg->call_id, r->msg->from.tag, &key))
         return;
     struct id call = calls_find(core->calls, &key);
     if (id_equal(calls_server(core->calls, call), r->server))
@@ -513,7 +535,7 @@ static bool given_up(struct core *core, const struct sip_msg *msg, struct id ser
 {
     struct call_key key;
 
-    if (!key_of(core, msg->call_id, msg->from.tag, &key))
+    if (!attempt_key(core, msg->call_id, msg->from.tag, &key))
         return false;
     struct id call = calls_find(core->calls, &key);
     if (call.generation == 0 || !id_equal(calls_server(core->calls, call), server))
@@ -564,7 +586,7 @@ static bool find_up(struct core *core, const struct sip_msg *msg, bool from_call
     struct slice callee_tag = from_caller ? msg->to.tag : msg->from.tag;
     struct call_key key;
 
-    if (!key_of(core, msg->call_id, caller_tag, &key))
+    if (!attempt_key(core, msg->call_id, caller_tag, &key))
         return false;
     *call = calls_find(core->calls, &key);
     *of_answer =
@@ -589,6 +611,10 @@ void attempt_agreed(struct core *core, struct id server, const struct sip_msg *r
         return;
     on_media(core, call, from_caller ? CALL_P_CALLER : CALL_P_CALLEE, msg, core->now_ms);
     on_media(core, call, from_caller ? CALL_P_CALLEE : CALL_P_CALLER, response, core->now_ms);
+    calls_moved(core->calls, call, from_caller ? CALL_P_CALLER : CALL_P_CALLEE, dialog_contact(msg),
+                core->now_ms);
+    calls_moved(core->calls, call, from_caller ? CALL_P_CALLEE : CALL_P_CALLER,
+                dialog_contact(response), core->now_ms);
 }
 
 bool attempt_in_dialog(struct core *core, const struct request *r)
@@ -599,7 +625,10 @@ bool attempt_in_dialog(struct core *core, const struct request *r)
 
     if (msg->method == SIP_ACK && msg->body.len == 0)
         return false;
-    if (!find_up(core, msg, r->from_caller, &call, &of_answer))
+    bool up = find_up(core, msg, r->from_caller, &call, &of_answer);
+    if (msg->method != SIP_ACK && msg->method != SIP_BYE) /* an ACK's number is its INVITE's */
+        calls_said(core->calls, call, r->from_caller, msg->cseq.number, core->now_ms);
+    if (!up)
         return false;
     calls_heard(core->calls, call, core->now_ms);
     if (!of_answer)

@@ -20,7 +20,9 @@ static void on_response(void *user, struct id client, uint64_t context,
                         const struct sip_msg *response, uint64_t now_ms)
 {
     struct core *core = user;
-    if (ping_is_number(context))
+    if (context == SPEAK_NUMBER)
+        speak_answered(core, response);
+    else if (ping_is_number(context))
         ping_answered(core, context, client, response->status);
     else
         proxy_on_response(core->proxy, client, context, response, core->response_trusted, now_ms);
@@ -30,7 +32,9 @@ static void on_failure(void *user, struct id client, uint64_t context, enum txn_
                        uint64_t now_ms)
 {
     struct core *core = user;
-    if (ping_is_number(context))
+    if (context == SPEAK_NUMBER)
+        speak_failed(core);
+    else if (ping_is_number(context))
         ping_failed(core, context, client);
     else
         proxy_on_failure(core->proxy, client, context, failure, now_ms);
@@ -46,6 +50,8 @@ static void on_server_end(void *user, struct id server, uint64_t context, uint64
 static void on_client_end(void *user, struct id client, uint64_t context, uint64_t now_ms)
 {
     struct core *core = user;
+    if (context == SPEAK_NUMBER)
+        return;
     if (ping_is_number(context))
         ping_failed(core, context, client);
     else
@@ -363,7 +369,10 @@ void core_resume_ack(struct core *core, struct slice bytes, enum sip_framing fra
     if (sip_parse(bytes, framing, &core->resumed) != OK)
         return;
     core_set_topic(core, &core->resumed);
-    run_request(core, &core->resumed, source, none, false, AUTH_OK);
+    if (core->resumed.method != SIP_ACK)
+        speak_resume(core, &core->resumed);
+    else
+        run_request(core, &core->resumed, source, none, false, AUTH_OK);
 }
 
 /** The Reason lines of a CANCEL go along with ours (RFC 3326 §2). */

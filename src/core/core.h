@@ -273,6 +273,9 @@ struct core_counters {
     uint64_t callers_lost; /* their WebSockets were, while their calls rang */
     uint64_t pings, pings_answered, pings_unanswered; /* to phones behind NATs */
     uint64_t media_gaps[CORE_MEDIA_COUNT];            /* calls that cannot have audio */
+    uint64_t hung_up;                                 /* calls, by us */
+    uint64_t byes_refused;                            /* of ours: neither 2xx nor 481 nor 408 */
+    uint64_t byes_unanswered;
     struct {
         uint64_t calls, refreshes; /* phones that the gateway was asked to wake, by why */
         uint64_t failed;           /* of them those that it could not */
@@ -372,6 +375,20 @@ void core_restore(struct core *core, struct slice aor, struct slice block, uint6
 /** Puts a call record that was read at start; likewise. One that rang is ended, and those whom that
  * concerns are told in the first turn. */
 void core_restore_call(struct core *core, struct slice block, uint64_t now_ms, uint64_t wall_ms);
+
+/** A call by its record's id and the hashes of its attempt, which the record has. */
+struct core_call {
+    uint64_t id, attempt_hash_a, attempt_hash_b;
+};
+
+/**
+ * Hangs up a call that is up: BYE to both ends, as each of them would get it from the other. Its
+ * record ends at once, whatever they answer. OK: they are on their way, or as good (a phone that
+ * cannot be reached any more does not keep a call up). ERR_NOT_FOUND: this worker has no such call,
+ * or it is over. ERR_CONFLICT: it is not up yet, or too little is known of its dialog.
+ */
+MUST_CHECK enum err core_hang_up(struct core *core, const struct core_call *call, uint64_t now_ms,
+                                 uint64_t wall_ms);
 
 /** The policy of requests from now on. The caller releases the old one after all workers have been
  * told. */

@@ -255,8 +255,9 @@ enum verdict {
 struct request {
     const struct sip_msg *msg;
     const struct flow *source;
-    struct id server; /* zero: an ACK */
+    struct id server; /* zero: an ACK, or our own */
     bool merged;
+    bool own; /* it is a request of our own in a call: see speak.c */
     enum auth_verdict
         count; /* taken up again: what is known of its credentials; 0: a new request */
 
@@ -504,6 +505,22 @@ bool attempt_in_dialog(struct core *core, const struct request *r);
 void attempt_agreed(struct core *core, struct id server, const struct sip_msg *response);
 /** As config.news of the proxy. */
 void attempt_news(void *user, const struct proxy_news *news, uint64_t now_ms);
+
+/** Who an attempt is, by the caller's tag. False: no memory. */
+bool attempt_key(struct core *core, struct slice call_id, struct slice caller_tag,
+                 struct call_key *out);
+
+/* speak.c */
+/** The context of our own requests in calls: as of pings, it is no response context's number. */
+#define SPEAK_NUMBER UINT64_C(0x80000000)
+/** A request of our own is at its target: it leaves by a client transaction of its own. */
+enum verdict speak_send(struct core *core, struct request *r, const struct proxy_target *target);
+/** A request of our own that has waited for a name goes on; its bytes are borrowed. */
+void speak_resume(struct core *core, const struct sip_msg *msg);
+void speak_answered(struct core *core, const struct sip_msg *response);
+void speak_failed(struct core *core);
+/** A request in a dialog that we have ended: it is answered by us, ANSWERED; else GO_ON. */
+enum verdict speak_ended(struct core *core, struct request *r);
 
 /* interrupted.c */
 /** As config.interrupted of the calls: those who ring and the caller are told in the next turn. */

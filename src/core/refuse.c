@@ -132,6 +132,8 @@ enum verdict refuse(struct core *core, struct request *r, enum core_reason reaso
 {
     char source[ADDR_TEXT_MAX];
 
+    if (r->own)
+        return DROP; /* who asked for it is told by speak.c */
     core_count(core, reason);
     limits_refused(core, r->source, reason);
     if (level_of(reason) != CORE_LOG_DEBUG)

@@ -309,7 +309,7 @@ enum verdict stage_local(struct core *core, struct request *r)
 /** Could the caller send to anywhere himself? Then it does not matter who leads him there. */
 static bool reaches_outside(const struct core *core, const struct request *r)
 {
-    if (r->in_dialog && r->token_frees)
+    if (r->own || (r->in_dialog && r->token_frees))
         return true;
     return r->user != NULL || core_trusts(core, r->source);
 }
@@ -484,6 +484,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
     enum core_reason reason = CORE_R_NONE;
 
     core->callee = NULL;
+    if (core->calls != NULL && r->in_dialog && !r->own && speak_ended(core, r) == ANSWERED)
+        return ANSWERED;
     if (r->msg->method == SIP_ACK && !r->in_dialog && !r->by_flow) {
         reason = CORE_R_STRAY_ACK; /* of a failure of ours, or of nothing that went through us */
     } else if (is_route_target(r)) {
@@ -497,6 +499,8 @@ enum verdict stage_forward(struct core *core, struct request *r)
         count = route_target(core, r, targets = core->hops, &reason);
     if (count == LOCATE_ASK)
         return dns_wait(core, r);
+    if (r->own)
+        return count > 0 ? speak_send(core, r, &targets[0]) : DROP;
     enum verdict verdict = limits_call(core, r, count == 0 && reason == CORE_R_NOT_FOUND);
     if (verdict != GO_ON)
         return verdict;

@@ -106,6 +106,8 @@ json_t *server_status_json(void *user);
 void server_metrics(void *user, struct api_text *out);
 
 /* calls.c */
+/** As api_config.hang_up; `user` is the struct server. */
+bool server_hang_up(void *user, const struct call_record *record, enum err *err);
 void server_calls_metrics(const struct server *server, struct api_text *out);
 /* push.c */
 /** Starts what speaks to the push gateway, if there is one. False: said why on standard error. */

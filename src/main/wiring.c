@@ -432,6 +432,7 @@ struct api_config wiring_api_config(struct server *server)
         .ready = is_ready,
         .bans = server_bans_json,
         .lift_ban = server_lift_ban,
+        .hang_up = server_hang_up,
         .push_test = server->push != NULL ? server_push_test : NULL,
         .domains = server->config->domains.items,
         .domain_count = server->config->domains.count,

@@ -834,8 +834,33 @@ static void the_openapi_document_has_every_path(void **state)
 
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/users/{name}"), "patch"));
     assert_non_null(json_object_get(json_object_get(paths, "/api/v1/apply"), "post"));
-    assert_int_equal(18, json_object_size(paths));
+    assert_non_null(json_object_get(json_object_get(paths, "/api/v1/calls/{name}/hangup"), "post"));
+    assert_int_equal(19, json_object_size(paths));
     json_decref(json);
+}
+
+static void a_name_in_the_middle_of_a_path_ends_at_its_slash(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *method, *path;
+        int status;
+        const char *detail;
+    } cases[] = {
+        {"POST", "/api/v1/calls/0000000000000001/hangup", 404, "there is no call 0000000000000001"},
+        {"POST", "/api/v1/calls/abc/hangup", 404, "there is no call abc"},
+        {"POST", "/api/v1/calls//hangup", 404, "there is no /api/v1/calls//hangup"},
+        {"POST", "/api/v1/calls/a/b/hangup", 404, "there is no /api/v1/calls/a/b/hangup"},
+        {"POST", "/api/v1/calls/a/hangup/", 404, "there is no /api/v1/calls/a/hangup/"},
+        {"POST", "/api/v1/calls/a/hang", 404, "there is no /api/v1/calls/a/hang"},
+        {"GET", "/api/v1/calls/a/hangup", 405, "/api/v1/calls/a/hangup takes no GET"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        json_t *json = expect(world, cases[i].status, cases[i].method, cases[i].path, NULL, NULL);
+        assert_string_equal(cases[i].detail, json_string_value(json_object_get(json, "detail")));
+        json_decref(json);
+    }
 }
 
 /* ---- sockets ---- */
@@ -1047,6 +1072,7 @@ int main(void)
         TEST(not_ready_is_503),
         TEST(a_wrong_method_is_told_the_right_ones),
         TEST(the_openapi_document_has_every_path),
+        TEST(a_name_in_the_middle_of_a_path_ends_at_its_slash),
         TEST(a_path_that_is_no_dead_socket_is_left_alone),
         TEST(many_connections_do_not_shut_the_control_socket),
     };
