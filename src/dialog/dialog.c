@@ -203,7 +203,9 @@ static void jump(char *at)
 {
     uint32_t cseq = get_cseq(at);
 
-    if (cseq != 0 && cseq <= SIP_CSEQ_MAX - DIALOG_JUMP)
+    if (cseq == 0)
+        put_cseq(at, DIALOG_UNKNOWN);
+    else if (cseq <= SIP_CSEQ_MAX - DIALOG_JUMP)
         put_cseq(at, cseq + DIALOG_JUMP);
 }
 

@@ -26,6 +26,7 @@
 enum {
     DIALOG_PACKED_MAX = 4096, /* bytes; of a longer one nothing is kept */
     DIALOG_JUMP = 1 << 15,    /* what a CSeq is raised by after a restart: see dialog_restored() */
+    DIALOG_UNKNOWN = 1 << 30, /* and to what, if it is 0 */
 };
 
 /** One end. Slices borrow; empty: not known, of `routes`: none. */
@@ -68,7 +69,8 @@ bool dialog_heard(char *packed, size_t len, bool from_caller, uint32_t cseq);
 /**
  * It was read back: requests that came by since it was written are not known, so both CSeqs are
  * raised by DIALOG_JUMP, which an end takes as a request that is new (§12.2.2: higher by any
- * number). One that is 0 stays: that end has sent nothing, and any number is new.
+ * number). One that is 0 becomes DIALOG_UNKNOWN: that end has sent nothing, as far as was written
+ * in time, and may have begun anywhere below 2^31 (§8.1.1.5); few begin so high.
  */
 void dialog_restored(char *packed, size_t len);
 

@@ -55,6 +55,7 @@ def hang_up_case(env, transport="udp", nat=False, hard=None, asks=True):
     alice.register()
     bob.register()
     mine, theirs = call(alice, bob)
+    until("its record says that it is up", lambda: records(router, 1, "--live")[0]["answer_time"])
     if asks:
         mine.asks(bob, "INFO")
         theirs.asks(alice, "INFO")
