@@ -28,14 +28,6 @@ static struct slice number_of(struct slice uri_text)
     return ends && digits ? (struct slice){rest.data, len} : SLICE_EMPTY;
 }
 
-static void add_fields(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
-{
-    const struct sip_field *field = sip_field_first(msg, id);
-
-    for (; field != NULL; field = sip_field_next(msg, field))
-        builder_add(b, slice_between(msg->buf.data + field->begin, msg->buf.data + field->end));
-}
-
 /** The head of the INVITE, as far as a response to it needs it. Empty: it is too long. */
 static struct slice way_of(struct core *core, const struct sip_msg *msg)
 {
@@ -45,11 +37,11 @@ static struct slice way_of(struct core *core, const struct sip_msg *msg)
     builder_text(&b, "INVITE ");
     builder_add(&b, msg->uri);
     builder_text(&b, " SIP/2.0\r\n");
-    add_fields(&b, msg, SIP_F_VIA);
-    add_fields(&b, msg, SIP_F_FROM);
-    add_fields(&b, msg, SIP_F_TO);
-    add_fields(&b, msg, SIP_F_CALL_ID);
-    add_fields(&b, msg, SIP_F_CSEQ);
+    sip_add_fields(&b, msg, SIP_F_VIA);
+    sip_add_fields(&b, msg, SIP_F_FROM);
+    sip_add_fields(&b, msg, SIP_F_TO);
+    sip_add_fields(&b, msg, SIP_F_CALL_ID);
+    sip_add_fields(&b, msg, SIP_F_CSEQ);
     builder_text(&b, "Content-Length: 0\r\n\r\n");
     return b.overflow ? SLICE_EMPTY : builder_slice(&b);
 }

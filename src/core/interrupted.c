@@ -47,14 +47,6 @@ static bool is_usable(const struct core *core, const struct flow *flow)
            core->config.listeners[flow->listener].transport == flow->transport;
 }
 
-static void add_field(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
-{
-    const struct sip_field *field = sip_field_first(msg, id);
-
-    if (field != NULL)
-        builder_add(b, slice_between(msg->buf.data + field->begin, msg->buf.data + field->end));
-}
-
 /** The INVITE as it went to a leg, as far as CANCEL and ACK need it. */
 static bool write_invite(struct core *core, struct ringing *ringing, const struct call_leg *leg)
 {
@@ -72,10 +64,10 @@ static bool write_invite(struct core *core, struct ringing *ringing, const struc
         builder_add(&b, leg->routes);
         builder_text(&b, "\r\n");
     }
-    add_field(&b, caller, SIP_F_FROM);
-    add_field(&b, caller, SIP_F_TO);
-    add_field(&b, caller, SIP_F_CALL_ID);
-    add_field(&b, caller, SIP_F_CSEQ);
+    sip_add_first_field(&b, caller, SIP_F_FROM);
+    sip_add_first_field(&b, caller, SIP_F_TO);
+    sip_add_first_field(&b, caller, SIP_F_CALL_ID);
+    sip_add_first_field(&b, caller, SIP_F_CSEQ);
     builder_text(&b, "Content-Length: 0\r\n\r\n");
     return !b.overflow && sip_parse(builder_slice(&b), SIP_DATAGRAM, &ringing->invite) == OK &&
            ringing->invite.is_request && ringing->invite.fault.status == 0;

@@ -26,14 +26,6 @@ static const struct flow nowhere = {.listener = LISTENER_ANY};
 
 /* ---- writing ---- */
 
-static void add_field(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
-{
-    const struct sip_field *field = sip_field_first(msg, id);
-
-    for (; field != NULL; field = sip_field_next(msg, field))
-        builder_add(b, slice_between(msg->buf.data + field->begin, msg->buf.data + field->end));
-}
-
 /** The Routes that are left, each in a line; a strict router's goes into the Request-URI, and the
  * target comes last (RFC 3261 §12.2.1.1). */
 static void add_routes(struct builder *b, const struct request *r, struct slice target)
@@ -75,11 +67,11 @@ static void write_request(struct core *core, const struct request *r,
         builder_text(b, "\r\n");
     }
     add_routes(b, r, target->uri);
-    add_field(b, msg, SIP_F_FROM);
-    add_field(b, msg, SIP_F_TO);
-    add_field(b, msg, SIP_F_CALL_ID);
-    add_field(b, msg, SIP_F_CSEQ);
-    add_field(b, msg, SIP_F_REASON);
+    sip_add_fields(b, msg, SIP_F_FROM);
+    sip_add_fields(b, msg, SIP_F_TO);
+    sip_add_fields(b, msg, SIP_F_CALL_ID);
+    sip_add_fields(b, msg, SIP_F_CSEQ);
+    sip_add_fields(b, msg, SIP_F_REASON);
     builder_text(b, "Content-Length: 0\r\n\r\n");
 }
 

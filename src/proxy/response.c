@@ -78,27 +78,14 @@ static bool is_challenge(uint16_t status)
 
 /* ---- keeping ---- */
 
-static struct slice field_line(const struct sip_msg *msg, const struct sip_field *field)
-{
-    return slice_between(msg->buf.data + field->begin, msg->buf.data + field->end);
-}
-
 static size_t challenge_bytes(const struct sip_msg *response, enum sip_field_id id)
 {
     const struct sip_field *field = sip_field_first(response, id);
     size_t bytes = 0;
 
     for (; field != NULL; field = sip_field_next(response, field))
-        bytes += field_line(response, field).len;
+        bytes += sip_field_line(response, field).len;
     return bytes;
-}
-
-static void copy_challenges(const struct sip_msg *response, enum sip_field_id id, struct builder *b)
-{
-    const struct sip_field *field = sip_field_first(response, id);
-
-    for (; field != NULL; field = sip_field_next(response, field))
-        builder_add(b, field_line(response, field));
 }
 
 /* §16.7 step 7. What does not fit, or cannot be kept, is left out: the caller can still answer
@@ -116,8 +103,8 @@ static void keep_challenges(struct context *c, const struct sip_msg *response)
         return;
     struct builder b = builder_over(text, bytes);
     builder_add(&b, (struct slice){c->challenges, c->challenges_len});
-    copy_challenges(response, SIP_F_WWW_AUTHENTICATE, &b);
-    copy_challenges(response, SIP_F_PROXY_AUTHENTICATE, &b);
+    sip_add_fields(&b, response, SIP_F_WWW_AUTHENTICATE);
+    sip_add_fields(&b, response, SIP_F_PROXY_AUTHENTICATE);
     assert(b.len == bytes);
     mem_free(mem, c->challenges, c->challenges_len);
     c->challenges = text;

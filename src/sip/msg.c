@@ -452,6 +452,19 @@ struct slice sip_field_value(const struct sip_msg *msg, const struct sip_field *
     return slice_between(msg->buf.data + field->value_begin, msg->buf.data + field->value_end);
 }
 
+void sip_add_fields(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
+{
+    for (const struct sip_field *f = sip_field_first(msg, id); f; f = sip_field_next(msg, f))
+        builder_add(b, sip_field_line(msg, f));
+}
+
+void sip_add_first_field(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
+{
+    const struct sip_field *field = sip_field_first(msg, id);
+    if (field != NULL)
+        builder_add(b, sip_field_line(msg, field));
+}
+
 struct slice sip_value(const struct sip_msg *msg, enum sip_field_id id)
 {
     const struct sip_field *field = sip_field_first(msg, id);

@@ -167,6 +167,16 @@ const struct sip_field *sip_field_next(const struct sip_msg *msg, const struct s
 
 struct slice sip_field_value(const struct sip_msg *msg, const struct sip_field *field);
 
+/** All of its line, or lines, with its name and the line end. */
+static inline struct slice sip_field_line(const struct sip_msg *msg, const struct sip_field *field)
+{
+    return slice_between(msg->buf.data + field->begin, msg->buf.data + field->end);
+}
+
+/** Copies the lines of all fields with `id`, or of the first alone. */
+void sip_add_fields(struct builder *b, const struct sip_msg *msg, enum sip_field_id id);
+void sip_add_first_field(struct builder *b, const struct sip_msg *msg, enum sip_field_id id);
+
 /** The value of the first field with `id`; empty when absent. */
 struct slice sip_value(const struct sip_msg *msg, enum sip_field_id id);
 

@@ -111,24 +111,6 @@ static void add_number(struct builder *b, unsigned number)
     builder_u64(b, number);
 }
 
-static struct slice field_line(const struct sip_msg *msg, const struct sip_field *field)
-{
-    return slice_between(msg->buf.data + field->begin, msg->buf.data + field->end);
-}
-
-static void add_fields(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
-{
-    for (const struct sip_field *f = sip_field_first(msg, id); f; f = sip_field_next(msg, f))
-        builder_add(b, field_line(msg, f));
-}
-
-static void add_first(struct builder *b, const struct sip_msg *msg, enum sip_field_id id)
-{
-    const struct sip_field *field = sip_field_first(msg, id);
-    if (field != NULL)
-        builder_add(b, field_line(msg, field));
-}
-
 /**
  * The top Via's parameters, with received and rport as they are now (RFC 3261 §18.2.1,
  * RFC 3581 §4). What stands there of the two is replaced.
@@ -180,7 +162,7 @@ static void add_vias(struct builder *b, const struct sip_msg *msg, const struct 
                      (reply->oc.len > 0 && msg->via.has_oc);
 
     if (top == NULL || msg->via_value.len == 0 || !completes) {
-        add_fields(b, msg, SIP_F_VIA);
+        sip_add_fields(b, msg, SIP_F_VIA);
         return;
     }
     const char *params = msg->via.params.data;
@@ -188,7 +170,7 @@ static void add_vias(struct builder *b, const struct sip_msg *msg, const struct 
     add_via_params(b, &msg->via, reply);
     builder_add(b, slice_between(params + msg->via.params.len, msg->buf.data + top->end));
     for (const struct sip_field *f = sip_field_next(msg, top); f; f = sip_field_next(msg, f))
-        builder_add(b, field_line(msg, f));
+        builder_add(b, sip_field_line(msg, f));
 }
 
 /** To, with our tag when it has none. */
@@ -199,7 +181,7 @@ static void add_to(struct builder *b, const struct sip_msg *msg, struct slice ta
     if (to == NULL)
         return;
     if (tag.len == 0 || msg->to.tag.len > 0) {
-        builder_add(b, field_line(msg, to));
+        builder_add(b, sip_field_line(msg, to));
         return;
     }
     builder_add(b, slice_between(msg->buf.data + to->begin, msg->buf.data + to->value_end));
@@ -233,13 +215,13 @@ enum err sip_reply_write(const struct sip_msg *request, const struct sip_reply *
     add_status_line(b, reply);
     add_vias(b, request, reply);
     if (reply->with_record_route)
-        add_fields(b, request, SIP_F_RECORD_ROUTE);
-    add_first(b, request, SIP_F_FROM);
+        sip_add_fields(b, request, SIP_F_RECORD_ROUTE);
+    sip_add_first_field(b, request, SIP_F_FROM);
     add_to(b, request, reply->to_tag);
-    add_first(b, request, SIP_F_CALL_ID);
-    add_first(b, request, SIP_F_CSEQ);
+    sip_add_first_field(b, request, SIP_F_CALL_ID);
+    sip_add_first_field(b, request, SIP_F_CSEQ);
     if (reply->status == 100)
-        add_first(b, request, SIP_F_TIMESTAMP); /* §8.2.6.1 */
+        sip_add_first_field(b, request, SIP_F_TIMESTAMP); /* §8.2.6.1 */
     builder_add(b, reply->fields);
     add_body(b, reply->body);
     return b->overflow ? ERR_TOO_BIG : OK;
@@ -261,11 +243,11 @@ static enum err write_like(const struct sip_msg *invite, struct slice method, st
     builder_add(b, invite->uri);
     builder_text(b, " SIP/2.0\r\n");
     add_line(b, SLICE("Via: "), invite->via_value);
-    add_fields(b, invite, SIP_F_ROUTE);
+    sip_add_fields(b, invite, SIP_F_ROUTE);
     builder_text(b, "Max-Forwards: 70\r\n");
-    add_first(b, invite, SIP_F_FROM);
+    sip_add_first_field(b, invite, SIP_F_FROM);
     add_line(b, SLICE("To: "), to);
-    add_first(b, invite, SIP_F_CALL_ID);
+    sip_add_first_field(b, invite, SIP_F_CALL_ID);
     builder_text(b, "CSeq: ");
     add_number(b, invite->cseq.number);
     builder_char(b, ' ');

@@ -200,8 +200,7 @@ static struct slice value_by_name(const struct sip_msg *msg, struct slice wanted
         struct slice name;
         if (field->id != SIP_F_OTHER)
             continue;
-        struct lex lex =
-            lex_over(slice_between(msg->buf.data + field->begin, msg->buf.data + field->end));
+        struct lex lex = lex_over(sip_field_line(msg, field));
         if (lex_token(&lex, &name) && slice_equal_nocase(name, wanted))
             return sip_field_value(msg, field);
     }
