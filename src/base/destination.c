@@ -5,8 +5,6 @@
 
 enum {
     REPLY_DIGITS = 3,
-    NUMBER_MIN = 3, /* with the + */
-    NUMBER_MAX = 16,
     SLIPS_MAX = 2 /* in a word that was meant */
 };
 
@@ -26,32 +24,6 @@ static enum err wrong(struct destination_problem *problem, const char *what)
     return ERR_SYNTAX;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_name(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.data[i];
-        if (!is_digit(c) && !(ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') &&
-            slice_find(SLICE("._~+-"), c) == SIZE_MAX)
-            return false;
-    }
-    return s.len > 0 && s.len <= DESTINATION_NAME_MAX;
-}
-
-static bool is_number(struct slice s)
-{
-    if (s.len < NUMBER_MIN || s.len > NUMBER_MAX || s.data[0] != '+' || s.data[1] == '0')
-        return false;
-    for (size_t i = 1; i < s.len; i++)
-        if (!is_digit(s.data[i]))
-            return false;
-    return true;
-}
-
 /* As far as that can be seen without the grammar of URIs: visible ASCII, and a host. */
 static bool is_uri(struct slice s)
 {
@@ -68,7 +40,7 @@ static enum err read_reply(struct slice rest, struct destination *out,
     unsigned code = 0;
 
     for (size_t i = 0; i < rest.len && rest.len == REPLY_DIGITS; i++)
-        code = is_digit(rest.data[i]) ? code * 10 + (unsigned)(rest.data[i] - '0') : 0;
+        code = ascii_is_digit(rest.data[i]) ? code * 10 + (unsigned)(rest.data[i] - '0') : 0;
     if (code < DESTINATION_REPLY_MIN || code > DESTINATION_REPLY_MAX)
         return wrong(problem, "is not a reply from reply:300 to reply:699");
     out->reply = (uint16_t)code;
@@ -83,15 +55,20 @@ static enum err read_rest(struct slice text, struct slice rest, struct destinati
     case DESTINATION_USER:
     case DESTINATION_DEPARTMENT:
     case DESTINATION_TRUNK:
-        return is_name(rest) ? OK : wrong(problem, "has no name behind the colon");
+        return text_is_name(rest, DESTINATION_NAME_MAX)
+                   ? OK
+                   : wrong(problem, "has no name behind the colon");
     case DESTINATION_LOCATION:
         if (!slice_equal(rest, nearest_location))
-            return is_name(rest) ? OK : wrong(problem, "has no name behind the colon");
+            return text_is_name(rest, DESTINATION_NAME_MAX)
+                       ? OK
+                       : wrong(problem, "has no name behind the colon");
         out->kind = DESTINATION_NEAREST;
         out->name = SLICE_EMPTY;
         return OK;
     case DESTINATION_NUMBER:
-        return is_number(rest) ? OK : wrong(problem, "is not a number such as number:+15105550101");
+        return text_is_number(rest) ? OK
+                                    : wrong(problem, "is not a number such as number:+15105550101");
     case DESTINATION_URI:
         out->name = text;
         return is_uri(text) ? OK : wrong(problem, "is not a SIP URI such as sip:ivr@192.0.2.5");

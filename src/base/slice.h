@@ -51,6 +51,16 @@ static inline char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+static inline bool ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool ascii_is_letter(char c)
+{
+    return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
+}
+
 /** Equal but for the case of ASCII letters. */
 static inline bool slice_equal_nocase(struct slice a, struct slice b)
 {
@@ -105,6 +115,13 @@ static inline size_t slice_find(struct slice s, char c)
 {
     const char *at = s.len > 0 ? memchr(s.data, c, s.len) : NULL;
     return at != NULL ? (size_t)(at - s.data) : SIZE_MAX;
+}
+
+/** Cuts off what stands before the first `c`, or all of it; the `c` stays. */
+static inline struct slice slice_take_until(struct slice *rest, char c)
+{
+    size_t at = slice_find(*rest, c);
+    return slice_take(rest, at != SIZE_MAX ? at : rest->len);
 }
 
 #endif

@@ -2,7 +2,9 @@
 #include "base/text.h"
 
 enum {
-    WORD_MAX = 64
+    WORD_MAX = 64,
+    NUMBER_MIN = 3, /* of E.164, with the + */
+    NUMBER_MAX = 16
 };
 
 size_t text_utf8_bytes(struct slice rest)
@@ -21,6 +23,28 @@ size_t text_utf8_bytes(struct slice rest)
         (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
         return 0;
     return len;
+}
+
+bool text_is_name(struct slice text, size_t max)
+{
+    if (text.len == 0 || text.len > max)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_digit(text.data[i]) && !ascii_is_letter(text.data[i]) &&
+            slice_find(SLICE("._~+-"), text.data[i]) == SIZE_MAX)
+            return false;
+    return true;
+}
+
+bool text_is_number(struct slice text)
+{
+    if (text.len < NUMBER_MIN || text.len > NUMBER_MAX || text.data[0] != '+' ||
+        text.data[1] == '0')
+        return false;
+    for (size_t i = 1; i < text.len; i++)
+        if (!ascii_is_digit(text.data[i]))
+            return false;
+    return true;
 }
 
 static unsigned lesser(unsigned a, unsigned b)

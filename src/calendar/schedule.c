@@ -217,13 +217,6 @@ static enum err wrong(struct schedule_problem *problem, const char *what, struct
     return ERR_SYNTAX;
 }
 
-/* Up to that character, or all. */
-static struct slice take_until(struct slice *rest, char c)
-{
-    size_t at = slice_find(*rest, c);
-    return slice_take(rest, at < rest->len ? at : rest->len);
-}
-
 static struct slice take_word(struct slice *rest)
 {
     size_t begin = 0;
@@ -231,7 +224,7 @@ static struct slice take_word(struct slice *rest)
     while (begin < rest->len && rest->data[begin] == ' ')
         begin++;
     *rest = slice_from(*rest, begin);
-    return take_until(rest, ' ');
+    return slice_take_until(rest, ' ');
 }
 
 /* Digits, `count` of them. */
@@ -242,7 +235,7 @@ static bool read_digits(struct slice text, size_t at, size_t count, unsigned *ou
     if (at + count > text.len)
         return false;
     for (size_t i = at; i < at + count; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
+        if (!ascii_is_digit(text.data[i]))
             return false;
         value = value * 10 + (unsigned)(text.data[i] - '0');
     }
@@ -318,7 +311,7 @@ static enum err read_days(struct slice word, unsigned *days, struct schedule_pro
 
     *days = 0;
     for (;;) {
-        struct slice part = take_until(&rest, ',');
+        struct slice part = slice_take_until(&rest, ',');
         if (!read_day_range(part, days))
             return wrong(problem, "is not days such as MO-FR or SA,SU", word);
         if (rest.len == 0)

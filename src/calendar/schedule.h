@@ -16,11 +16,6 @@
 #include "base/slice.h"
 #include "calendar/zone.h"
 
-enum {
-    SCHEDULE_ITEMS_MAX = 1000, /* of each kind in one schedule */
-    SCHEDULE_LINE_MAX = 64,    /* hours that one line of text can say: days by spans */
-};
-
 /** From a minute of a day on, up to another: both after its midnight, the end past 1440 is on the
  * next day. from < to <= from + 1440. */
 struct schedule_span {

@@ -130,22 +130,12 @@ static bool take_char(struct slice *rest, char c)
     return true;
 }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool take_number(struct slice *rest, unsigned most, unsigned *out)
 {
     unsigned value = 0;
     size_t digits = 0;
 
-    while (digits < rest->len && digits < 4 && is_digit(rest->data[digits]))
+    while (digits < rest->len && digits < 4 && ascii_is_digit(rest->data[digits]))
         value = value * 10 + (unsigned)(rest->data[digits++] - '0');
     if (digits == 0 || value > most)
         return false;
@@ -160,9 +150,9 @@ static bool take_name(struct slice *rest)
     bool quoted = take_char(rest, '<');
     size_t len = 0;
 
-    while (len < rest->len && (is_letter(rest->data[len]) ||
-                               (quoted && (is_digit(rest->data[len]) || rest->data[len] == '+' ||
-                                           rest->data[len] == '-'))))
+    while (len < rest->len && (ascii_is_letter(rest->data[len]) ||
+                               (quoted && (ascii_is_digit(rest->data[len]) ||
+                                           rest->data[len] == '+' || rest->data[len] == '-'))))
         len++;
     *rest = slice_from(*rest, len);
     return len >= 3 && (!quoted || take_char(rest, '>'));
@@ -451,7 +441,9 @@ bool zone_is_name(struct slice name)
     for (size_t i = 0; i < name.len; i++) {
         char c = name.data[i];
         bool edge = i == 0 || i == name.len - 1 || name.data[i - 1] == '/';
-        if (c == '/' ? edge : !is_letter(c) && !is_digit(c) && c != '_' && c != '-' && c != '+')
+        if (c == '/'
+                ? edge
+                : !ascii_is_letter(c) && !ascii_is_digit(c) && c != '_' && c != '-' && c != '+')
             return false;
     }
     return true;

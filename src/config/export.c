@@ -7,19 +7,14 @@ enum {
     SHA_BYTES = 32
 };
 
-static bool is_letter_or_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
-}
-
 /* Needs no quotes: reads back as the same text, not as null, a list or a comment. */
 static bool is_plain(struct slice text)
 {
     if (text.len == 0 || slice_equal_nocase(text, SLICE("null")) ||
-        (!is_letter_or_digit(text.data[0]) && text.data[0] != '+'))
+        (!ascii_is_letter(text.data[0]) && !ascii_is_digit(text.data[0]) && text.data[0] != '+'))
         return false;
     for (size_t i = 1; i < text.len; i++)
-        if (!is_letter_or_digit(text.data[i]) &&
+        if (!ascii_is_letter(text.data[i]) && !ascii_is_digit(text.data[i]) &&
             slice_find(SLICE("._+-@"), text.data[i]) == SIZE_MAX)
             return false;
     return true;
@@ -63,8 +58,7 @@ static void write_languages(struct builder *b, struct slice languages)
         return;
     builder_text(b, "    language: [");
     for (struct slice rest = languages; rest.len > 0;) {
-        size_t comma = slice_find(rest, ',');
-        write_text(b, slice_take(&rest, comma != SIZE_MAX ? comma : rest.len));
+        write_text(b, slice_take_until(&rest, ','));
         rest = slice_from(rest, 1);
         if (rest.len > 0)
             builder_text(b, ", ");

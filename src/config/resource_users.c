@@ -212,7 +212,7 @@ static void set_scalar(struct resource_parser *parser, const struct yaml_node *n
         entry->extension_column = node->column;
         break;
     case FIELD_NUMBER:
-        good = value_number(text);
+        good = text_is_number(text);
         wanted = "a phone number; write it with + and the country, such as +15105550101";
         break;
     case FIELD_ROLE:
@@ -337,7 +337,7 @@ static void read_user(struct resource_parser *parser, const struct yaml_node *no
     }
     const struct yaml_node *name_node = resource_field_value(node, SLICE("name"));
     if (name_node == NULL || !resource_scalar(name_node, &name) ||
-        !value_name(name, USER_NAME_MAX)) {
+        !text_is_name(name, USER_NAME_MAX)) {
         char shown[YAML_SHOWN_MAX];
         if (name_node == NULL)
             resource_wrong(parser, node, SLICE("name"), "is missing; every user needs one");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/push.h"
+#include "base/text.h"
 #include "config/file.h"
 #include "config/internal.h"
 
@@ -329,7 +330,7 @@ static void set_origins(struct parser *parser, const struct yaml_node *node,
 
 static bool is_provider(struct slice text)
 {
-    return value_name(text, PUSH_PROVIDER_MAX);
+    return text_is_name(text, PUSH_PROVIDER_MAX);
 }
 
 static void set_providers(struct parser *parser, const struct yaml_node *node,

@@ -22,23 +22,13 @@ bool value_bool(struct slice text, bool *out)
     return false;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-    return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
-}
-
 /* Digits at the front of `*rest`. */
 static bool take_u64(struct slice *rest, uint64_t *out)
 {
     uint64_t value = 0;
     size_t digits = 0;
 
-    for (; digits < rest->len && is_digit(rest->data[digits]); digits++)
+    for (; digits < rest->len && ascii_is_digit(rest->data[digits]); digits++)
         if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
             __builtin_add_overflow(value, (uint64_t)(rest->data[digits] - '0'), &value))
             return false;
@@ -143,7 +133,7 @@ bool value_host_name(struct slice text)
             label = 0;
             continue;
         }
-        if (!is_digit(c) && !is_letter(c) && (c != '-' || label == 0))
+        if (!ascii_is_digit(c) && !ascii_is_letter(c) && (c != '-' || label == 0))
             return false;
         if (++label > 63)
             return false;
@@ -161,33 +151,12 @@ bool value_currency(struct slice text)
     return true;
 }
 
-bool value_number(struct slice text)
-{
-    if (text.len < 3 || text.len > 16 || text.data[0] != '+' || text.data[1] == '0')
-        return false;
-    for (size_t i = 1; i < text.len; i++)
-        if (!is_digit(text.data[i]))
-            return false;
-    return true;
-}
-
-bool value_name(struct slice text, size_t max)
-{
-    if (text.len == 0 || text.len > max)
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (!is_digit(text.data[i]) && !is_letter(text.data[i]) &&
-            slice_find(SLICE("._~+-"), text.data[i]) == SIZE_MAX)
-            return false;
-    return true;
-}
-
 bool value_extension(struct slice text, size_t max)
 {
     if (text.len == 0 || text.len > max)
         return false;
     for (size_t i = 0; i < text.len; i++)
-        if (!is_digit(text.data[i]) && text.data[i] != '*' && text.data[i] != '#')
+        if (!ascii_is_digit(text.data[i]) && text.data[i] != '*' && text.data[i] != '#')
             return false;
     return true;
 }
@@ -209,7 +178,8 @@ bool value_language(struct slice text)
 {
     size_t part = 0;
 
-    if (text.len < 2 || text.len > 35 || !is_letter(text.data[0]) || !is_letter(text.data[1]))
+    if (text.len < 2 || text.len > 35 || !ascii_is_letter(text.data[0]) ||
+        !ascii_is_letter(text.data[1]))
         return false;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] == '-') {
@@ -218,7 +188,7 @@ bool value_language(struct slice text)
             part = 0;
             continue;
         }
-        if ((!is_letter(text.data[i]) && !is_digit(text.data[i])) || ++part > 8)
+        if ((!ascii_is_letter(text.data[i]) && !ascii_is_digit(text.data[i])) || ++part > 8)
             return false;
     }
     return part > 0;

@@ -27,12 +27,6 @@ bool value_host_name(struct slice text);
 /** "USD" */
 bool value_currency(struct slice text);
 
-/** "+15105550101": E.164, up to 15 digits. */
-bool value_number(struct slice text);
-
-/** [A-Za-z0-9._~+-], 1 to `max`. */
-bool value_name(struct slice text, size_t max);
-
 /** Digits, '*', '#', 1 to `max`. */
 bool value_extension(struct slice text, size_t max);
 

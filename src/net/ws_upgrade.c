@@ -45,8 +45,7 @@ size_t ws_head_len(struct slice input, size_t *scanned)
 static bool lists(struct slice list, struct slice token, bool any_case)
 {
     while (list.len > 0) {
-        size_t comma = slice_find(list, ',');
-        struct slice item = slice_trim(slice_take(&list, comma != SIZE_MAX ? comma : list.len));
+        struct slice item = slice_trim(slice_take_until(&list, ','));
         if (any_case ? slice_equal_nocase(item, token) : slice_equal(item, token))
             return true;
         if (list.len > 0)

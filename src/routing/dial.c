@@ -94,7 +94,7 @@ static enum err read_dialled(struct slice number, struct dialled *out)
             continue;
         if (c == '*' || c == '#')
             out->plain = false;
-        else if (c < '0' || c > '9')
+        else if (!ascii_is_digit(c))
             return ERR_SYNTAX;
         if (len == sizeof out->text)
             return ERR_TOO_BIG;
@@ -196,10 +196,8 @@ enum err dial_number(const struct dial_rules *rules, struct slice number, struct
 static struct slice parameter(struct slice params, struct slice name)
 {
     while (params.len > 0) {
-        size_t end = slice_find(params, ';');
-        struct slice one = slice_take(&params, end < params.len ? end : params.len);
-        if (params.len > 0)
-            params = slice_from(params, 1);
+        struct slice one = slice_take_until(&params, ';');
+        params = slice_from(params, 1);
         size_t equals = slice_find(one, '=');
         if (equals < one.len && slice_equal_nocase((struct slice){one.data, equals}, name))
             return slice_from(one, equals + 1);
@@ -224,7 +222,6 @@ enum err dial_uri(const struct dial_rules *rules, const struct sip_uri *uri, str
     if (err)
         return err;
     struct slice params = builder_slice(&user);
-    size_t end = slice_find(params, ';');
-    struct slice number = slice_take(&params, end < params.len ? end : params.len);
+    struct slice number = slice_take_until(&params, ';');
     return dial_number(rules, number, parameter(params, name), out);
 }

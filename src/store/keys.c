@@ -78,8 +78,7 @@ static bool parse_keys(struct slice text, struct store_keys *out)
 
     key_lines(out, lines);
     while (text.len > 0) {
-        size_t end = slice_find(text, '\n');
-        struct slice line = slice_take(&text, end != SIZE_MAX ? end : text.len);
+        struct slice line = slice_take_until(&text, '\n');
         text = slice_from(text, 1);
         size_t colon = slice_find(line, ':');
         for (size_t i = 0; colon != SIZE_MAX && i < KEY_LINES; i++)

@@ -98,10 +98,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     made.schedule.closed = made.closed;
     made.schedule.exceptions = made.exceptions;
     while (rest.len > 0) {
-        size_t end = slice_find(rest, '\n');
-        struct slice line = slice_take(&rest, end < rest.len ? end : rest.len);
-        if (rest.len > 0)
-            rest = slice_from(rest, 1);
+        struct slice line = slice_take_until(&rest, '\n');
+        rest = slice_from(rest, 1);
         if (line.len > 0)
             take_line(&made, line);
     }
